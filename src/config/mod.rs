@@ -1,0 +1,49 @@
+//! The configuration: read from `monitors.yaml`, checked as a whole, immutable from then on.
+//!
+//! Two representations: `raw` is the file as written, [`Config`] is what is meant by it. `resolve` goes from one to the
+//! other and reports every mistake at once, each with its place and remedy. No run-time state is ever kept in here.
+
+pub mod diagnostic;
+mod policy;
+mod raw;
+mod resolve;
+mod secret;
+mod target;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector, Severity};
+pub use secret::Secret;
+pub use target::{
+    Authorization, ClientCert, Closer, Expect, ExpectStep, IpVersion, JsonTest, Matcher, Step, Target, TargetUrl, TlsOptions,
+    TlsVersion, UrlError,
+};
+
+/// The whole configuration, valid by construction.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it came from; `None` when it was made in memory.
+    pub path: Option<PathBuf>,
+    pub server: Server,
+    pub targets: Vec<Arc<Target>>,
+    pub rules: Vec<Arc<Rule>>,
+    pub receivers: Vec<Arc<Receiver>>,
+}
+
+/// Where metrics, API and status page are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    pub listen: SocketAddr,
+    /// Base of the links in notifications, without a trailing slash; `http://<listen>` unless configured.
+    pub external_url: Arc<str>,
+}
+
+/// Reads and checks a configuration file, and the files of its `*_file` keys.
+///
+/// # Errors
+/// Every mistake at once, each with its place and remedy; printing the [`diagnostic::Report`] shows them.
+pub fn load(path: &std::path::Path) -> Result<Config, diagnostic::Report> {
+    resolve::load(path)
+}

@@ -1,0 +1,133 @@
+//! When to alert, and whom to tell, as meant.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::secret::Secret;
+use super::target::Target;
+use crate::outcome::{Phase, TargetName};
+
+/// How urgent an alert is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    Info,
+    Warning,
+    Critical,
+}
+
+impl Severity {
+    /// The word used in configuration, JSON and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// One entry of `alerts:`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Unique among the rules.
+    pub name: Arc<str>,
+    pub severity: Severity,
+    pub targets: Selector,
+    pub when: Condition,
+    /// Healthy probes in a row until a firing alert resolves; for window rules also: the condition no longer holds.
+    pub resolve_after: u32,
+    /// A reminder is sent each time this has passed while the alert fires; `None`: none.
+    pub remind_every: Option<Duration>,
+    /// Names of receivers; empty when there is none at all.
+    pub notify: Vec<Arc<str>>,
+}
+
+/// Which targets a rule watches.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Selector {
+    All,
+    /// Any of these.
+    Any(Vec<Match>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Match {
+    Name(TargetName),
+    /// All of these labels have these values.
+    Labels(BTreeMap<String, String>),
+}
+
+impl Selector {
+    /// Whether a rule with this selector watches this target.
+    pub fn selects(&self, target: &Target) -> bool {
+        match self {
+            Selector::All => true,
+            Selector::Any(matches) => matches.iter().any(|m| match m {
+                Match::Name(name) => *name == target.name,
+                Match::Labels(labels) => labels.iter().all(|(k, v)| target.labels.get(k) == Some(v)),
+            }),
+        }
+    }
+}
+
+/// What makes an alert fire. Ratios are 0 to 1.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    /// This many failed probes in a row.
+    ConsecutiveFailures(u32),
+    /// More than `above` of the probes of the last `over` failed.
+    FailureRatio { above: f64, over: Duration, min_samples: u32 },
+    /// More than `above` of the probes of the last `over` were redirected.
+    RedirectRatio { above: f64, over: Duration, min_samples: u32 },
+    /// The quantile of a phase's time over the last `over` is above a limit.
+    Latency { phase: Phase, quantile: f64, above: Duration, over: Duration, min_samples: u32 },
+    /// A certificate of the chain ends within this time.
+    CertificateExpiresWithin(Duration),
+}
+
+impl Condition {
+    /// The key in `when:`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Condition::ConsecutiveFailures(_) => "consecutive_failures",
+            Condition::FailureRatio { .. } => "failure_ratio",
+            Condition::RedirectRatio { .. } => "redirect_ratio",
+            Condition::Latency { .. } => "latency",
+            Condition::CertificateExpiresWithin(_) => "certificate_expires_within",
+        }
+    }
+}
+
+/// One entry of `receivers:`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receiver {
+    /// Unique among the receivers.
+    pub name: Arc<str>,
+    pub kind: ReceiverKind,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReceiverKind {
+    /// A Slack incoming webhook; its URL is the secret.
+    Slack { webhook_url: Secret },
+    /// Any HTTP endpoint, in the Standard Webhooks form.
+    Webhook { url: Secret, signing_secret: Option<Secret>, headers: Vec<(http::HeaderName, Secret)> },
+}
+
+impl ReceiverKind {
+    /// The key in the receiver's entry.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            ReceiverKind::Slack { .. } => "slack",
+            ReceiverKind::Webhook { .. } => "webhook",
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The configuration as written: the only user of serde_yaml.

@@ -1,0 +1,265 @@
+//! What to probe, as meant: every default filled in, every value checked.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use regex::Regex;
+use serde_json_path::JsonPath;
+
+use super::secret::Secret;
+use crate::outcome::TargetName;
+
+/// A `ws://` or `wss://` URL: no fragment, a host, no credentials (those become `authorization`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetUrl(url::Url);
+
+/// What is wrong with a URL that was meant as a target's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    #[error("not a URL: {0}")]
+    Syntax(#[from] url::ParseError),
+    /// The scheme is neither `ws` nor `wss`; holds the one that fits, when the given one is http or https.
+    #[error("the scheme `{scheme}` is not a WebSocket scheme")]
+    Scheme { scheme: String, suggestion: Option<String> },
+    #[error("the URL has no host")]
+    NoHost,
+    #[error("a WebSocket URL has no fragment (RFC 6455 section 3)")]
+    Fragment,
+    #[error("credentials do not belong in the URL")]
+    Credentials,
+}
+
+impl TargetUrl {
+    /// Parses and checks a URL.
+    ///
+    /// # Errors
+    /// Says which rule the URL breaks.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let url = url::Url::parse(text)?;
+        if !matches!(url.scheme(), "ws" | "wss") {
+            let suggestion = match url.scheme() {
+                "http" => Some(text.replacen("http", "ws", 1)),
+                "https" => Some(text.replacen("https", "wss", 1)),
+                _ => None,
+            };
+            return Err(UrlError::Scheme { scheme: url.scheme().to_owned(), suggestion });
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(UrlError::NoHost);
+        }
+        if url.fragment().is_some() {
+            return Err(UrlError::Fragment);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(UrlError::Credentials);
+        }
+        Ok(TargetUrl(url))
+    }
+
+    /// Whether the connection uses TLS.
+    pub fn is_tls(&self) -> bool {
+        self.0.scheme() == "wss"
+    }
+
+    /// The host: a name or an address.
+    pub fn host(&self) -> url::Host<&str> {
+        self.0.host().unwrap_or(url::Host::Domain(""))
+    }
+
+    /// The port, 80 or 443 where none is written.
+    pub fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or(if self.is_tls() { 443 } else { 80 })
+    }
+
+    /// Host and port as the `Host` header wants them: without a default port, IPv6 in brackets.
+    pub fn authority(&self) -> String {
+        let host = self.0.host_str().unwrap_or_default();
+        match self.0.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        }
+    }
+
+    /// Path and query, as the request line wants them.
+    pub fn request_target(&self) -> String {
+        match self.0.query() {
+            Some(query) => format!("{}?{query}", self.0.path()),
+            None => self.0.path().to_owned(),
+        }
+    }
+
+    /// The path alone.
+    pub fn path(&self) -> &str {
+        self.0.path()
+    }
+
+    /// The whole URL, with a query that may hold a token: for the wire and for comparisons, never for people.
+    pub fn as_url(&self) -> &url::Url {
+        &self.0
+    }
+
+    /// The URL without its query, as it is shown to people and used in labels.
+    pub fn public(&self) -> String {
+        let mut url = self.0.clone();
+        url.set_query(None);
+        url.into()
+    }
+}
+
+/// One URL to watch, and what healthy means for it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub name: TargetName,
+    pub url: TargetUrl,
+    /// From the start of one probe to the start of the next.
+    pub interval: Duration,
+    /// Bounds the whole probe, from the first DNS packet to the end.
+    pub timeout: Duration,
+    pub labels: BTreeMap<String, String>,
+    /// Extra request headers, in the order written. Values may be secrets.
+    pub headers: Vec<(http::HeaderName, Secret)>,
+    pub authorization: Option<Authorization>,
+    /// Offered in this order; the peer has to acknowledge one.
+    pub subprotocols: Vec<String>,
+    pub ip_version: IpVersion,
+    pub tls: TlsOptions,
+    /// A larger message is `message_too_big`.
+    pub max_message_bytes: usize,
+    /// The conversation before the final expectation.
+    pub steps: Vec<Step>,
+    pub expect: Expect,
+}
+
+/// What goes into the `Authorization` header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authorization {
+    Basic {
+        username: String,
+        password: Secret,
+    },
+    /// `<type> <credentials>`, e.g. `Bearer …`.
+    Scheme {
+        scheme: String,
+        credentials: Secret,
+    },
+}
+
+/// Which addresses of a name may be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IpVersion {
+    /// IPv4 before IPv6.
+    #[default]
+    Any,
+    V4,
+    V6,
+}
+
+/// How TLS is done for one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// PEM file of root certificates trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM files of a client certificate chain and its key.
+    pub client_cert: Option<ClientCert>,
+    /// Name sent in SNI and expected in the certificate, instead of the URL's host.
+    pub server_name: Option<String>,
+    pub min_version: TlsVersion,
+    /// False: any certificate is accepted. The certificate is still recorded.
+    pub verify: bool,
+}
+
+impl Default for TlsOptions {
+    fn default() -> Self {
+        TlsOptions { ca_file: None, client_cert: None, server_name: None, min_version: TlsVersion::V1_2, verify: true }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCert {
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    V1_2,
+    V1_3,
+}
+
+/// One step of the conversation.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Sends a text message.
+    Send(String),
+    /// Judges the next data message.
+    Expect(ExpectStep),
+    /// Sends a ping and waits for its pong.
+    Ping { within: Option<Duration> },
+}
+
+#[derive(Clone, Debug)]
+pub struct ExpectStep {
+    pub matcher: Matcher,
+    /// Limit of this step; without one, the probe's deadline.
+    pub within: Option<Duration>,
+    /// True: messages that do not match are skipped until one does.
+    pub any: bool,
+}
+
+/// The closing expectation.
+#[derive(Clone, Debug)]
+pub struct Expect {
+    /// `None`: no message is awaited.
+    pub message: Option<Matcher>,
+    pub close: Closer,
+    /// Close codes that count as healthy; `None` in it is a close frame without a code.
+    pub close_codes: Vec<Option<u16>>,
+    /// Latency limit for the whole probe: above it the probe is `too_slow`.
+    pub within: Option<Duration>,
+}
+
+impl Default for Expect {
+    /// Any text message, then a clean close by the peer.
+    fn default() -> Self {
+        Expect {
+            message: Some(Matcher::AnyText),
+            close: Closer::Server,
+            close_codes: vec![Some(1000), Some(1001), None],
+            within: None,
+        }
+    }
+}
+
+/// Who starts the closing handshake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Closer {
+    #[default]
+    Server,
+    Client,
+}
+
+/// What a message has to be. Matching is pure and lives in `probe::expect`.
+#[derive(Clone, Debug)]
+pub enum Matcher {
+    AnyText,
+    /// The whole text is equal.
+    Text(String),
+    Contains(String),
+    Regex(Regex),
+    Json {
+        path: JsonPath,
+        test: JsonTest,
+    },
+}
+
+/// What has to hold for the values a JSONPath (RFC 9535) selects.
+#[derive(Clone, Debug)]
+pub enum JsonTest {
+    /// One of them is equal.
+    Equals(serde_json::Value),
+    /// One of them is a string that matches.
+    Matches(Regex),
+    /// There is one (true), or there is none (false).
+    Exists(bool),
+}

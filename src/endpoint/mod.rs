@@ -1,0 +1,1 @@
+//! The reference `/ws/health/` server and its faults on demand.

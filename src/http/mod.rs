@@ -1,0 +1,1 @@
+//! Metrics, API and status page over HTTP.

@@ -1,0 +1,1 @@
+//! From transitions to messages: decide, render, deliver. Never on the probing path.

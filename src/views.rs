@@ -1,0 +1,1 @@
+//! The shapes that leave the process: API, `--output json`, page, webhook data.

@@ -1,0 +1,16 @@
+//! Everything that is promised to users, one file per promise.
+
+mod alert;
+mod cli;
+mod config;
+mod dashboard;
+mod django;
+mod endpoint;
+mod http;
+mod notify;
+mod outage;
+mod probe;
+mod schedule;
+mod support;
+mod systemd;
+mod tidy;
