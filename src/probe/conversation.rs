@@ -1,0 +1,374 @@
+//! Phases `message` and `close`: the steps, the closing expectation and the closing handshake, over any stream.
+//!
+//! Generic over the stream so that it is tested on an in-memory pipe. It knows no deadline of its own but those of single
+//! steps: the probe's one deadline covers it from outside.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+use super::expect::{self, Data, quote};
+use super::findings::{EVIDENCE_BYTES, Findings, lossy_prefix};
+use super::frames::Watched;
+use super::{Failure, classify};
+use crate::config::{Closer, ExpectStep, Matcher, Step, Target};
+use crate::outcome::{CloseEvidence, Ended, MessageEvidence, MessageKind, Phase, Reason};
+
+/// How long the peer may take to end TCP after both close frames; RFC 6455 section 7.1.1 asks it to go first.
+const END_WAIT: Duration = Duration::from_secs(1);
+/// Data messages kept while a pong is awaited; a peer that sends more is not read until the deadline.
+const MAX_WAITING_MESSAGES: usize = 64;
+
+/// Holds the whole conversation, from the first frame to the end of the connection.
+///
+/// # Errors
+/// The first thing that was not as expected.
+pub async fn hold<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    already_read: Vec<u8>,
+    target: &Target,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    findings.enter(Phase::Message);
+    let mut conversation = Conversation::open(stream, already_read, target).await;
+    let result = conversation.script(target, findings).await;
+    if result.is_err() {
+        conversation.say_goodbye();
+    }
+    result
+}
+
+struct Conversation<S> {
+    ws: WebSocketStream<Watched<S>>,
+    /// Data messages that came while a pong was awaited.
+    waiting: VecDeque<Message>,
+    max_message_bytes: usize,
+}
+
+/// What came next.
+enum Next {
+    Data(Message),
+    Pong(Bytes),
+    /// The peer's close frame.
+    Close,
+    /// The connection ended without one.
+    End(String),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
+    async fn open(stream: S, already_read: Vec<u8>, target: &Target) -> Self {
+        let limits = WebSocketConfig::default()
+            .read_buffer_size(4096)
+            .write_buffer_size(0)
+            .max_write_buffer_size(64 * 1024 + longest_send(target))
+            .max_message_size(Some(target.max_message_bytes))
+            .max_frame_size(Some(target.max_message_bytes));
+        let watched = Watched::new(stream, already_read);
+        let ws = WebSocketStream::from_raw_socket(watched, Role::Client, Some(limits)).await;
+        Conversation { ws, waiting: VecDeque::new(), max_message_bytes: target.max_message_bytes }
+    }
+
+    async fn script(&mut self, target: &Target, findings: &mut Findings) -> Result<(), Failure> {
+        for (n, step) in target.steps.iter().enumerate() {
+            findings.at_step(n);
+            match step {
+                Step::Send(text) => self.send(text).await?,
+                Step::Ping { within } => {
+                    let pong = self.ping();
+                    bounded(*within, pong, || format!("no pong came within {}", shown(*within))).await?;
+                }
+                Step::Expect(ExpectStep { matcher, within, any }) => {
+                    let message = self.expect(matcher, *any, findings);
+                    let what = || format!("no {} came within {}", expect::describe(matcher), shown(*within));
+                    bounded(*within, message, what).await?;
+                }
+            }
+        }
+        findings.at_step(target.steps.len());
+        if let Some(matcher) = &target.expect.message {
+            self.expect(matcher, false, findings).await?;
+        }
+        if target.expect.message.is_some() || !target.steps.is_empty() {
+            findings.leave();
+        }
+        findings.enter(Phase::Close);
+        let close = self.close(target.expect.close).await?;
+        findings.leave();
+        let judged = judge_code(&close, &target.expect.close_codes);
+        findings.close = Some(close);
+        findings.settle(judged);
+        let ended = timeout(END_WAIT, self.peer_end()).await.unwrap_or(Ended::Open);
+        if let Some(close) = &mut findings.close {
+            close.ended = ended;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, text: &str) -> Result<(), Failure> {
+        match self.ws.send(Message::text(text)).await {
+            Ok(()) => Ok(()),
+            // What ended the connection is on the read side.
+            Err(
+                Error::Io(_) | Error::ConnectionClosed | Error::AlreadyClosed | Error::Protocol(ProtocolError::SendAfterClosing),
+            ) => {
+                let ended = match self.next(Phase::Message).await? {
+                    Next::Close => self.close_seen().1,
+                    Next::End(how) => how,
+                    Next::Data(_) | Next::Pong(_) => "the connection ended".to_owned(),
+                };
+                Err(Failure::new(Reason::MessageMissing, Phase::Message, format!("{ended} while a message was sent")))
+            }
+            Err(other) => Err(Failure::new(Reason::LocalError, Phase::Message, format!("the message can't be sent: {other}"))),
+        }
+    }
+
+    /// Sends a ping with a payload of its own and waits for the pong with that payload (RFC 6455 section 5.5.3).
+    async fn ping(&mut self) -> Result<(), Failure> {
+        let payload = Bytes::copy_from_slice(&fastrand::u64(..).to_be_bytes());
+        if self.ws.send(Message::Ping(payload.clone())).await.is_err() {
+            // The read below says what ended the connection.
+        }
+        let mut held_bytes = 0;
+        loop {
+            match self.next(Phase::Message).await? {
+                Next::Pong(answer) if answer == payload => return Ok(()),
+                Next::Pong(_) => {}
+                Next::Data(message) => {
+                    held_bytes += message.len();
+                    if self.waiting.len() >= MAX_WAITING_MESSAGES || held_bytes > self.max_message_bytes {
+                        std::future::pending::<()>().await; // unread until the deadline: nothing is buffered without bound
+                    }
+                    self.waiting.push_back(message);
+                }
+                Next::Close => {
+                    let (_, how) = self.close_seen();
+                    return Err(Failure::new(Reason::MessageMissing, Phase::Message, format!("{how} before the pong")));
+                }
+                Next::End(how) => {
+                    return Err(Failure::new(Reason::MessageMissing, Phase::Message, format!("{how} before the pong")));
+                }
+            }
+        }
+    }
+
+    async fn expect(&mut self, matcher: &Matcher, any: bool, findings: &mut Findings) -> Result<(), Failure> {
+        loop {
+            let next = match self.waiting.pop_front() {
+                Some(message) => Next::Data(message),
+                None => self.next(Phase::Message).await?,
+            };
+            match next {
+                Next::Data(message) => {
+                    let (data, evidence) = match &message {
+                        Message::Text(text) => (Data::Text(text.as_str()), evidence(MessageKind::Text, text.as_bytes())),
+                        other => {
+                            let Message::Binary(bytes) = other else { continue };
+                            (Data::Binary(bytes), evidence(MessageKind::Binary, bytes))
+                        }
+                    };
+                    findings.message = Some(evidence);
+                    match expect::check(matcher, data) {
+                        Ok(()) => return Ok(()),
+                        Err(_) if any => {}
+                        Err(why) => return Err(Failure::new(Reason::MessageMismatch, Phase::Message, why)),
+                    }
+                }
+                Next::Pong(_) => {}
+                Next::Close => {
+                    let (close, how) = self.close_seen();
+                    findings.close = close;
+                    let what = expect::describe(matcher);
+                    return Err(Failure::new(Reason::MessageMissing, Phase::Message, format!("{how} before a {what} came")));
+                }
+                Next::End(how) => {
+                    let what = expect::describe(matcher);
+                    return Err(Failure::new(Reason::MessageMissing, Phase::Message, format!("{how} before a {what} came")));
+                }
+            }
+        }
+    }
+
+    /// Goes through the closing handshake; messages that still come are of no interest.
+    async fn close(&mut self, closer: Closer) -> Result<CloseEvidence, Failure> {
+        if closer == Closer::Client {
+            let frame = CloseFrame { code: CloseCode::Normal, reason: Default::default() };
+            let _ = self.ws.close(Some(frame)).await; // a failed write shows on the read side
+        }
+        loop {
+            match self.next(Phase::Close).await? {
+                Next::Data(_) | Next::Pong(_) => {}
+                Next::Close => {
+                    if closer == Closer::Server {
+                        // Our echo. A peer that reset after its close frame has closed all the same.
+                        let _ = self.ws.flush().await;
+                    }
+                    return self.close_evidence();
+                }
+                Next::End(how) => {
+                    return Err(Failure::new(Reason::CloseAbnormal, Phase::Close, format!("{how} without a close frame")));
+                }
+            }
+        }
+    }
+
+    /// The next thing that happens on the connection.
+    async fn next(&mut self, phase: Phase) -> Result<Next, Failure> {
+        loop {
+            let item = self.ws.next().await;
+            let violated = |what: &str| Failure::new(Reason::ProtocolError, phase, what.to_owned());
+            return match item {
+                Some(Ok(Message::Ping(_) | Message::Frame(_))) => continue,
+                Some(Ok(Message::Pong(payload))) => Ok(Next::Pong(payload)),
+                Some(Ok(Message::Close(_))) => Ok(Next::Close),
+                Some(Ok(data)) => Ok(Next::Data(data)),
+                None | Some(Err(Error::ConnectionClosed | Error::AlreadyClosed)) => {
+                    Ok(Next::End(self.how_it_ended("the peer ended the connection")))
+                }
+                Some(Err(error)) => {
+                    if let Some(violation) = self.ws.get_ref().seen.violation {
+                        return Err(violated(violation));
+                    }
+                    match error {
+                        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+                            Ok(Next::End(self.how_it_ended("the peer ended the connection")))
+                        }
+                        Error::Protocol(other) => Err(violated(&lowercased(&other.to_string()))),
+                        Error::Utf8(_) => Err(violated("a text message is not UTF-8")),
+                        Error::Capacity(CapacityError::MessageTooLong { .. }) => Err(Failure::new(
+                            Reason::MessageTooBig,
+                            Phase::Message,
+                            format!("a message is larger than max_message_bytes ({})", self.max_message_bytes),
+                        )),
+                        Error::Io(error) => match classify::rustls_error(&error) {
+                            Some(tls) => Err(Failure::new(
+                                classify::rustls_failure(tls).reason,
+                                Phase::Tls,
+                                classify::rustls_failure(tls).detail,
+                            )),
+                            None => Ok(Next::End(self.how_it_ended(match error.kind() {
+                                io::ErrorKind::UnexpectedEof => "the peer ended the connection",
+                                _ => "the connection was reset",
+                            }))),
+                        },
+                        other => Err(violated(&lowercased(&other.to_string()))),
+                    }
+                }
+            };
+        }
+    }
+
+    fn how_it_ended(&self, how: &str) -> String {
+        if self.ws.get_ref().seen.mid_message() { format!("{how} inside a message") } else { how.to_owned() }
+    }
+
+    /// The peer's close frame from the wire, and how to say it.
+    fn close_seen(&self) -> (Option<CloseEvidence>, String) {
+        match self.close_evidence() {
+            Ok(close) => {
+                let how = format!("the peer closed with {}", describe_close(&close));
+                (Some(close), how)
+            }
+            Err(_) => (None, "the peer closed with an invalid close frame".to_owned()),
+        }
+    }
+
+    fn close_evidence(&self) -> Result<CloseEvidence, Failure> {
+        let seen = &self.ws.get_ref().seen;
+        if let Some(violation) = seen.violation {
+            return Err(Failure::new(Reason::ProtocolError, Phase::Close, violation));
+        }
+        parse_close(seen.close.as_deref().unwrap_or_default())
+    }
+
+    /// Reads on until the peer ends TCP.
+    async fn peer_end(&mut self) -> Ended {
+        let stream = self.ws.get_mut();
+        let mut scratch = [0u8; 512];
+        loop {
+            match stream.read(&mut scratch).await {
+                Ok(0) => return Ended::Fin,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ended::Fin,
+                Err(_) => return Ended::Reset,
+            }
+        }
+    }
+
+    /// A close frame as a courtesy after a failure, if it can be sent without waiting.
+    fn say_goodbye(&mut self) {
+        let _ = self.ws.close(None).now_or_never();
+    }
+}
+
+/// Bounds a step by its own `within`; without one the probe's deadline is the only bound.
+async fn bounded(
+    within: Option<Duration>,
+    step: impl Future<Output = Result<(), Failure>>,
+    late: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    match within {
+        None => step.await,
+        Some(within) => match timeout(within, step).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::new(Reason::MessageTimeout, Phase::Message, late())),
+        },
+    }
+}
+
+fn shown(within: Option<Duration>) -> String {
+    humantime::format_duration(within.unwrap_or_default()).to_string()
+}
+
+fn longest_send(target: &Target) -> usize {
+    target.steps.iter().map(|s| if let Step::Send(text) = s { text.len() } else { 0 }).max().unwrap_or(0)
+}
+
+fn evidence(kind: MessageKind, bytes: &[u8]) -> MessageEvidence {
+    MessageEvidence { kind, bytes: bytes.len(), text: lossy_prefix(bytes, EVIDENCE_BYTES) }
+}
+
+fn lowercased(message: &str) -> String {
+    let mut chars = message.chars();
+    chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// Reads the payload of a close frame (RFC 6455 section 5.5.1 and 7.4).
+fn parse_close(payload: &[u8]) -> Result<CloseEvidence, Failure> {
+    let violation = |what: String| Err(Failure::new(Reason::ProtocolError, Phase::Close, what));
+    let (code, reason) = match payload {
+        [] => (None, ""),
+        [_] => return violation("the close frame has a payload of 1 byte".into()),
+        [a, b, reason @ ..] => match std::str::from_utf8(reason) {
+            Ok(reason) => (Some(u16::from_be_bytes([*a, *b])), reason),
+            Err(_) => return violation("the reason in the close frame is not UTF-8".into()),
+        },
+    };
+    match code {
+        // 1004 is reserved; 1005, 1006 and 1015 only exist inside an endpoint
+        Some(code @ (0..=999 | 1004..=1006 | 1015 | 5000..)) => violation(format!("the close code {code} may not be sent")),
+        code => Ok(CloseEvidence { code, reason: reason.to_owned(), ended: Ended::Open }),
+    }
+}
+
+fn describe_close(close: &CloseEvidence) -> String {
+    let code = close.code.map_or("no code".to_owned(), |c| c.to_string());
+    if close.reason.is_empty() { code } else { format!("{code} {}", quote(&close.reason)) }
+}
+
+fn judge_code(close: &CloseEvidence, healthy: &[Option<u16>]) -> Result<(), Failure> {
+    if healthy.contains(&close.code) {
+        return Ok(());
+    }
+    let expected: Vec<String> = healthy.iter().map(|c| c.map_or("none".to_owned(), |c| c.to_string())).collect();
+    let detail = format!("the peer closed with {}, expected {}", describe_close(close), expected.join(", "));
+    Err(Failure::new(Reason::CloseCode, Phase::Close, detail))
+}

@@ -1,0 +1,327 @@
+//! Phase `tls`: the handshake, and what can be learned of the peer's certificate, also when it is refused.
+//!
+//! Only http/1.1 is offered by ALPN: a peer that chose HTTP/2 could not be upgraded. Sessions are never resumed, so that
+//! every handshake is a full one and its time is honest.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use super::findings::Findings;
+use super::{Failure, classify};
+use crate::config::{TlsOptions, TlsVersion};
+use crate::outcome::{Phase, TlsEvidence};
+use crate::time::Timestamp;
+
+/// Why a target's TLS can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("{path}: {error}")]
+    Pem { path: String, error: rustls::pki_types::pem::Error },
+    #[error("the host name {0} can't be used in TLS")]
+    Name(String),
+    #[error(transparent)]
+    Rustls(#[from] rustls::Error),
+}
+
+/// What all targets share: the system's root certificates, read once.
+#[derive(Clone)]
+pub struct Roots {
+    system: Arc<RootCertStore>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Roots {
+    /// Reads the system's root certificates. A host without any can still probe targets with a `ca_file`.
+    pub fn system() -> Self {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "a system root certificate can't be read");
+        }
+        let mut system = RootCertStore::empty();
+        let (added, _) = system.add_parsable_certificates(found.certs);
+        if added == 0 {
+            tracing::warn!(
+                "this host has no root certificates (install ca-certificates): only targets with tls.ca_file can be verified"
+            );
+        }
+        Roots { system: Arc::new(system), provider: Arc::new(rustls::crypto::ring::default_provider()) }
+    }
+}
+
+/// TLS of one target, ready to connect.
+pub struct Tls {
+    config: ClientConfig,
+    verifier: Arc<dyn ServerCertVerifier>,
+    roots: Arc<RootCertStore>,
+    name: ServerName<'static>,
+    /// The chain seen last and what it says: certificates seldom change, and parsing one costs more than comparing it.
+    last: Mutex<Option<(Chain, TlsEvidence)>>,
+}
+
+type Chain = Vec<CertificateDer<'static>>;
+
+impl Tls {
+    /// Sets up TLS for a host.
+    ///
+    /// # Errors
+    /// A file can't be read or holds nothing usable, or the host can't be a server name.
+    pub fn new(options: &TlsOptions, host: &url::Host<&str>, shared: &Roots) -> Result<Self, SetupError> {
+        let roots = match &options.ca_file {
+            None => shared.system.clone(),
+            Some(path) => {
+                let mut roots = RootCertStore::clone(&shared.system);
+                for certificate in certificates(path)? {
+                    roots.add(certificate)?;
+                }
+                Arc::new(roots)
+            }
+        };
+        let verifier: Arc<dyn ServerCertVerifier> = if !options.verify || roots.is_empty() {
+            Arc::new(Unverified { accept: !options.verify, provider: shared.provider.clone() })
+        } else {
+            WebPkiServerVerifier::builder_with_provider(roots.clone(), shared.provider.clone())
+                .build()
+                .map_err(|error| SetupError::Rustls(rustls::Error::General(error.to_string())))?
+        };
+        let versions: &[_] = match options.min_version {
+            TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            TlsVersion::V1_3 => &[&rustls::version::TLS13],
+        };
+        let builder = ClientConfig::builder_with_provider(shared.provider.clone())
+            .with_protocol_versions(versions)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier.clone());
+        let mut config = match &options.client_cert {
+            None => builder.with_no_client_auth(),
+            Some(pair) => builder.with_client_auth_cert(certificates(&pair.cert_file)?, private_key(&pair.key_file)?)?,
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.resumption = rustls::client::Resumption::disabled();
+        let name = match (&options.server_name, host) {
+            (Some(name), _) => ServerName::try_from(name.clone()).map_err(|_| SetupError::Name(name.clone()))?,
+            (None, url::Host::Domain(name)) => {
+                let name = name.trim_end_matches('.').to_owned();
+                ServerName::try_from(name.clone()).map_err(|_| SetupError::Name(name))?
+            }
+            (None, url::Host::Ipv4(ip)) => ServerName::IpAddress((*ip).into()),
+            (None, url::Host::Ipv6(ip)) => ServerName::IpAddress((*ip).into()),
+        };
+        Ok(Tls { config, verifier, roots, name, last: Mutex::new(None) })
+    }
+
+    /// Does the handshake. The certificate is kept in `findings` whatever comes of it.
+    pub async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        findings: &mut Findings,
+    ) -> Result<TlsStream<S>, Failure> {
+        findings.enter(Phase::Tls);
+        let recorder = Arc::new(Recorder { inner: self.verifier.clone(), seen: Mutex::new(None) });
+        let mut config = self.config.clone();
+        config.dangerous().set_certificate_verifier(recorder.clone());
+        let handshake = TlsConnector::from(Arc::new(config)).connect(self.name.clone(), stream);
+        let result = {
+            // also when the deadline drops this future between the certificate and the end of the handshake
+            let keep = KeepChain { tls: self, recorder: &recorder, findings };
+            let result = handshake.await;
+            drop(keep);
+            result
+        };
+        let stream = result.map_err(|error| classify::tls(&error))?;
+        if let Some(tls) = &mut findings.tls {
+            tls.version = stream.get_ref().1.protocol_version().and_then(version_name);
+        }
+        findings.leave();
+        Ok(stream)
+    }
+
+    fn evidence(&self, chain: Chain) -> TlsEvidence {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, evidence)) = &*last
+            && *known == chain
+        {
+            return evidence.clone();
+        }
+        let evidence = describe(&chain, &self.roots);
+        *last = Some((chain, evidence.clone()));
+        evidence
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Puts the recorded chain into the findings when it goes out of scope.
+struct KeepChain<'a> {
+    tls: &'a Tls,
+    recorder: &'a Recorder,
+    findings: &'a mut Findings,
+}
+
+impl Drop for KeepChain<'_> {
+    fn drop(&mut self) {
+        let seen = self.recorder.seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(chain) = seen {
+            self.findings.tls = Some(self.tls.evidence(chain));
+        }
+    }
+}
+
+/// What a chain says, leaf first. Its end is that of the certificate which ends first, leaving out those that a client
+/// with our roots does not use: certificates named like a trusted root (cross-signed roots expire unnoticed).
+fn describe(chain: &[CertificateDer<'_>], roots: &RootCertStore) -> TlsEvidence {
+    let parsed: Vec<X509Certificate<'_>> =
+        chain.iter().filter_map(|der| X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate)).collect();
+    let is_root = |certificate: &X509Certificate<'_>| {
+        let subject = certificate.subject().as_raw();
+        roots.roots.iter().any(|root| subject.ends_with(root.subject.as_ref()))
+    };
+    let not_after = parsed
+        .iter()
+        .enumerate()
+        .filter(|(n, certificate)| *n == 0 || !is_root(certificate))
+        .map(|(_, certificate)| certificate.validity().not_after.timestamp())
+        .min();
+    let leaf = parsed.first();
+    let names = leaf
+        .and_then(|c| c.subject_alternative_name().ok().flatten())
+        .map(|san| san.value.general_names.iter().filter_map(name_text).collect())
+        .unwrap_or_default();
+    TlsEvidence {
+        version: None,
+        not_after: not_after.map(Timestamp::from_secs),
+        subject: leaf.map(|c| c.subject().to_string()).unwrap_or_default(),
+        issuer: leaf.map(|c| c.issuer().to_string()).unwrap_or_default(),
+        names,
+        chain_length: chain.len(),
+    }
+}
+
+fn name_text(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match bytes {
+            [a, b, c, d] => Some(std::net::Ipv4Addr::new(*a, *b, *c, *d).to_string()),
+            other => <[u8; 16]>::try_from(*other).ok().map(|b| std::net::Ipv6Addr::from(b).to_string()),
+        },
+        _ => None,
+    }
+}
+
+fn version_name(version: ProtocolVersion) -> Option<&'static str> {
+    match version {
+        ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+        ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+        _ => None,
+    }
+}
+
+fn certificates(path: &Path) -> Result<Chain, SetupError> {
+    let pem = |error| SetupError::Pem { path: path.display().to_string(), error };
+    CertificateDer::pem_file_iter(path).map_err(pem)?.collect::<Result<_, _>>().map_err(pem)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, SetupError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| SetupError::Pem { path: path.display().to_string(), error })
+}
+
+/// Keeps the chain that the peer presented, and leaves the judgement to another verifier.
+#[derive(Debug)]
+struct Recorder {
+    inner: Arc<dyn ServerCertVerifier>,
+    seen: Mutex<Option<Chain>>,
+}
+
+impl ServerCertVerifier for Recorder {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let chain = std::iter::once(leaf).chain(intermediates).map(|c| c.clone().into_owned()).collect();
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(chain);
+        self.inner.verify_server_cert(leaf, intermediates, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+/// Stands in where there is nothing to verify against: accepts every certificate (`verify: false`), or none (no roots).
+#[derive(Debug)]
+struct Unverified {
+    accept: bool,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.accept { Ok(ServerCertVerified::assertion()) } else { Err(CertificateError::UnknownIssuer.into()) }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
