@@ -21,6 +21,13 @@ impl TargetName {
         ok.then(|| TargetName(name.into()))
     }
 
+    /// A name made of any text: what is not allowed becomes `-`.
+    pub fn lossy(text: &str) -> Self {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        let name: String = text.chars().map(|c| if allowed(c) { c } else { '-' }).collect();
+        TargetName(if name.is_empty() { "target".into() } else { name.into() })
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

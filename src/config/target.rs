@@ -131,6 +131,34 @@ pub struct Target {
     pub expect: Expect,
 }
 
+impl Target {
+    /// Probed this often unless configured otherwise.
+    pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
+    /// Longest time of a probe unless configured otherwise.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+    /// Largest message unless configured otherwise; a health answer is tiny.
+    pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 64 * 1024;
+
+    /// A target with every default.
+    pub fn new(name: TargetName, url: TargetUrl) -> Self {
+        Target {
+            name,
+            url,
+            interval: Self::DEFAULT_INTERVAL,
+            timeout: Self::DEFAULT_TIMEOUT,
+            labels: BTreeMap::new(),
+            headers: vec![],
+            authorization: None,
+            subprotocols: vec![],
+            ip_version: IpVersion::Any,
+            tls: TlsOptions::default(),
+            max_message_bytes: Self::DEFAULT_MAX_MESSAGE_BYTES,
+            steps: vec![],
+            expect: Expect::default(),
+        }
+    }
+}
+
 /// What goes into the `Authorization` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authorization {

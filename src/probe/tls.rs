@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -35,29 +35,31 @@ pub enum SetupError {
     Rustls(#[from] rustls::Error),
 }
 
-/// What all targets share: the system's root certificates, read once.
+/// What all targets share: the system's root certificates, read once, and only when a target needs them.
 #[derive(Clone)]
 pub struct Roots {
-    system: Arc<RootCertStore>,
+    system: Arc<LazyLock<Arc<RootCertStore>>>,
     provider: Arc<CryptoProvider>,
 }
 
 impl Roots {
-    /// Reads the system's root certificates. A host without any can still probe targets with a `ca_file`.
+    /// The system's root certificates. A host without any can still probe targets with a `ca_file`.
     pub fn system() -> Self {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "a system root certificate can't be read");
-        }
-        let mut system = RootCertStore::empty();
-        let (added, _) = system.add_parsable_certificates(found.certs);
-        if added == 0 {
-            tracing::warn!(
-                "this host has no root certificates (install ca-certificates): only targets with tls.ca_file can be verified"
-            );
-        }
-        Roots { system: Arc::new(system), provider: Arc::new(rustls::crypto::ring::default_provider()) }
+        Roots { system: Arc::new(LazyLock::new(read_system_roots)), provider: Arc::new(rustls::crypto::ring::default_provider()) }
     }
+}
+
+fn read_system_roots() -> Arc<RootCertStore> {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "a system root certificate can't be read");
+    }
+    let mut system = RootCertStore::empty();
+    let (added, _) = system.add_parsable_certificates(found.certs);
+    if added == 0 {
+        tracing::warn!("this host has no root certificates (install ca-certificates): only targets with tls.ca_file can be verified");
+    }
+    Arc::new(system)
 }
 
 /// TLS of one target, ready to connect.
@@ -79,9 +81,9 @@ impl Tls {
     /// A file can't be read or holds nothing usable, or the host can't be a server name.
     pub fn new(options: &TlsOptions, host: &url::Host<&str>, shared: &Roots) -> Result<Self, SetupError> {
         let roots = match &options.ca_file {
-            None => shared.system.clone(),
+            None => Arc::clone(&**shared.system),
             Some(path) => {
-                let mut roots = RootCertStore::clone(&shared.system);
+                let mut roots = RootCertStore::clone(&**shared.system);
                 for certificate in certificates(path)? {
                     roots.add(certificate)?;
                 }

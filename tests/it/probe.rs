@@ -1,1 +1,276 @@
+//! Every way in which a WebSocket endpoint can fail gets its reason and its phase, by a peer that does exactly that.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use wsprobe::config::{Closer, ExpectStep, JsonTest, Matcher, Step, Target, TargetUrl};
+use wsprobe::outcome::{Ended, Outcome, Phase, Reason, TargetName, Verdict};
+use wsprobe::probe::{Probe, Shared};
+use wsprobe::time::Clock;
+
+//CERTS
+use crate::support::stage::{Act, Act::*, Peer, close, frame, health, text, write};
+
+/// Long enough for a loaded machine to answer, short enough for a table of peers that never do.
+const TIMEOUT: Duration = Duration::from_millis(700);
+
+fn target(url: &str) -> Target {
+    let mut target = Target::new(TargetName::lossy("t"), TargetUrl::parse(url).expect("url"));
+    target.timeout = TIMEOUT;
+    target
+}
+
+async fn probe(target: Target) -> Outcome {
+    let shared = Shared::system(Clock::system());
+    Probe::new(Arc::new(target), &shared).expect("probe").run().await
+}
+
+/// Plays the acts and probes the peer once.
+async fn meets(acts: Vec<Act>) -> Outcome {
+    let peer = Peer::plays(acts).await;
+    probe(target(&peer.url())).await
+}
+
+/// The upgrade succeeds, then these acts follow.
+fn upgraded(acts: impl IntoIterator<Item = Act>) -> Vec<Act> {
+    [Request, Switch("")].into_iter().chain(acts).collect()
+}
+
+fn answers(bytes: &str) -> Vec<Act> {
+    vec![Request, write(bytes)]
+}
+
+#[tokio::test]
+async fn a_healthy_endpoint_is_healthy_and_every_phase_is_known() {
+    let outcome = meets(upgraded([health(), close(1000), AwaitClose])).await;
+    assert_eq!((outcome.verdict(), outcome.reason, outcome.phase), (Verdict::Healthy, Reason::Ok, None), "{outcome:?}");
+    assert_eq!(outcome.message.as_ref().map(|m| m.text.as_str()), Some(r#"{"status":"ok","message":"WebSocket healthy"}"#));
+    assert_eq!(outcome.close.as_ref().map(|c| (c.code, c.ended)), Some((Some(1000), Ended::Fin)));
+    assert_eq!(outcome.http.as_ref().map(|h| h.status), Some(101));
+    let timings = outcome.timings;
+    assert!(timings.dns.is_none() && timings.tls.is_none(), "an address over ws:// has neither: {timings:?}");
+    let sum: Duration = Phase::TIMED.iter().filter_map(|p| timings.get(*p)).sum();
+    assert!(sum <= timings.total, "{timings:?}");
+}
+
+/// One row per way: what the peer does, what it must be called, and where.
+#[tokio::test]
+async fn every_way_to_fail_has_its_reason_and_phase() {
+    use Phase::{Close, Message, Upgrade};
+    use Reason::*;
+    let big = "x".repeat(70_000);
+    let rows: Vec<(&str, Vec<Act>, Reason, Option<Phase>)> = vec![
+        // the response head
+        ("301", answers("HTTP/1.1 301 Moved Permanently\r\nLocation: https://h/ws/health/\r\nContent-Length: 0\r\n\r\n"), UpgradeRedirected, Some(Upgrade)),
+        ("302 without a Location", answers("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"), UpgradeRedirected, Some(Upgrade)),
+        ("304", answers("HTTP/1.1 304 Not Modified\r\n\r\n"), UpgradeRedirected, Some(Upgrade)),
+        ("200", answers("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), UpgradeIgnored, Some(Upgrade)),
+        ("204", answers("HTTP/1.1 204 No Content\r\n\r\n"), UpgradeIgnored, Some(Upgrade)),
+        ("401", answers("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"), UpgradeRejected, Some(Upgrade)),
+        ("403 without a reason phrase", answers("HTTP/1.1 403 \r\nContent-Length: 0\r\n\r\n"), UpgradeRejected, Some(Upgrade)),
+        ("403 without headers", answers("HTTP/1.1 403 Access denied\r\n\r\n"), UpgradeRejected, Some(Upgrade)),
+        ("404 chunked", answers("HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n"), UpgradeRejected, Some(Upgrade)),
+        ("500", answers("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"), UpgradeServerError, Some(Upgrade)),
+        ("502 in HTTP/1.0", answers("HTTP/1.0 502 Bad Gateway\r\n\r\n<html>"), UpgradeServerError, Some(Upgrade)),
+        ("503 and reset", vec![Request, write("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\r\n"), Pause(Duration::from_millis(50)), Rst], UpgradeServerError, Some(Upgrade)),
+        ("a body that never comes", vec![Request, write("HTTP/1.1 500 x\r\nContent-Length: 900\r\n\r\n"), Hold], UpgradeServerError, Some(Upgrade)),
+        ("a status that does not exist", answers("HTTP/1.1 999 What\r\n\r\n"), UpgradeInvalid, Some(Upgrade)),
+        ("a banner", answers("SSH-2.0-OpenSSH_9.2\r\n"), UpgradeInvalid, Some(Upgrade)),
+        ("a banner before the request", vec![write("220 mail ESMTP\r\n"), Hold], UpgradeInvalid, Some(Upgrade)),
+        ("an HTTP/2 preface", answers("\u{0}\u{0}\u{12}\u{4}\u{0}\u{0}\u{0}\u{0}\u{0}"), UpgradeInvalid, Some(Upgrade)),
+        ("a TLS alert on the plain port", vec![Request, write(b"\x15\x03\x03\x00\x02\x02\x46")], UpgradeInvalid, Some(Upgrade)),
+        ("a head without end", vec![Request, write("HTTP/1.1 101 x\r\n"), Flood(b"X-Filler: aaaaaaaaaaaaaaaaaaaaaaaa\r\n".to_vec())], UpgradeInvalid, Some(Upgrade)),
+        ("a header line without end", vec![Request, write("HTTP/1.1 101 x\r\nX: "), Flood(b"aaaaaaaaaaaaaaaa".to_vec())], UpgradeInvalid, Some(Upgrade)),
+        ("1xx without end", vec![Request, Flood(b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec())], UpgradeInvalid, Some(Upgrade)),
+        ("a space before the colon", answers("HTTP/1.1 101 x\r\nUpgrade : websocket\r\n\r\n"), UpgradeInvalid, Some(Upgrade)),
+        ("101 in HTTP/1.0", vec![Request, Head("HTTP/1.0 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"), Hold], UpgradeInvalid, Some(Upgrade)),
+        ("101 without Upgrade", vec![Request, Head("HTTP/1.1 101 x\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"), Hold], UpgradeInvalid, Some(Upgrade)),
+        ("101 without Connection", vec![Request, Head("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"), Hold], UpgradeInvalid, Some(Upgrade)),
+        ("101 without Accept", vec![Request, Head("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"), Hold], UpgradeInvalid, Some(Upgrade)),
+        ("101 with a wrong Accept", vec![Request, Head("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: d3Jvbmc=\r\n\r\n"), Hold], UpgradeInvalid, Some(Upgrade)),
+        ("an extension that was not offered", vec![Request, Switch("Sec-WebSocket-Extensions: permessage-deflate\r\n"), Hold], UpgradeInvalid, Some(Upgrade)),
+        ("a subprotocol that was not offered", vec![Request, Switch("Sec-WebSocket-Protocol: chat\r\n"), Hold], UpgradeInvalid, Some(Upgrade)),
+        ("silence after the request", vec![Request, Hold], UpgradeTimeout, Some(Upgrade)),
+        ("silence from the start", vec![Hold], UpgradeTimeout, Some(Upgrade)),
+        ("half a head, then silence", vec![Request, write("HTTP/1.1 101 Switching Protocols\r\nUpgra"), Hold], UpgradeTimeout, Some(Upgrade)),
+        ("a head that drips", vec![Request, Drip(b"HTTP/1.1 101 Switching Protocols\r\n".to_vec(), Duration::from_millis(50))], UpgradeTimeout, Some(Upgrade)),
+        ("FIN after accept", vec![Fin], UpgradeClosed, Some(Upgrade)),
+        ("FIN after the request", vec![Request, Fin], UpgradeClosed, Some(Upgrade)),
+        ("RST after accept", vec![Rst], UpgradeClosed, Some(Upgrade)),
+        ("RST after the request", vec![Request, Rst], UpgradeClosed, Some(Upgrade)),
+        ("FIN inside the head", vec![Request, write("HTTP/1.1 101 Switch"), Fin], UpgradeClosed, Some(Upgrade)),
+        // healthy, whatever it looks like
+        ("103 before the 101", vec![Request, write("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"), Switch(""), health(), close(1000), AwaitClose], Ok, None),
+        ("tokens in Connection", vec![Request, Head("HTTP/1.1 101 x\r\nupgrade: WebSocket\r\nCONNECTION: keep-alive, upgrade\r\nsec-websocket-accept:  {accept} \r\n\r\n"), health(), close(1000), AwaitClose], Ok, None),
+        ("two Connection lines", vec![Request, Head("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: keep-alive\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"), health(), close(1000), AwaitClose], Ok, None),
+        ("RST after the close frame", upgraded([health(), close(1000), Rst]), Ok, None),
+        ("no TCP end after the close frames", upgraded([health(), close(1000), Hold]), Ok, None),
+        ("close 1001", upgraded([health(), close(1001), AwaitClose]), Ok, None),
+        ("a close frame without a code", upgraded([health(), write(frame(8, b"")), AwaitClose]), Ok, None),
+        ("pings before the message", upgraded([write(frame(9, b"a")), write(frame(10, b"x")), health(), close(1000), AwaitClose]), Ok, None),
+        ("a message in fragments with a ping between", upgraded([write(b"\x01\x02ok"), write(frame(9, b"")), write(b"\x80\x01!"), close(1000), AwaitClose]), Ok, None),
+        ("a message byte by byte", upgraded([Drip(frame(1, b"hello"), Duration::from_millis(5)), close(1000), AwaitClose]), Ok, None),
+        ("more messages before the close", upgraded([health(), health(), health(), close(1000), AwaitClose]), Ok, None),
+        // messages
+        ("silence after the 101", upgraded([Hold]), MessageTimeout, Some(Message)),
+        ("only pings", upgraded([write(frame(9, b"a")), write(frame(9, b"b")), Hold]), MessageTimeout, Some(Message)),
+        ("a flood of pings", upgraded([Flood(frame(9, b"p").repeat(500))]), MessageTimeout, Some(Message)),
+        ("fragments without end", upgraded([write(b"\x01\x00"), Flood(b"\x00\x00".repeat(1000))]), MessageTimeout, Some(Message)),
+        ("a message that drips", upgraded([Drip(frame(1, &[b'x'; 100]), Duration::from_millis(20))]), MessageTimeout, Some(Message)),
+        ("a frame that announces much and sends little", upgraded([write(b"\x81\x7e\xff\x00abc"), Hold]), MessageTimeout, Some(Message)),
+        ("binary", upgraded([write(frame(2, b"ok")), close(1000), AwaitClose]), MessageMismatch, Some(Message)),
+        ("close before a message", upgraded([close(1000), AwaitClose]), MessageMissing, Some(Message)),
+        ("close 1011 before a message", upgraded([close(1011), AwaitClose]), MessageMissing, Some(Message)),
+        ("FIN after the 101", upgraded([Fin]), MessageMissing, Some(Message)),
+        ("RST after the 101", upgraded([Pause(Duration::from_millis(50)), Rst]), MessageMissing, Some(Message)),
+        ("FIN inside a message", upgraded([write(b"\x81\x10half"), Fin]), MessageMissing, Some(Message)),
+        ("too big in one frame", upgraded([write(frame(1, big.as_bytes())), Hold]), MessageTooBig, Some(Message)),
+        ("too big in fragments", upgraded([write(b"\x01\x01a"), Flood([&b"\x00\x7e\x10\x00"[..], &[b'x'; 4096]].concat())]), MessageTooBig, Some(Message)),
+        ("a frame of 2^62 bytes", upgraded([write(b"\x81\x7f\x40\x00\x00\x00\x00\x00\x00\x00"), Hold]), MessageTooBig, Some(Message)),
+        // frames
+        ("masked", upgraded([write(b"\x81\x82abcd\x09\x0b"), Hold]), ProtocolError, Some(Message)),
+        ("reserved bits", upgraded([write(b"\xc1\x02ok"), Hold]), ProtocolError, Some(Message)),
+        ("a reserved opcode", upgraded([write(b"\x83\x00"), Hold]), ProtocolError, Some(Message)),
+        ("bad UTF-8", upgraded([write(frame(1, b"\xff\xfe")), Hold]), ProtocolError, Some(Message)),
+        ("a continuation of nothing", upgraded([write(b"\x80\x02ok"), Hold]), ProtocolError, Some(Message)),
+        ("a new message inside a message", upgraded([write(b"\x01\x01a\x01\x01b"), Hold]), ProtocolError, Some(Message)),
+        ("a fragmented ping", upgraded([write(b"\x09\x00"), Hold]), ProtocolError, Some(Message)),
+        ("an oversized ping", upgraded([write(frame(9, &[0; 126])), Hold]), ProtocolError, Some(Message)),
+        ("a length with the highest bit", upgraded([write(b"\x81\x7f\x80\x00\x00\x00\x00\x00\x00\x00"), Hold]), ProtocolError, Some(Message)),
+        ("HTML after the 101", upgraded([write("<html><body>oops</body></html>"), Hold]), ProtocolError, Some(Message)),
+        ("a bad frame after the message", upgraded([health(), write(b"\xc1\x00"), Hold]), ProtocolError, Some(Close)),
+        ("a bad frame in the same bytes as the message", upgraded([Write([frame(1, b"ok"), b"\xc1\x00".to_vec()].concat()), Hold]), ProtocolError, Some(Close)),
+        // closing
+        ("no close at all", upgraded([health(), Hold]), CloseTimeout, Some(Close)),
+        ("FIN without a close frame", upgraded([health(), Fin]), CloseAbnormal, Some(Close)),
+        ("RST without a close frame", upgraded([health(), Pause(Duration::from_millis(50)), Rst]), CloseAbnormal, Some(Close)),
+        ("close 1011", upgraded([health(), close(1011), AwaitClose]), CloseCode, Some(Close)),
+        ("close 1014", upgraded([health(), close(1014), AwaitClose]), CloseCode, Some(Close)),
+        ("close 4401", upgraded([health(), close(4401), AwaitClose]), CloseCode, Some(Close)),
+        ("a close code that may not be sent", upgraded([health(), close(1006), AwaitClose]), ProtocolError, Some(Close)),
+        ("a close frame of one byte", upgraded([health(), write(frame(8, b"\x03")), Hold]), ProtocolError, Some(Close)),
+        ("a close reason that is not UTF-8", upgraded([health(), write(frame(8, b"\x03\xe8\xff")), Hold]), ProtocolError, Some(Close)),
+    ];
+    let mut wrong = Vec::new();
+    let mut tasks = tokio::task::JoinSet::new();
+    for (name, acts, reason, phase) in rows {
+        tasks.spawn(async move {
+            let started = Instant::now();
+            let outcome = meets(acts).await;
+            let late = started.elapsed() > TIMEOUT + Duration::from_millis(400);
+            let right = outcome.reason == reason && outcome.phase == phase && !late;
+            (!right).then(|| format!("{name}: expected {reason} in {phase:?}, got {outcome:#?} after {:?}", started.elapsed()))
+        });
+    }
+    while let Some(result) = tasks.join_next().await {
+        wrong.extend(result.expect("no probe panics"));
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn the_answer_to_a_failed_upgrade_is_kept_as_evidence() {
+    let head = "HTTP/1.1 301 Moved Permanently\r\nServer: nginx\r\nSet-Cookie: session=secret\r\nLocation: https://h/x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let outcome = meets(vec![Request, write(head), Pause(Duration::from_millis(30)), write("4\r\n<htm\r\n"), Pause(Duration::from_millis(30)), write("2\r\nl>\r\n0\r\n\r\n")]).await;
+    let http = outcome.http.as_ref().expect("evidence");
+    assert_eq!((http.status, http.location.as_deref(), http.body.as_deref()), (301, Some("https://h/x"), Some("<html>")));
+    assert_eq!(outcome.detail, "301 Moved Permanently to https://h/x");
+    assert!(http.header("server").is_some() && http.header("set-cookie").is_none());
+    assert_eq!(outcome.redirect_code(), Some(301));
+}
+
+#[tokio::test]
+async fn what_a_peer_sends_back_of_our_secrets_is_redacted() {
+    let peer = Peer::plays(answers("HTTP/1.1 302 Found\r\nLocation: /login?next=/ws/?token=s3cr3t-t0ken\r\nContent-Length: 12\r\n\r\ns3cr3t-t0ken")).await;
+    let outcome = probe(target(&format!("{}?token=s3cr3t-t0ken", peer.url()))).await;
+    assert_eq!(outcome.reason, Reason::UpgradeRedirected);
+    assert!(!format!("{outcome:?}").contains("s3cr3t"), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn nothing_listens_on_the_port() {
+    let free = TcpListener::bind("127.0.0.1:0").await.expect("bind").local_addr().expect("address");
+    let outcome = probe(target(&format!("ws://{free}/"))).await;
+    assert_eq!((outcome.reason, outcome.phase), (Reason::ConnectRefused, Some(Phase::Connect)));
+}
+
+#[tokio::test]
+async fn a_name_that_is_in_the_hosts_file_is_resolved_and_the_first_address_that_answers_is_used() {
+    let peer = Peer::plays(upgraded([health(), close(1000), AwaitClose])).await;
+    let outcome = probe(target(&format!("ws://localhost:{}/ws/health/", peer.addr.port()))).await;
+    assert_eq!(outcome.reason, Reason::Ok, "{outcome:?}");
+    assert_eq!(outcome.address, Some(peer.addr));
+    assert!(outcome.timings.dns.is_some());
+}
+
+#[tokio::test]
+async fn each_phase_is_timed_by_itself() {
+    let wait = Duration::from_millis;
+    let outcome = meets(vec![Request, Pause(wait(50)), Switch(""), Pause(wait(100)), health(), Pause(wait(80)), close(1000), AwaitClose]).await;
+    let timings = outcome.timings;
+    for (phase, least) in [(Phase::Upgrade, 50), (Phase::Message, 100), (Phase::Close, 80)] {
+        let took = timings.get(phase).expect("timed");
+        // an upper bound is for benches: here only that no phase's wait is charged to another one
+        assert!(took >= wait(least - 2) && took < wait(least + 48), "{phase} took {took:?}, the peer waited {least} ms");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_answer_that_is_otherwise_healthy_is_too_slow() {
+    let peer = Peer::plays(vec![Request, Pause(Duration::from_millis(60)), Switch(""), health(), close(1000), AwaitClose]).await;
+    let mut target = target(&peer.url());
+    target.expect.within = Some(Duration::from_millis(20));
+    let outcome = probe(target).await;
+    assert_eq!((outcome.reason, outcome.phase), (Reason::TooSlow, Some(Phase::Total)));
+}
+
+#[tokio::test]
+async fn a_conversation_of_steps_is_held_in_order() {
+    let peer = Peer::plays(upgraded([text("noise"), text(r#"{"type":"welcome"}"#), AnswerPing, health(), close(1000), AwaitClose])).await;
+    let mut target = target(&peer.url());
+    let welcome = Matcher::Json { path: "$.type".parse().expect("path"), test: JsonTest::Equals("welcome".into()) };
+    target.steps = vec![
+        Step::Expect(ExpectStep { matcher: welcome, within: None, any: true }),
+        Step::Ping { within: Some(Duration::from_millis(500)) },
+    ];
+    target.expect.message = Some(Matcher::Contains("healthy".into()));
+    let outcome = probe(target).await;
+    assert_eq!(outcome.reason, Reason::Ok, "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_ping_without_its_pong_is_a_message_timeout() {
+    let peer = Peer::plays(upgraded([Hold])).await;
+    let mut target = target(&peer.url());
+    target.steps = vec![Step::Ping { within: Some(Duration::from_millis(50)) }];
+    let outcome = probe(target).await;
+    assert_eq!((outcome.reason, outcome.phase), (Reason::MessageTimeout, Some(Phase::Message)));
+    assert_eq!(outcome.detail, "no pong came within 50ms");
+}
+
+#[tokio::test]
+async fn the_client_closes_when_it_is_asked_to() {
+    let peer = Peer::plays(upgraded([health(), AwaitClose, close(1000)])).await;
+    let mut healthy = target(&peer.url());
+    healthy.expect.close = Closer::Client;
+    let outcome = probe(healthy).await;
+    assert_eq!(outcome.reason, Reason::Ok, "{outcome:?}");
+
+    let mute = Peer::plays(upgraded([health(), Hold])).await;
+    let mut unanswered = target(&mute.url());
+    unanswered.expect.close = Closer::Client;
+    assert_eq!(probe(unanswered).await.reason, Reason::CloseTimeout);
+}
+
+#[tokio::test]
+async fn an_offered_subprotocol_has_to_be_acknowledged() {
+    for (extra, reason) in [("Sec-WebSocket-Protocol: json\r\n", Reason::Ok), ("", Reason::UpgradeInvalid)] {
+        let peer = Peer::plays(vec![Request, Switch(extra), health(), close(1000), AwaitClose]).await;
+        let mut target = target(&peer.url());
+        target.subprotocols = vec!["json".into()];
+        assert_eq!(probe(target).await.reason, reason, "{extra}");
+    }
+}

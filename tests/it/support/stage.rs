@@ -1,0 +1,214 @@
+//! A peer that plays a script: read the request, write these bytes, end the connection that way. Each connection is
+//! played anew. One row of a table of behaviours is one list of acts.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+/// One thing that a scripted peer does.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Reads a request head.
+    Request,
+    /// Writes these bytes.
+    Write(Vec<u8>),
+    /// Writes these bytes one by one, with a pause before each.
+    Drip(Vec<u8>, Duration),
+    /// A proper 101 for the request that was read, with further header lines (each ended by CRLF).
+    Switch(&'static str),
+    /// A 101 written by hand; `{accept}` becomes the right key.
+    Head(&'static str),
+    /// Writes the bytes again and again, as fast as they are taken.
+    Flood(Vec<u8>),
+    /// Waits until the client's close frame, or its end, has come.
+    AwaitClose,
+    /// Answers every ping with its pong until the client sends something else.
+    AnswerPing,
+    Pause(Duration),
+    /// Stays connected and silent until the client goes.
+    Hold,
+    /// Ends TCP properly.
+    Fin,
+    /// Resets TCP.
+    Rst,
+}
+
+/// A frame from a server: final, unmasked.
+pub fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x80 | opcode];
+    match payload.len() {
+        n if n < 126 => bytes.push(n as u8),
+        n if n < 65536 => bytes.extend([&[126][..], &(n as u16).to_be_bytes()].concat()),
+        n => bytes.extend([&[127][..], &(n as u64).to_be_bytes()].concat()),
+    }
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+pub fn text(payload: &str) -> Act {
+    Act::Write(frame(1, payload.as_bytes()))
+}
+
+pub fn health() -> Act {
+    text(r#"{"status":"ok","message":"WebSocket healthy"}"#)
+}
+
+pub fn close(code: u16) -> Act {
+    Act::Write(frame(8, &code.to_be_bytes()))
+}
+
+pub fn write(bytes: impl AsRef<[u8]>) -> Act {
+    Act::Write(bytes.as_ref().to_vec())
+}
+
+/// A peer that plays `acts` on every connection until it is dropped.
+pub struct Peer {
+    pub addr: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Peer {
+    pub async fn plays(acts: Vec<Act>) -> Peer {
+        Peer::start(acts, None).await
+    }
+
+    pub async fn plays_over_tls(acts: Vec<Act>, tls: TlsAcceptor) -> Peer {
+        Peer::start(acts, Some(tls)).await
+    }
+
+    async fn start(acts: Vec<Act>, tls: Option<TlsAcceptor>) -> Peer {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let addr = listener.local_addr().expect("address");
+        let task = tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let (acts, tls) = (acts.clone(), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => drop(play(tcp, &acts).await),
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(tcp).await {
+                                drop(play(stream, &acts).await);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        Peer { addr, task }
+    }
+
+    pub fn url(&self) -> String {
+        format!("ws://{}/ws/health/", self.addr)
+    }
+
+    pub fn tls_url(&self) -> String {
+        format!("wss://localhost:{}/ws/health/", self.addr.port())
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What both a bare and a TLS connection can do.
+trait Connection: AsyncRead + AsyncWrite + Unpin + Send {
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Connection for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Connection for tokio_rustls::server::TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+fn play<C: Connection>(mut stream: C, acts: &[Act]) -> Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + '_>>
+where
+    C: 'static,
+{
+    Box::pin(async move {
+        stream.tcp().set_nodelay(true)?;
+        let mut key = String::new();
+        for act in acts {
+            match act {
+                Act::Request => key = request(&mut stream).await?,
+                Act::Write(bytes) => {
+                    stream.write_all(bytes).await?;
+                    stream.flush().await?;
+                }
+                Act::Drip(bytes, pause) => {
+                    for byte in bytes {
+                        tokio::time::sleep(*pause).await; // the behaviour itself, not a wait for something
+                        stream.write_all(&[*byte]).await?;
+                        stream.flush().await?;
+                    }
+                }
+                Act::Switch(extra) => {
+                    let accept = derive_accept_key(key.as_bytes());
+                    let head = format!(
+                        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n{extra}\r\n"
+                    );
+                    stream.write_all(head.as_bytes()).await?;
+                    stream.flush().await?;
+                }
+                Act::Head(head) => {
+                    stream.write_all(head.replace("{accept}", &derive_accept_key(key.as_bytes())).as_bytes()).await?;
+                    stream.flush().await?;
+                }
+                Act::Flood(bytes) => loop {
+                    stream.write_all(bytes).await?;
+                },
+                Act::AwaitClose => {
+                    let mut seen = Vec::new();
+                    // a masked close frame begins with 0x88
+                    while !seen.contains(&0x88) && stream.read_buf(&mut seen).await? > 0 {}
+                }
+                Act::AnswerPing => {
+                    let mut ping = [0u8; 14]; // masked, with a payload of 8 bytes
+                    stream.read_exact(&mut ping).await?;
+                    let payload: Vec<u8> = ping[6..].iter().enumerate().map(|(i, b)| b ^ ping[2 + i % 4]).collect();
+                    stream.write_all(&frame(10, &payload)).await?;
+                    stream.flush().await?;
+                }
+                Act::Pause(pause) => tokio::time::sleep(*pause).await,
+                Act::Hold => while stream.read(&mut [0u8; 1024]).await? > 0 {},
+                Act::Fin => return stream.shutdown().await,
+                Act::Rst => {
+                    stream.tcp().set_zero_linger()?;
+                    return Ok(());
+                }
+            }
+        }
+        // Ends like a server: the client's close frame is read, so that closing does not reset.
+        stream.shutdown().await?;
+        while stream.read(&mut [0u8; 1024]).await? > 0 {}
+        Ok(())
+    })
+}
+
+/// Reads a request head and returns its Sec-WebSocket-Key.
+async fn request(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read_buf(&mut head).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let key = head.lines().find_map(|l| l.strip_prefix("Sec-WebSocket-Key: "));
+    Ok(key.unwrap_or_default().to_owned())
+}
