@@ -1,1 +1,86 @@
 //! The command line: one file per command.
+//!
+//! Data goes to stdout, logs and progress to stderr. Colour only on a terminal, and never with `NO_COLOR`. Exit codes:
+//! 0 healthy, 1 a target failed, 2 usage or configuration error, 3 inconclusive.
+
+mod check;
+mod demo;
+mod endpoint;
+mod logs;
+mod output;
+mod run;
+mod validate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Healthy, or nothing found.
+pub const OK: u8 = 0;
+/// A target failed.
+pub const FAILED: u8 = 1;
+/// The command line or the configuration is wrong.
+pub const USAGE: u8 = 2;
+/// The prober's own network or resources failed: nothing is known of the target.
+pub const INCONCLUSIVE: u8 = 3;
+
+/// Continuous synthetic monitoring of WebSocket endpoints.
+///
+/// Says not only that an endpoint broke, but where on the path, why, and what to change.
+#[derive(Parser)]
+#[command(name = "wsprobe", version, max_term_width = 100, after_help = "Try it: wsprobe demo")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Args),
+    Demo(demo::Args),
+    Check(check::Args),
+    Validate(validate::Args),
+    Endpoint(endpoint::Args),
+}
+
+/// Runs the command on the command line and returns its exit code.
+pub fn main() -> ExitCode {
+    // Someone who pipes us into `head` wants a quiet end, not a panic message.
+    let code = match Cli::parse().command {
+        Command::Validate(args) => validate::run(args),
+        Command::Run(args) => on_runtime(Threads::Many, run::run(args)),
+        Command::Demo(args) => on_runtime(Threads::Many, demo::run(args)),
+        Command::Check(args) => on_runtime(Threads::One, check::run(args)),
+        Command::Endpoint(args) => on_runtime(Threads::Many, endpoint::run(args)),
+    };
+    ExitCode::from(code)
+}
+
+enum Threads {
+    One,
+    Many,
+}
+
+fn on_runtime(threads: Threads, command: impl Future<Output = u8>) -> u8 {
+    let mut builder = match threads {
+        Threads::One => tokio::runtime::Builder::new_current_thread(),
+        Threads::Many => tokio::runtime::Builder::new_multi_thread(),
+    };
+    match builder.enable_all().build() {
+        Ok(runtime) => {
+            let code = runtime.block_on(command);
+            runtime.shutdown_background(); // whatever still runs has had its time to drain
+            code
+        }
+        Err(error) => {
+            complain(format_args!("the runtime can't be started: {error}"));
+            USAGE
+        }
+    }
+}
+
+/// One line on stderr in the form of every error of this program.
+fn complain(message: impl std::fmt::Display) {
+    use owo_colors::OwoColorize;
+    anstream::eprintln!("{}: {message}", "error".red().bold());
+}

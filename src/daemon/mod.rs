@@ -1,1 +1,154 @@
-//! Wires the stages together, owns their state, drains at the end.
+//! Wires the stages together: bind → run → drain.
+//!
+//! ```text
+//! ticker ─► one task per running probe ─► (bounded queue) ─► pipeline ─► metrics, board, alert book ─► dispatcher
+//!                                                              │
+//!                                                              └─► watch: alert rows ─► http
+//! ```
+//!
+//! No stage blocks the scheduler: a full queue makes finished probes wait, and with them only their own targets.
+
+mod pipeline;
+mod scheduler;
+pub mod signals;
+pub mod systemd;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::http;
+use crate::notify::Dispatcher;
+use crate::observe::{Board, Metrics};
+use crate::probe::{Probe, SetupError, Shared};
+use crate::time::Clock;
+use crate::views::Links;
+use pipeline::Pipeline;
+use scheduler::Scheduler;
+
+/// How long everything that is under way may take to end after the shutdown signal.
+pub const DRAIN: Duration = Duration::from_secs(10);
+/// The part of it that running probes get.
+const DRAIN_PROBES: Duration = Duration::from_secs(3);
+/// The part of it that is kept for the HTTP server to end.
+const DRAIN_HTTP: Duration = Duration::from_secs(1);
+/// Finished probes that wait for the pipeline; each one holds back only its own target.
+const OUTCOME_QUEUE: usize = 1024;
+
+/// Why the daemon can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("target {target}: {error}")]
+    Target { target: String, error: SetupError },
+    #[error("{0}")]
+    Listen(std::io::Error),
+}
+
+/// The daemon, bound to its address and ready to run.
+pub struct Daemon {
+    config: Config,
+    clock: Clock,
+    server: http::Server,
+    probes: Vec<Arc<Probe>>,
+    metrics: Arc<Metrics>,
+    board: Arc<Board>,
+    dispatcher: Dispatcher,
+    ready: Arc<AtomicBool>,
+}
+
+impl Daemon {
+    /// Makes every target ready and binds the HTTP address; nothing is probed or sent yet.
+    ///
+    /// # Errors
+    /// A target's files can't be used, or the address can't be bound.
+    pub async fn bind(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let shared = Shared::system(clock.clone());
+        let probes = config
+            .targets
+            .iter()
+            .map(|target| match Probe::new(target.clone(), &shared) {
+                Ok(probe) => Ok(Arc::new(probe)),
+                Err(error) => Err(StartError::Target { target: target.name.to_string(), error }),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let server = http::Server::bind(config.server.listen).await.map_err(StartError::Listen)?;
+        let metrics = Metrics::new(&config, env!("CARGO_PKG_VERSION"));
+        let board = Arc::new(Board::new(&config));
+        let links = Links::new(&config.server.external_url);
+        let ledger = Arc::new(pipeline::MetricsLedger(metrics.clone()));
+        let dispatcher = Dispatcher::start(&config.receivers, links, clock.clone(), ledger);
+        Ok(Daemon { config, clock, server, probes, metrics, board, dispatcher, ready: Arc::new(AtomicBool::new(false)) })
+    }
+
+    /// Where metrics, API and status page are served.
+    pub fn addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+
+    /// Recent outcomes of every target, for those who run the daemon inside their own process.
+    pub fn board(&self) -> Arc<Board> {
+        self.board.clone()
+    }
+
+    /// Probes, alerts and notifies until `shutdown`, then drains within [`DRAIN`].
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Daemon { config, clock, server, probes, metrics, board, dispatcher, ready } = self;
+        let (alerts_tx, alerts) = watch::channel(Arc::new(Vec::new()));
+        let http_shutdown = CancellationToken::new();
+        let state = http::AppState {
+            metrics: metrics.clone(),
+            board: board.clone(),
+            alerts,
+            ready: ready.clone(),
+            clock: clock.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            diagnose: Arc::new(pipeline::diagnosis_row),
+            outcome_json: Arc::new(pipeline::outcome_json(Links::new(&config.server.external_url))),
+        };
+        let http = tokio::spawn(server.run(state, http_shutdown.clone()));
+
+        let dispatcher = Arc::new(dispatcher);
+        let (outcomes, inbox) = mpsc::channel(OUTCOME_QUEUE);
+        let pipeline = Pipeline::new(&config, clock.clone(), metrics.clone(), board.clone(), dispatcher.clone(), alerts_tx);
+        let pulse = systemd::Pulse::new();
+        let pipeline = tokio::spawn(pipeline.run(inbox, pulse.stage()));
+        let scheduler = Scheduler::new(probes, &clock, metrics, outcomes);
+        ready.store(true, Ordering::Release);
+        let service = tokio::spawn(systemd::report(board, pulse.clone(), shutdown.clone()));
+        tracing::info!(targets = config.targets.len(), rules = config.rules.len(), receivers = config.receivers.len(), "probing");
+
+        let running = scheduler.run(pulse.stage(), &shutdown).await;
+
+        tracing::info!("shutting down");
+        ready.store(false, Ordering::Release);
+        let deadline = Instant::now() + DRAIN;
+        running.drain(DRAIN_PROBES).await;
+        // The last probe has dropped its end of the queue: the pipeline takes in what is left and ends.
+        if timeout_at(deadline - DRAIN_HTTP, pipeline).await.is_err() {
+            tracing::error!("outcomes were still queued at the end of the drain");
+        }
+        if let Some(dispatcher) = Arc::into_inner(dispatcher) {
+            dispatcher.drain((deadline - DRAIN_HTTP).saturating_duration_since(Instant::now())).await;
+        }
+        http_shutdown.cancel();
+        let _ = timeout(DRAIN_HTTP, http).await;
+        service.abort();
+        tracing::info!("stopped");
+    }
+}
+
+/// Raises the soft limit of file descriptors to the hard one: each running probe needs one, and the usual soft limit is
+/// 1024 for the sake of programs that still use select(2).
+pub fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::debug!(%error, "the limit of file descriptors stays as it is");
+    }
+}

@@ -1,0 +1,96 @@
+//! Starts each probe when it is due, and never waits for one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::systemd::Beat;
+use crate::observe::Metrics;
+use crate::outcome::Outcome;
+use crate::probe::Probe;
+use crate::schedule::{InFlight, Plan, SkipReason, Ticker};
+use crate::time::Clock;
+
+/// How often the loop shows that it is alive while nothing is due.
+const BEAT: Duration = Duration::from_secs(1);
+
+pub struct Scheduler {
+    probes: Vec<Arc<Probe>>,
+    ticker: Ticker,
+    in_flight: InFlight,
+    metrics: Arc<Metrics>,
+    outcomes: mpsc::Sender<Arc<Outcome>>,
+}
+
+/// The probes that were still running when scheduling ended.
+pub struct Running {
+    tasks: TaskTracker,
+    abandon: CancellationToken,
+}
+
+impl Scheduler {
+    /// Plans every probe from now on; the seed is fixed, so that a restart keeps every target's phase.
+    pub fn new(probes: Vec<Arc<Probe>>, clock: &Clock, metrics: Arc<Metrics>, outcomes: mpsc::Sender<Arc<Outcome>>) -> Self {
+        let planned = probes.iter().map(|p| (p.target().name.clone(), p.target().interval));
+        let plan = Plan::new(planned, 0, clock.now());
+        Scheduler { ticker: Ticker::new(plan, clock), in_flight: InFlight::new(probes.len()), probes, metrics, outcomes }
+    }
+
+    /// Starts probes until `shutdown`.
+    pub async fn run(mut self, beat: Beat, shutdown: &CancellationToken) -> Running {
+        let tasks = TaskTracker::new();
+        let abandon = CancellationToken::new();
+        let mut alive = tokio::time::interval(BEAT);
+        alive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            let due = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                _ = alive.tick() => {
+                    beat.now();
+                    continue;
+                }
+                due = self.ticker.next() => due,
+            };
+            self.metrics.schedule_delay(due.lateness);
+            for _ in 0..due.missed {
+                self.metrics.skipped(SkipReason::Late.as_str());
+            }
+            let Some(guard) = self.in_flight.try_begin(due.index) else {
+                tracing::debug!(target = %due.target, "skipped: the previous probe is still running");
+                self.metrics.skipped(SkipReason::Overrun.as_str());
+                continue;
+            };
+            let Some(probe) = self.probes.get(due.index).cloned() else { continue };
+            let (metrics, outcomes, abandon) = (self.metrics.clone(), self.outcomes.clone(), abandon.clone());
+            tasks.spawn(async move {
+                metrics.probe_started();
+                let outcome = tokio::select! {
+                    outcome = probe.run() => Some(outcome),
+                    () = abandon.cancelled() => None,
+                };
+                metrics.probe_ended();
+                if let Some(outcome) = outcome {
+                    let _ = outcomes.send(Arc::new(outcome)).await; // closed only when the daemon ends
+                }
+                drop(guard);
+            });
+        }
+        tasks.close();
+        Running { tasks, abandon }
+    }
+}
+
+impl Running {
+    /// Lets running probes end, and abandons those that take longer than `within`: their outcome would say nothing.
+    pub async fn drain(self, within: Duration) {
+        if timeout(within, self.tasks.wait()).await.is_err() {
+            self.abandon.cancel();
+            self.tasks.wait().await;
+        }
+    }
+}
