@@ -1,6 +1,229 @@
 //! What is wrong with a configuration, where, and what to do about it.
+//!
+//! While a file is read, mistakes gather as drafts that know only byte offsets. A [`Report`] gives them lines and columns,
+//! sorts them, and draws them as rustc does. It holds the text of the file for that, and which parts of it are secrets:
+//! those are never drawn.
 
-/// Every mistake found in one configuration; never empty.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("invalid configuration")]
-pub struct Report {}
+use std::fmt;
+use std::path::PathBuf;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+use super::mask::Masks;
+pub use super::source::Location;
+use super::source::{Source, Span};
+
+/// The kind of a mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// The file itself, or one that it names, can't be read.
+    UnreadableFile,
+    /// Not YAML, or a part of YAML that has no meaning here.
+    Syntax,
+    UnknownKey,
+    DuplicateKey,
+    MissingKey,
+    /// A list where a mapping was expected, and so on.
+    WrongType,
+    /// Of the right type, but impossible.
+    InvalidValue,
+    /// Two entries with one name.
+    DuplicateName,
+    /// Refers to something that is not there.
+    UnknownName,
+    /// Two keys, or two values, that can't be meant together.
+    Conflict,
+    UndefinedVariable,
+    /// Right, but this version does not do it.
+    NotAvailable,
+}
+
+impl Code {
+    /// The word shown in brackets.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Code::UnreadableFile => "unreadable-file",
+            Code::Syntax => "syntax",
+            Code::UnknownKey => "unknown-key",
+            Code::DuplicateKey => "duplicate-key",
+            Code::MissingKey => "missing-key",
+            Code::WrongType => "wrong-type",
+            Code::InvalidValue => "invalid-value",
+            Code::DuplicateName => "duplicate-name",
+            Code::UnknownName => "unknown-name",
+            Code::Conflict => "conflict",
+            Code::UndefinedVariable => "undefined-variable",
+            Code::NotAvailable => "not-available",
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// One mistake.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    pub code: Code,
+    /// What is wrong, in one line that stands by itself. Never holds a secret.
+    pub message: String,
+    pub file: PathBuf,
+    /// `None`: the mistake is the file itself.
+    pub location: Option<Location>,
+    /// A second place that matters, and what it is.
+    pub secondary: Option<(Location, String)>,
+    /// What to do about it, one remedy each.
+    pub help: Vec<String>,
+    draft: Draft,
+}
+
+/// A mistake that knows its place only as an offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Draft {
+    code: Code,
+    message: String,
+    span: Option<Span>,
+    secondary: Option<(Span, String)>,
+    help: Vec<String>,
+}
+
+impl Draft {
+    pub fn new(code: Code, span: Span, message: impl Into<String>) -> Self {
+        Draft { code, message: message.into(), span: Some(span), secondary: None, help: vec![] }
+    }
+
+    /// A mistake that is the file itself.
+    pub fn of_file(code: Code, message: impl Into<String>) -> Self {
+        Draft { code, message: message.into(), span: None, secondary: None, help: vec![] }
+    }
+
+    /// A second place that matters.
+    pub fn see(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.secondary = Some((span, label.into()));
+        self
+    }
+
+    /// What to do about it.
+    pub fn help(mut self, text: impl Into<String>) -> Self {
+        self.help.push(text.into());
+        self
+    }
+}
+
+/// Every mistake found in one configuration, in the order of their places; never empty.
+///
+/// `Display` draws all of them without colour.
+#[derive(Clone)]
+pub struct Report {
+    source: Source,
+    masks: Masks,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Report {
+    pub(super) fn new(source: Source, masks: Masks, mut drafts: Vec<Draft>) -> Self {
+        drafts.sort_by_key(|draft| draft.span.unwrap_or_default());
+        // What an alias or `defaults` brings into many places is one mistake.
+        drafts.dedup_by(|a, b| a.span == b.span && a.message == b.message);
+        let diagnostics = drafts
+            .into_iter()
+            .map(|draft| Diagnostic {
+                code: draft.code,
+                message: draft.message.clone(),
+                file: source.path.clone(),
+                location: draft.span.map(|span| source.location(span.start)),
+                secondary: draft.secondary.as_ref().map(|(span, label)| (source.location(span.start), label.clone())),
+                help: draft.help.clone(),
+                draft,
+            })
+            .collect();
+        Report { source, masks, diagnostics }
+    }
+
+    /// The mistakes, in the order of their places.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+
+    /// Draws every mistake, and says at the end how many there are. `color` adds terminal colours.
+    pub fn render(&self, color: bool) -> String {
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        let mut text = String::new();
+        for diagnostic in &self.diagnostics {
+            text.push_str(&self.draw(diagnostic, &renderer));
+            text.push_str("\n\n");
+        }
+        let summary = match self.diagnostics.len() {
+            1 => format!("1 mistake in {}", self.source.path.display()),
+            n => format!("{n} mistakes in {}", self.source.path.display()),
+        };
+        text.push_str(&renderer.render(&[Group::with_title(Level::ERROR.primary_title(summary))]));
+        // The drawing pads lines; nobody wants to see that in a log or a diff.
+        text.lines().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
+    }
+
+    fn draw(&self, diagnostic: &Diagnostic, renderer: &Renderer) -> String {
+        let draft = &diagnostic.draft;
+        let title = Level::ERROR.primary_title(&*draft.message).id(draft.code.as_str());
+        let path = self.source.path.to_string_lossy().into_owned();
+        let mut group = match draft.span {
+            None => title.element(Origin::path(path)),
+            Some(span) => {
+                let primary = (span, AnnotationKind::Primary, None);
+                let other = draft.secondary.as_ref().map(|(span, label)| (*span, AnnotationKind::Context, Some(label.as_str())));
+                let apart = other.map(|(other, ..)| self.source.line_of(other.start).abs_diff(self.source.line_of(span.start)));
+                match (other, apart) {
+                    (Some(other), Some(apart)) if apart > TOGETHER => title
+                        .element(self.snippet(&path, &[primary]))
+                        .element(self.snippet(&path, &[other])),
+                    (other, _) => {
+                        let places: Vec<Mark<'_>> = std::iter::once(primary).chain(other).collect();
+                        title.element(self.snippet(&path, &places))
+                    }
+                }
+            }
+        };
+        for help in &draft.help {
+            group = group.element(Level::HELP.message(&**help));
+        }
+        renderer.render(&[group])
+    }
+
+    /// The lines from the first to the last of these places, with secrets masked. Only those lines are given to the
+    /// renderer: it walks all it gets, and a file may be large and have thousands of mistakes.
+    fn snippet<'a>(&self, path: &str, marks: &[Mark<'a>]) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+        let lines = marks.iter().map(|(span, ..)| self.source.line_of(span.start));
+        let (first, last) = (lines.clone().min().unwrap_or(0), lines.max().unwrap_or(0));
+        let excerpt = self.masks.excerpt(&self.source, first, last);
+        let annotations = marks.iter().map(|(span, kind, label)| {
+            // A value over several lines is shown by its first one.
+            let end = span.end.min(self.source.line(self.source.line_of(span.start)).end).max(span.start);
+            kind.span(excerpt.map(span.start)..excerpt.map(end)).label(*label)
+        });
+        let annotations: Vec<_> = annotations.collect();
+        Snippet::source(excerpt.text).line_start(first + 1).path(path.to_owned()).annotations(annotations)
+    }
+}
+
+type Mark<'a> = (Span, AnnotationKind, Option<&'a str>);
+
+/// Two places at most this many lines apart are drawn in one excerpt.
+const TOGETHER: usize = 40;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+/// As `Display`: the text of the file may hold secrets.
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Report {}

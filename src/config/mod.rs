@@ -4,16 +4,23 @@
 //! other and reports every mistake at once, each with its place and remedy. No run-time state is ever kept in here.
 
 pub mod diagnostic;
+mod expand;
+mod mask;
 mod policy;
 mod raw;
+mod read;
 mod resolve;
+mod scalar;
 mod secret;
+mod source;
 mod target;
+mod text;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use diagnostic::Report;
 pub use policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector, Severity};
 pub use secret::Secret;
 pub use target::{
@@ -40,10 +47,27 @@ pub struct Server {
     pub external_url: Arc<str>,
 }
 
+impl Config {
+    /// The configuration as YAML: every default filled in, secrets masked. It is itself a valid configuration, unless a
+    /// secret stood in the file.
+    pub fn to_yaml(&self) -> String {
+        raw::print(self)
+    }
+}
+
 /// Reads and checks a configuration file, and the files of its `*_file` keys.
 ///
 /// # Errors
-/// Every mistake at once, each with its place and remedy; printing the [`diagnostic::Report`] shows them.
-pub fn load(path: &std::path::Path) -> Result<Config, diagnostic::Report> {
+/// Every mistake at once, each with its place and remedy; printing the [`Report`] shows them.
+pub fn load(path: &Path) -> Result<Config, Report> {
     resolve::load(path)
+}
+
+/// Checks a text that stands, or would stand, in the file `path`: its folder is where relative paths start. `env` looks up
+/// variables.
+///
+/// # Errors
+/// Every mistake at once, each with its place and remedy; printing the [`Report`] shows them.
+pub fn parse(text: &str, path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Report> {
+    resolve::parse(text, path, env)
 }

@@ -1,10 +1,14 @@
 //! A value that can't be printed.
 
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
+
+/// Largest file that is read as a secret: a wrong path may lead to anything.
+const MAX_BYTES: u64 = 64 << 10;
 
 /// A secret: no `Display`, no `Serialize`, a masked `Debug`, and wiped from memory when dropped.
 #[derive(Clone)]
@@ -22,9 +26,13 @@ impl Secret {
     /// Reads a secret from the file of a `*_file` key. Whitespace around it is trimmed, as editors add a newline.
     ///
     /// # Errors
-    /// The file can't be read, is not UTF-8, or is empty.
+    /// The file can't be read, is not UTF-8, too large, or empty.
     pub fn read(path: &Path) -> std::io::Result<Self> {
-        let text = std::fs::read_to_string(path)?;
+        let mut text = String::new();
+        std::fs::File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > MAX_BYTES {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "the file is too large for a secret"));
+        }
         let value = text.trim();
         if value.is_empty() {
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "the file is empty"));

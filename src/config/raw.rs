@@ -1,1 +1,0 @@
-//! The configuration as written: the only user of serde_yaml.

@@ -1,0 +1,318 @@
+//! `alerts`: when to alert.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::diagnostic::{Code, Draft};
+use super::super::policy::{Condition, Match, Rule, Selector, Severity};
+use super::super::read::{Fields, Reader, Value};
+use super::super::scalar;
+use super::super::source::{Span, Spanned};
+use super::super::target::Target;
+use super::super::text::{count, quoted};
+use super::receivers::Receivers;
+use super::targets::Targets;
+use super::{Names, later};
+use crate::outcome::{Phase, TargetName};
+
+const EXAMPLE: &str = "alerts: [{name: down, severity: critical, when: {consecutive_failures: 3}}]";
+
+/// A window is held in memory and starts empty with the process.
+const WINDOW: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
+const REMIND: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(365 * 86_400);
+/// Certificates live 398 days at most, those of private authorities up to ten years.
+const EXPIRY: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(3_650 * 86_400);
+const LATENCY: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
+const IN_A_ROW: RangeInclusive<u32> = 1..=10_000;
+const SAMPLES: RangeInclusive<u32> = 1..=1_000_000;
+
+const DEFAULT_RESOLVE_AFTER: u32 = 2;
+const DEFAULT_REMIND: Duration = Duration::from_secs(4 * 3_600);
+/// Of failures and latencies a handful is needed before a ratio or a quantile means something.
+const DEFAULT_SAMPLES: u32 = 5;
+/// A single redirect is never noise.
+const DEFAULT_REDIRECT_SAMPLES: u32 = 1;
+
+/// Reads `alerts`; without it, a sensible set.
+pub(super) fn read(reader: &Reader<'_>, value: Option<Value<'_>>, targets: &Targets, receivers: &Receivers) -> Vec<Arc<Rule>> {
+    let everyone: Vec<Arc<str>> = receivers.receivers.iter().map(|receiver| receiver.name.clone()).collect();
+    let Some(value) = value else { return standard(&everyone) };
+    let mut names = Names::default();
+    let mut rules = vec![];
+    for item in value.list("an alert rule", EXAMPLE).unwrap_or_default() {
+        let rule = RuleReader { reader, targets, receivers, everyone: &everyone }.rule(&item, &mut names);
+        rules.extend(rule.map(Arc::new));
+    }
+    rules
+}
+
+/// The rules that hold when none are written.
+fn standard(everyone: &[Arc<str>]) -> Vec<Arc<Rule>> {
+    let rule = |name: &str, severity, when| {
+        Arc::new(Rule {
+            name: name.into(),
+            severity,
+            targets: Selector::All,
+            when,
+            resolve_after: DEFAULT_RESOLVE_AFTER,
+            remind_every: Some(DEFAULT_REMIND),
+            notify: everyone.to_vec(),
+        })
+    };
+    let redirects =
+        Condition::RedirectRatio { above: 0.0, over: Duration::from_secs(300), min_samples: DEFAULT_REDIRECT_SAMPLES };
+    vec![
+        rule("down", Severity::Critical, Condition::ConsecutiveFailures(3)),
+        rule("redirecting", Severity::Critical, redirects),
+        rule("certificate", Severity::Warning, Condition::CertificateExpiresWithin(Duration::from_secs(14 * 86_400))),
+    ]
+}
+
+struct RuleReader<'a> {
+    reader: &'a Reader<'a>,
+    targets: &'a Targets,
+    receivers: &'a Receivers,
+    everyone: &'a [Arc<str>],
+}
+
+impl RuleReader<'_> {
+    fn rule(&self, item: &Value<'_>, names: &mut Names) -> Option<Rule> {
+        let mut fields = item.fields("an alert rule", "- {name: down, severity: critical, when: {consecutive_failures: 3}}")?;
+        let name = names.read(self.reader, &mut fields, "alert rule", "name: down");
+        let severities = [("critical", Severity::Critical), ("warning", Severity::Warning), ("info", Severity::Info)];
+        let severity = fields.get("severity").map(|value| value.choice(&severities));
+        let targets = fields.get("targets").map_or(Some(Selector::All), |value| self.selector(&value));
+        let when = fields.require("when", "when: {consecutive_failures: 3}").and_then(|value| self.condition(&value));
+        let resolve_after = fields.get("resolve_after").and_then(|value| value.integer(IN_A_ROW, "resolve_after: 2"));
+        let remind_every = fields.get("remind_every").map_or(Some(Some(DEFAULT_REMIND)), |value| remind_every(&value));
+        let notify = fields.get("notify").map_or(Some(self.everyone.to_vec()), |value| self.notify(&value));
+        fields.finish();
+        let targets = targets?;
+        let when = when?;
+        self.check_window(&when, &targets);
+        // Without a severity it is critical: what nobody has ranked is better too loud than too quiet.
+        let severity = severity.map_or(Some(Severity::Critical), |written| written.map(|severity| severity.value));
+        Some(Rule {
+            name: name?.value.into(),
+            severity: severity?,
+            targets,
+            when: when.condition,
+            resolve_after: resolve_after.map_or(DEFAULT_RESOLVE_AFTER, |n| n.value),
+            remind_every: remind_every?,
+            notify: notify?,
+        })
+    }
+
+    fn selector(&self, value: &Value<'_>) -> Option<Selector> {
+        let items = value.list("a target of a rule", "targets: [prod, {env: staging}]")?;
+        if items.is_empty() {
+            value.reject("is empty: the rule would watch nothing", "remove it to watch every target");
+            return None;
+        }
+        let matches: Vec<Option<Match>> = items.iter().map(|item| self.matching(item)).collect();
+        matches.into_iter().collect::<Option<Vec<_>>>().map(Selector::Any)
+    }
+
+    fn matching(&self, item: &Value<'_>) -> Option<Match> {
+        if !item.is_mapping() {
+            let name = item.word("targets: [prod, {env: staging}]")?;
+            return self.targets.names.check(self.reader, &name, "target").then(|| TargetName::new(&name.value).map(Match::Name))?;
+        }
+        let mut labels = BTreeMap::new();
+        for (key, value) in item.entries("{env: prod}")? {
+            labels.insert(key.value.to_owned(), value.text("{env: prod}")?.value);
+        }
+        let matching = Match::Labels(labels);
+        let selector = Selector::Any(vec![matching.clone()]);
+        // Targets with mistakes have labels too: judge only when all are known.
+        if self.targets.complete && !self.targets.targets.iter().any(|target| selector.selects(target)) {
+            let message = "no target has these labels";
+            self.reader.report(Draft::new(Code::UnknownName, item.span(), message).help(self.known_labels()));
+            return None;
+        }
+        Some(matching)
+    }
+
+    fn known_labels(&self) -> String {
+        let mut known: Vec<String> =
+            self.targets.targets.iter().flat_map(|target| target.labels.iter().map(|(k, v)| format!("{k}: {v}"))).collect();
+        known.sort();
+        known.dedup();
+        match known.len() {
+            0 => "no target has any labels".to_owned(),
+            1..=8 => format!("there are {}", known.iter().map(|label| quoted(label)).collect::<Vec<_>>().join(", ")),
+            n => format!("none of the {n} labels of all targets fits"),
+        }
+    }
+
+    fn notify(&self, value: &Value<'_>) -> Option<Vec<Arc<str>>> {
+        let mut notify: Vec<Arc<str>> = vec![];
+        for item in value.list("a receiver of a rule", "notify: [slack-ops]")? {
+            let name = item.word("notify: [slack-ops]")?;
+            let known = self.receivers.names.check(self.reader, &name, "receiver");
+            if known && !notify.iter().any(|other| **other == *name.value) {
+                notify.push(name.value.into());
+            }
+        }
+        Some(notify)
+    }
+
+    fn condition(&self, value: &Value<'_>) -> Option<When> {
+        let mut fields = value.fields("`when`", "when: {consecutive_failures: 3}")?;
+        let kinds = [
+            "consecutive_failures",
+            "failure_ratio",
+            "redirect_ratio",
+            "latency",
+            "certificate_expires_within",
+            "burn_rate",
+            "session_shorter_than",
+            "no_verdict_for",
+            "http_self_redirect",
+        ];
+        let when = fields.one_of(&kinds, "consecutive_failures: 3").and_then(|(kind, value)| match kind {
+            "consecutive_failures" => {
+                let n = value.integer(IN_A_ROW, "consecutive_failures: 3")?;
+                Some(When::without_window(Condition::ConsecutiveFailures(n.value)))
+            }
+            "failure_ratio" | "redirect_ratio" => ratio(kind, &value),
+            "latency" => latency(&value),
+            "certificate_expires_within" => {
+                let within = value.duration(EXPIRY, "certificate_expires_within: 14d")?;
+                Some(When::without_window(Condition::CertificateExpiresWithin(within.value)))
+            }
+            kind => {
+                later::condition(kind, &value);
+                None
+            }
+        });
+        fields.finish();
+        when
+    }
+
+    /// Reports a rule that can never fire for one of its targets.
+    fn check_window(&self, when: &When, selector: &Selector) {
+        let watched = || self.targets.targets.iter().zip(&self.targets.places).filter(|(target, _)| selector.selects(target));
+        if let Some(window) = &when.window {
+            let mut starved = watched().filter(|(target, _)| window.holds(target) < u128::from(window.min_samples));
+            if let Some((target, place)) = starved.next() {
+                let message = format!(
+                    "the rule can never fire for {}: {} at most {}, and it needs {}",
+                    quoted(target.name.as_str()),
+                    format_args!("{} holds", scalar::show(window.over)),
+                    count(usize::try_from(window.holds(target)).unwrap_or(usize::MAX), "probe"),
+                    window.min_samples,
+                );
+                let label = format!("probed every {}", scalar::show(target.interval));
+                let enough = scalar::show(target.interval.saturating_mul(window.min_samples));
+                let mut help = format!("write `over: {enough}` or more, or a smaller `min_samples`");
+                match starved.count() {
+                    0 => {}
+                    n => help.push_str(&format!("; it is the same for {}", count(n, "other target"))),
+                }
+                self.reader.report(Draft::new(Code::Conflict, window.span, message).see(*place, label).help(help));
+            }
+        }
+        if let Some(above) = &when.above {
+            let reachable = watched().any(|(target, _)| target.timeout > above.value);
+            if let (false, Some((target, _))) = (reachable, watched().max_by_key(|(target, _)| target.timeout)) {
+                let message = format!(
+                    "the rule can never fire: {} is not less than the longest timeout of its targets, {}",
+                    scalar::show(above.value),
+                    scalar::show(target.timeout),
+                );
+                self.reader.report(Draft::new(Code::Conflict, above.span, message).help("write less than the `timeout`"));
+            }
+        }
+    }
+}
+
+/// A condition, and what has to be checked against the targets.
+struct When {
+    condition: Condition,
+    window: Option<Window>,
+    /// A latency limit.
+    above: Option<Spanned<Duration>>,
+}
+
+struct Window {
+    over: Duration,
+    min_samples: u32,
+    span: Span,
+}
+
+impl Window {
+    /// Probes that a window can hold: it is open at its older end.
+    fn holds(&self, target: &Target) -> u128 {
+        self.over.as_nanos().div_ceil(target.interval.as_nanos().max(1))
+    }
+}
+
+impl When {
+    fn without_window(condition: Condition) -> Self {
+        When { condition, window: None, above: None }
+    }
+}
+
+fn window(fields: &mut Fields<'_>, default_samples: u32) -> Option<Window> {
+    let over = fields.require("over", "over: 10m").and_then(|value| value.duration(WINDOW, "over: 10m"));
+    let samples = fields.get("min_samples").map(|value| value.integer(SAMPLES, "min_samples: 10"));
+    let over = over?;
+    let (min_samples, span) = match samples {
+        None => (default_samples, over.span),
+        Some(written) => written.map(|written| (written.value, written.span))?,
+    };
+    Some(Window { over: over.value, min_samples, span })
+}
+
+fn ratio(kind: &str, value: &Value<'_>) -> Option<When> {
+    let redirects = kind == "redirect_ratio";
+    let (what, samples) = if redirects { ("`redirect_ratio`", DEFAULT_REDIRECT_SAMPLES) } else { ("`failure_ratio`", DEFAULT_SAMPLES) };
+    let mut fields = value.fields(what, "failure_ratio: {above: 5%, over: 30m, min_samples: 20}")?;
+    let above = fields.require("above", "above: 5%").and_then(|value| {
+        let above = value.ratio("above: 5%")?;
+        if above.value >= 1.0 {
+            value.reject("can never be exceeded: 100%", "write less, for example `above: 95%`");
+            return None;
+        }
+        Some(above.value)
+    });
+    let window = window(&mut fields, samples);
+    fields.finish();
+    let (above, window) = (above?, window?);
+    let (over, min_samples) = (window.over, window.min_samples);
+    let condition = match redirects {
+        true => Condition::RedirectRatio { above, over, min_samples },
+        false => Condition::FailureRatio { above, over, min_samples },
+    };
+    Some(When { condition, window: Some(window), above: None })
+}
+
+fn latency(value: &Value<'_>) -> Option<When> {
+    let mut fields = value.fields("`latency`", "latency: {phase: total, quantile: 0.95, above: 800ms, over: 10m}")?;
+    let phases: Vec<(&str, Phase)> = Phase::TIMED.into_iter().chain([Phase::Total]).map(|phase| (phase.as_str(), phase)).collect();
+    let phase = fields.get("phase").map_or(Some(Phase::Total), |value| value.choice(&phases).map(|phase| phase.value));
+    let quantile = fields.require("quantile", "quantile: 0.95").and_then(|value| {
+        let quantile = value.ratio("quantile: 0.95")?.value;
+        if quantile <= 0.0 || quantile >= 1.0 {
+            value.reject("has to lie between 0 and 1", "for example `quantile: 0.95`");
+            return None;
+        }
+        Some(quantile)
+    });
+    let above = fields.require("above", "above: 800ms").and_then(|value| value.duration(LATENCY, "above: 800ms"));
+    let window = window(&mut fields, DEFAULT_SAMPLES);
+    fields.finish();
+    let (phase, quantile, above, window) = (phase?, quantile?, above?, window?);
+    let condition = Condition::Latency { phase, quantile, above: above.value, over: window.over, min_samples: window.min_samples };
+    Some(When { condition, window: Some(window), above: Some(above) })
+}
+
+fn remind_every(value: &Value<'_>) -> Option<Option<Duration>> {
+    if value.text("remind_every: 4h")?.value == "never" {
+        return Some(None);
+    }
+    value.duration(REMIND, "remind_every: 4h").map(|every| Some(every.value))
+}

@@ -1,0 +1,287 @@
+//! Sections and keys that later versions bring to life. They are read as strictly as the rest, so that a file written for a
+//! later version is right already, and then answered with `not-available`, which says what holds until then.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::super::read::{Fields, Reader, Value};
+use super::super::source::Spanned;
+use super::super::text::quoted;
+use super::targets::Targets;
+use super::{files, http_url};
+
+const SECONDS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
+const DAYS: RangeInclusive<Duration> = Duration::from_secs(3_600)..=Duration::from_secs(3_650 * 86_400);
+
+/// Reads the keys of the top level.
+pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, targets: &Targets) {
+    if let Some(value) = fields.get("storage") {
+        storage(&value);
+    }
+    if let Some(value) = fields.get("target_files") {
+        for item in value.list("a pattern of `target_files`", "target_files: [\"targets.d/*.yaml\"]").unwrap_or_default() {
+            item.word("target_files: [\"targets.d/*.yaml\"]");
+        }
+        value.not_available("move their targets into `targets`");
+    }
+    if let Some(value) = fields.get("maintenance") {
+        for item in value.list("a maintenance window", "maintenance: [{name: nightly, from: \"02:00\", to: \"03:00\"}]").unwrap_or_default() {
+            maintenance(reader, &item, targets);
+        }
+        value.not_available("remove it: until then alerts are sent at any time");
+    }
+    if let Some(value) = fields.get("connectivity") {
+        connectivity(&value);
+    }
+    if let Some(value) = fields.get("heartbeat") {
+        heartbeat(reader, &value);
+    }
+    if let Some(value) = fields.get("cloudwatch") {
+        cloudwatch(&value);
+    }
+    if let Some(value) = fields.get("probe_endpoint") {
+        probe_endpoint(&value);
+    }
+    if let Some(value) = fields.get("shard") {
+        shard(&value);
+    }
+}
+
+fn storage(value: &Value<'_>) {
+    let Some(mut fields) = value.fields("`storage`", "storage: {path: \":memory:\"}") else { return };
+    let path = fields.get("path");
+    let in_memory = path.as_ref().and_then(|value| value.word("path: wsprobe.db")).is_some_and(|path| path.value == ":memory:");
+    if let Some(value) = fields.get("retention") {
+        value.duration(DAYS, "retention: 90d");
+        value.not_available("remove it: until then state is kept in memory and ends with the process");
+    }
+    if let Some(path) = path.filter(|path| !in_memory && !path.is_nothing()) {
+        path.not_available("write `path: \":memory:\"`: until then state is kept in memory and ends with the process");
+    }
+    fields.finish();
+}
+
+fn maintenance(reader: &Reader<'_>, item: &Value<'_>, targets: &Targets) {
+    const DAY_NAMES: [(&str, ()); 7] = [("mon", ()), ("tue", ()), ("wed", ()), ("thu", ()), ("fri", ()), ("sat", ()), ("sun", ())];
+    let Some(mut fields) = item.fields("a maintenance window", "- {name: nightly, from: \"02:00\", to: \"03:00\"}") else { return };
+    fields.require("name", "name: nightly").and_then(|value| value.word("name: nightly"));
+    if let Some(value) = fields.get("targets") {
+        for item in value.list("a target of a window", "targets: [staging]").unwrap_or_default().iter().filter(|item| !item.is_mapping()) {
+            if let Some(name) = item.word("targets: [staging]") {
+                targets.names.check(reader, &name, "target");
+            }
+        }
+    }
+    if let Some(value) = fields.get("days") {
+        for day in value.list("a day", "days: [mon, tue]").unwrap_or_default() {
+            day.choice(&DAY_NAMES);
+        }
+    }
+    for (key, example) in [("from", "from: \"02:00\""), ("to", "to: \"03:00\"")] {
+        if let Some((value, text)) = fields.require(key, example).and_then(|value| Some((value.clone(), value.word(example)?))) {
+            let time = text.value.split_once(':').and_then(|(h, m)| Some((two_digits(h)?, two_digits(m)?)));
+            if time.is_none_or(|(h, m)| h > 24 || m > 59 || (h == 24 && m > 0)) {
+                value.reject(&format!("is not a time of day: {}", quoted(&text.value)), format!("for example `{example}`"));
+            }
+        }
+    }
+    if let Some(value) = fields.get("timezone") {
+        let text = value.word("timezone: Europe/Berlin");
+        if let Some(text) = text.filter(|text| !text.value.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c))) {
+            value.reject(&format!("is not a time zone: {}", quoted(&text.value)), "for example `Europe/Berlin` or `UTC`");
+        }
+    }
+    fields.finish();
+}
+
+fn two_digits(text: &str) -> Option<u8> {
+    (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
+}
+
+fn connectivity(value: &Value<'_>) {
+    const EXAMPLE: &str = "connectivity: {witnesses: [\"tcp://9.9.9.9:443\"]}";
+    if let Some(mut fields) = value.fields("`connectivity`", EXAMPLE) {
+        let witnesses = fields.require("witnesses", "witnesses: [\"tcp://9.9.9.9:443\"]");
+        for item in witnesses.and_then(|value| value.list("a witness", EXAMPLE)).unwrap_or_default() {
+            let Some(text) = item.word("tcp://9.9.9.9:443") else { continue };
+            let fits = url::Url::parse(&text.value).is_ok_and(|url| url.scheme() == "tcp" && url.host_str().is_some() && url.port().is_some());
+            if !fits {
+                item.reject(&format!("has to be an address: {}", quoted(&text.value)), "for example `tcp://9.9.9.9:443`");
+            }
+        }
+        fields.finish();
+    }
+    value.not_available("remove it: until then a prober that is offline itself sees its targets fail");
+}
+
+fn heartbeat(reader: &Reader<'_>, value: &Value<'_>) {
+    if let Some(mut fields) = value.fields("`heartbeat`", "heartbeat: {url: \"https://hc-ping.example.com/uuid\", every: 1m}") {
+        if let Some(url) = files::secret(reader, &mut fields, ["url", "url_file"], true)
+            && let Err(problem) = http_url(url.value.expose())
+        {
+            value.reject(&format!("has a `url` that {problem}"), "for example `https://hc-ping.example.com/uuid`");
+        }
+        every(&mut fields);
+        fields.finish();
+    }
+    value.not_available("remove it: until then nothing tells you that wsprobe itself is down; watch its `/-/healthy`");
+}
+
+fn every(fields: &mut Fields<'_>) {
+    if let Some(value) = fields.get("every") {
+        value.duration(SECONDS, "every: 1m");
+    }
+}
+
+fn cloudwatch(value: &Value<'_>) {
+    if let Some(mut fields) = value.fields("`cloudwatch`", "cloudwatch: {namespace: WebSocketHealth, region: us-east-1}") {
+        fields.require("namespace", "namespace: WebSocketHealth").and_then(|value| value.word("namespace: WebSocketHealth"));
+        if let Some(value) = fields.get("region") {
+            value.word("region: us-east-1");
+        }
+        every(&mut fields);
+        fields.finish();
+    }
+    value.not_available("remove it: until then metrics are at `/metrics` only");
+}
+
+fn probe_endpoint(value: &Value<'_>) {
+    let Some(mut fields) = value.fields("`probe_endpoint`", "probe_endpoint: {enabled: false}") else { return };
+    let enabled = fields.get("enabled");
+    if let Some(value) = fields.get("allow") {
+        for item in value.list("a host of `allow`", "allow: [\"*.example.com\"]").unwrap_or_default() {
+            item.word("allow: [\"*.example.com\"]");
+        }
+    }
+    fields.finish();
+    if enabled.as_ref().and_then(|value| value.boolean()).is_some_and(|enabled| enabled.value) {
+        value.not_available("write `enabled: false`: until then only configured targets are probed");
+    }
+}
+
+fn shard(value: &Value<'_>) {
+    let Some(text) = value.word("shard: 0/1") else { return };
+    let shard = text.value.split_once('/').and_then(|(i, n)| Some((i.parse::<u32>().ok()?, n.parse::<u32>().ok()?)));
+    match shard {
+        Some((0, 1)) => {}
+        Some((i, n)) if i < n => value.not_available("write `shard: 0/1`: until then one process watches every target"),
+        _ => value.reject(&format!("is not a part of the whole: {}", quoted(&text.value)), "the first of two is `0/2`, the second `1/2`"),
+    }
+}
+
+/// Reads the keys of a target, or of `defaults`.
+pub(super) fn target_keys(fields: &mut Fields<'_>, depends_on: &mut Vec<Spanned<String>>) {
+    if let Some(value) = fields.get("addresses")
+        && value.choice(&[("first", false), ("all", true)]).is_some_and(|all| all.value)
+    {
+        value.not_available("write `addresses: first`: until then one address of a name is probed");
+    }
+    if let Some(value) = fields.get("proxy_url") {
+        if let Some(text) = value.word("proxy_url: http://proxy.example.com:3128")
+            && !url::Url::parse(&text.value).is_ok_and(|url| url.scheme() == "http" && url.host_str().is_some())
+        {
+            value.reject("is not the URL of a proxy", "for example `http://proxy.example.com:3128`");
+        }
+        value.not_available("remove it: until then targets are reached directly");
+    }
+    for (key, instead) in [
+        ("confirm", "write `confirm: false`: until then use `consecutive_failures` against single failures"),
+        ("diagnose", "write `diagnose: false`: until then no follow-up requests are made"),
+    ] {
+        if let Some(value) = fields.get(key)
+            && value.boolean().is_some_and(|on| on.value)
+        {
+            value.not_available(instead);
+        }
+    }
+    if let Some(value) = fields.get("depends_on") {
+        for item in value.list("a target of `depends_on`", "depends_on: [edge]").unwrap_or_default() {
+            depends_on.extend(item.word("depends_on: [edge]"));
+        }
+        value.not_available("remove it: until then every target alerts by itself");
+    }
+    if let Some(value) = fields.get("hold") {
+        if let Some(mut fields) = value.fields("`hold`", "hold: {for: 10m, ping_every: 20s}") {
+            fields.require("for", "for: 10m").and_then(|value| value.duration(SECONDS, "for: 10m"));
+            if let Some(value) = fields.get("ping_every") {
+                value.duration(SECONDS, "ping_every: 20s");
+            }
+            fields.finish();
+        }
+        value.not_available("remove it: until then each probe opens and closes its own connection");
+    }
+    if let Some(value) = fields.get("http") {
+        if let Some(mut fields) = value.fields("`http`", "http: {url: \"https://example.com/\", every: 5m}") {
+            if let Some(value) = fields.require("url", "url: https://example.com/")
+                && let Some(text) = value.word("url: https://example.com/")
+                && let Err(problem) = http_url(&text.value)
+            {
+                value.reject(&problem, "for example `https://example.com/`");
+            }
+            every(&mut fields);
+            fields.finish();
+        }
+        value.not_available("remove it: until then only the WebSocket itself is probed");
+    }
+}
+
+/// Reads a condition of a rule.
+pub(super) fn condition(kind: &str, value: &Value<'_>) {
+    match kind {
+        "burn_rate" => burn_rate(value),
+        "session_shorter_than" => {
+            value.duration(SECONDS, "session_shorter_than: 60s");
+            value.not_available("remove the rule: it needs `hold`, which is not available either");
+        }
+        "no_verdict_for" => {
+            value.duration(SECONDS, "no_verdict_for: 10m");
+            value.not_available("remove the rule: until then watch `wsprobe_last_probe_timestamp_seconds`");
+        }
+        _ => {
+            value.integer(1..=10_000, "http_self_redirect: 2");
+            value.not_available("remove the rule: it needs `http`, which is not available either");
+        }
+    }
+}
+
+fn burn_rate(value: &Value<'_>) {
+    if let Some(mut fields) = value.fields("`burn_rate`", "burn_rate: {objective: 99.9%, above: 14.4, over: 1h, and_over: 5m}") {
+        fields.require("objective", "objective: 99.9%").and_then(|value| value.ratio("objective: 99.9%"));
+        if let Some(value) = fields.require("above", "above: 14.4")
+            && let Some(text) = value.word("above: 14.4")
+            && !text.value.parse::<f64>().is_ok_and(|n| n.is_finite() && n > 0.0)
+        {
+            value.reject(&format!("is not a factor: {}", quoted(&text.value)), "for example `above: 14.4`");
+        }
+        fields.require("over", "over: 1h").and_then(|value| value.duration(SECONDS, "over: 1h"));
+        if let Some(value) = fields.get("and_over") {
+            value.duration(SECONDS, "and_over: 5m");
+        }
+        if let Some(value) = fields.get("min_samples") {
+            value.integer(1..=1_000_000, "min_samples: 10");
+        }
+        fields.finish();
+    }
+    value.not_available("use `failure_ratio: {above: 5%, over: 30m}` until then");
+}
+
+/// Reads a receiver's kind.
+pub(super) fn receiver(reader: &Reader<'_>, kind: &str, value: &Value<'_>) {
+    if kind == "pagerduty" {
+        if let Some(mut fields) = value.fields("`pagerduty`", "pagerduty: {routing_key_file: pd-key}") {
+            files::secret(reader, &mut fields, ["routing_key", "routing_key_file"], true);
+            fields.finish();
+        }
+    } else if let Some(mut fields) = value.fields("`alertmanager`", "alertmanager: {urls: [\"http://10.0.0.5:9093\"]}") {
+        let urls = fields.require("urls", "urls: [\"http://10.0.0.5:9093\"]");
+        for item in urls.and_then(|value| value.list("a URL of `urls`", "urls: [\"http://10.0.0.5:9093\"]")).unwrap_or_default() {
+            if let Some(text) = item.word("http://10.0.0.5:9093")
+                && let Err(problem) = http_url(&text.value)
+            {
+                item.reject(&problem, "for example `http://10.0.0.5:9093`");
+            }
+        }
+        fields.finish();
+    }
+    value.not_available("use `slack` or `webhook` until then");
+}

@@ -1,0 +1,347 @@
+//! `targets` and `defaults`: what to probe.
+//!
+//! A target is read as a [`Part`]: what it says, with every key optional. `defaults` is a part too, and fills what a target
+//! leaves open: `labels`, `headers`, `tls` and `expect` key by key, everything else as a whole.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::diagnostic::{Code, Draft};
+use super::super::read::{Fields, Reader, Value};
+use super::super::scalar;
+use super::super::source::{Span, Spanned};
+use super::super::target::{Authorization, ClientCert, IpVersion, Target, TargetUrl, TlsOptions, TlsVersion, UrlError};
+use super::super::text::quoted;
+use super::access::{self, Header};
+use super::conversation::{self, ExpectPart, Steps};
+use super::{Names, TARGETS_EXAMPLE, files, later};
+use crate::outcome::TargetName;
+
+/// The shortest is for tests on loopback; a day between probes is not monitoring.
+const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
+/// Or the interval, if that is shorter: a target never overlaps itself.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A message is held in memory.
+const MESSAGE_BYTES: RangeInclusive<u64> = 1..=16 << 20;
+const DEFAULT_MESSAGE_BYTES: u64 = 64 << 10;
+
+const URL_EXAMPLE: &str = "url: wss://example.com/ws/";
+
+/// What was found under `targets`.
+#[derive(Default)]
+pub(super) struct Targets {
+    pub targets: Vec<Arc<Target>>,
+    /// Where to point for each of them.
+    pub places: Vec<Span>,
+    /// The names of all, those with mistakes included.
+    pub names: Names,
+    /// Whether every target was understood, so that what refers to them can be judged.
+    pub complete: bool,
+}
+
+/// Reads `defaults` and `targets`.
+pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>) -> Targets {
+    let defaults = fields.get("defaults").and_then(|value| defaults(reader, &value)).unwrap_or_default();
+    let mut found = Targets { complete: true, ..Targets::default() };
+    let Some(value) = fields.require("targets", TARGETS_EXAMPLE) else {
+        found.complete = false;
+        return found;
+    };
+    let items = value.list("a target", TARGETS_EXAMPLE).unwrap_or_else(|| {
+        found.complete = false;
+        vec![]
+    });
+    if items.is_empty() && found.complete {
+        found.complete = false;
+        value.reject("is empty: there is nothing to watch", format!("for example {}", quoted(TARGETS_EXAMPLE)));
+    }
+    let mut depends_on = vec![];
+    for item in items {
+        match target(reader, &item, &defaults, &mut found.names, &mut depends_on) {
+            Some(target) => {
+                found.targets.push(Arc::new(target));
+                found.places.push(item.span());
+            }
+            None => found.complete = false,
+        }
+    }
+    for name in depends_on {
+        found.names.check(reader, &name, "target");
+    }
+    found
+}
+
+fn defaults(reader: &Reader<'_>, value: &Value<'_>) -> Option<Part> {
+    let mut fields = value.fields("`defaults`", "defaults: {interval: 30s}")?;
+    for key in ["name", "url"] {
+        if let Some(value) = fields.get(key) {
+            value.reject("can't have a default", "write it in each target");
+        }
+    }
+    let part = Part::read(reader, &mut fields, &mut vec![]);
+    fields.finish();
+    Some(part)
+}
+
+fn target(
+    reader: &Reader<'_>,
+    item: &Value<'_>,
+    defaults: &Part,
+    names: &mut Names,
+    depends_on: &mut Vec<Spanned<String>>,
+) -> Option<Target> {
+    let mut fields = item.fields("a target", "- {name: prod, url: \"wss://example.com/ws/\"}")?;
+    let name = names.read(reader, &mut fields, "target", "name: prod");
+    let url = fields.require("url", URL_EXAMPLE).and_then(|value| Some((url(&value)?, value.span())));
+    let part = Part::read(reader, &mut fields, depends_on);
+    fields.finish();
+    let name = name.and_then(|name| {
+        let checked = TargetName::new(&name.value);
+        if checked.is_none() {
+            let message = format!("a target can't be named {}", quoted(&name.value));
+            reader.report(Draft::new(Code::InvalidValue, name.span, message).help("letters, digits, `_`, `.` and `-`"));
+        }
+        checked
+    });
+    let (url, url_span) = url?;
+    part.check(reader, defaults, &url, url_span);
+    Some(part.over(defaults, name?, url))
+}
+
+fn url(value: &Value<'_>) -> Option<TargetUrl> {
+    let text = value.word(URL_EXAMPLE)?.value;
+    // Messages do not repeat the URL: its query may hold a token.
+    let (problem, help) = match TargetUrl::parse(&text) {
+        Ok(url) => return Some(url),
+        Err(UrlError::Scheme { scheme, .. }) => {
+            let help = match scheme.as_str() {
+                "http" => "write `ws://` instead of `http://`",
+                "https" => "write `wss://` instead of `https://`",
+                _ => "it begins with `wss://` or `ws://`",
+            };
+            (format!("is not a WebSocket URL: its scheme is {}", quoted(&scheme)), help)
+        }
+        Err(UrlError::Syntax(url::ParseError::RelativeUrlWithoutBase)) => {
+            ("is not a WebSocket URL: it has no scheme".to_owned(), "it begins with `wss://` or `ws://`")
+        }
+        Err(UrlError::Syntax(error)) => (format!("is not a URL: {error}"), "for example `wss://example.com/ws/`"),
+        Err(UrlError::NoHost) => ("has no host".to_owned(), "for example `wss://example.com/ws/`"),
+        Err(UrlError::Fragment) => ("can't have a fragment (RFC 6455 section 3)".to_owned(), "remove the `#` and what follows; a `#` in a path is `%23`"),
+        Err(UrlError::Credentials) => {
+            ("can't hold a user name or password".to_owned(), "use `basic_auth: {username: u, password_file: p}`")
+        }
+    };
+    value.reject(&problem, help);
+    None
+}
+
+/// What a target, or `defaults`, says.
+#[derive(Default)]
+struct Part {
+    interval: Option<Spanned<Duration>>,
+    timeout: Option<Spanned<Duration>>,
+    labels: BTreeMap<String, String>,
+    headers: Vec<Header>,
+    authorization: Option<Spanned<Authorization>>,
+    subprotocols: Option<Vec<String>>,
+    ip_version: Option<Spanned<IpVersion>>,
+    tls: TlsPart,
+    max_message_bytes: Option<Spanned<u64>>,
+    steps: Option<Steps>,
+    expect: ExpectPart,
+}
+
+#[derive(Default)]
+struct TlsPart {
+    key: Option<Span>,
+    ca_file: Option<PathBuf>,
+    client_cert: Option<ClientCert>,
+    server_name: Option<String>,
+    min_version: Option<TlsVersion>,
+    verify: Option<bool>,
+}
+
+impl Part {
+    fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, depends_on: &mut Vec<Spanned<String>>) -> Part {
+        let part = Part {
+            interval: fields.get("interval").and_then(|value| value.duration(INTERVAL, "interval: 30s")),
+            timeout: fields.get("timeout").and_then(|value| value.duration(TIMEOUT, "timeout: 10s")),
+            labels: fields.get("labels").map(|value| labels(reader, &value)).unwrap_or_default(),
+            headers: fields
+                .get("headers")
+                .map(|value| access::headers(reader, &value, access::OWNED_BY_HANDSHAKE))
+                .unwrap_or_default(),
+            authorization: access::authorization(reader, fields),
+            subprotocols: fields.get("subprotocols").map(|value| access::subprotocols(reader, &value)),
+            ip_version: fields
+                .get("ip_version")
+                .and_then(|value| value.choice(&[("any", IpVersion::Any), ("4", IpVersion::V4), ("6", IpVersion::V6)])),
+            tls: fields.get("tls").and_then(|value| TlsPart::read(reader, &value)).unwrap_or_default(),
+            max_message_bytes: fields
+                .get("max_message_bytes")
+                .and_then(|value| value.size(MESSAGE_BYTES, "max_message_bytes: 64KiB")),
+            steps: fields.get("steps").map(|value| conversation::steps(reader, &value)),
+            expect: fields.get("expect").map(|value| conversation::expect(reader, &value)).unwrap_or_default(),
+        };
+        later::target_keys(fields, depends_on);
+        part
+    }
+
+    /// Reports what can't be meant together, once it is known what `defaults` adds.
+    fn check(&self, reader: &Reader<'_>, defaults: &Part, url: &TargetUrl, url_span: Span) {
+        self.check_times(reader, defaults);
+        let authorization = self.authorization.as_ref().or(defaults.authorization.as_ref());
+        let header = self.headers.iter().chain(&defaults.headers).find(|header| header.name == http::header::AUTHORIZATION);
+        if let (Some(authorization), Some(header)) = (authorization, header) {
+            let (first, second) = (authorization.span.min(header.name_span), authorization.span.max(header.name_span));
+            reader.report(
+                Draft::new(Code::Conflict, second, "the Authorization header is set twice")
+                    .see(first, "first here")
+                    .help("keep `basic_auth` or `authorization`: those can be read from a file"),
+            );
+        }
+        if let (Some(tls), false) = (self.tls.key, url.is_tls()) {
+            reader.report(
+                Draft::new(Code::Conflict, tls, "`tls` has no effect on a `ws://` URL")
+                    .see(url_span, "this connection is not encrypted")
+                    .help("remove `tls`, or write `wss://`"),
+            );
+        }
+        if let Some(version) = self.ip_version.as_ref().or(defaults.ip_version.as_ref()) {
+            let family = match url.host() {
+                url::Host::Ipv4(_) if version.value == IpVersion::V6 => Some("an IPv4 address"),
+                url::Host::Ipv6(_) if version.value == IpVersion::V4 => Some("an IPv6 address"),
+                _ => None,
+            };
+            if let Some(family) = family {
+                reader.report(
+                    Draft::new(Code::Conflict, version.span, "`ip_version` excludes the address in the URL")
+                        .see(url_span, format!("{family} is written here"))
+                        .help("remove `ip_version`: the URL already says which address is used"),
+                );
+            }
+        }
+    }
+
+    fn check_times(&self, reader: &Reader<'_>, defaults: &Part) {
+        let interval = self.interval.as_ref().or(defaults.interval.as_ref());
+        let timeout = self.timeout.as_ref().or(defaults.timeout.as_ref());
+        let (every, limit) = self.times(defaults);
+        if let Some(timeout) = timeout.filter(|timeout| timeout.value > every) {
+            // The target's own value is what has to change, if it has one.
+            let own = [&self.timeout, &self.interval].into_iter().flatten().next().map_or(timeout.span, |own| own.span);
+            let message = format!("the timeout of {} is longer than the interval of {}", scalar::show(timeout.value), scalar::show(every));
+            let help = format!("a target never overlaps itself: write `timeout: {}` or less here", scalar::show(every));
+            let draft = Draft::new(Code::Conflict, own, message).help(help);
+            let other = if own == timeout.span { interval.map(|i| (i.span, "the interval")) } else { Some((timeout.span, "the timeout")) };
+            reader.report(match other {
+                Some((span, label)) => draft.see(span, label),
+                None => draft.help(format!("without `interval`, it is {}", scalar::show(every))),
+            });
+            return;
+        }
+        let steps = self.steps.as_ref().or(defaults.steps.as_ref()).map(|steps| steps.limits.as_slice()).unwrap_or_default();
+        let expect = self.expect.within.as_ref().or(defaults.expect.within.as_ref());
+        for within in steps.iter().chain(expect).filter(|within| within.value > limit) {
+            let message = format!("a limit of {} never applies: the whole probe ends after {}", scalar::show(within.value), scalar::show(limit));
+            let draft = Draft::new(Code::Conflict, within.span, message).help("write less than `timeout`, or raise `timeout`");
+            reader.report(match timeout {
+                Some(timeout) => draft.see(timeout.span, "the timeout"),
+                None => draft,
+            });
+        }
+    }
+
+    /// Interval and timeout.
+    fn times(&self, defaults: &Part) -> (Duration, Duration) {
+        let value = |own: &Option<Spanned<Duration>>, default: &Option<Spanned<Duration>>| own.as_ref().or(default.as_ref()).map(|d| d.value);
+        let interval = value(&self.interval, &defaults.interval).unwrap_or(DEFAULT_INTERVAL);
+        let timeout = value(&self.timeout, &defaults.timeout).unwrap_or(DEFAULT_TIMEOUT.min(interval));
+        (interval, timeout)
+    }
+
+    fn over(self, defaults: &Part, name: TargetName, url: TargetUrl) -> Target {
+        let (interval, timeout) = self.times(defaults);
+        let mut labels = defaults.labels.clone();
+        labels.extend(self.labels);
+        let inherited = defaults.headers.iter().filter(|header| self.headers.iter().all(|own| own.name != header.name));
+        let headers = inherited.chain(&self.headers).map(|header| (header.name.clone(), header.value.clone())).collect();
+        let authorization = self.authorization.or_else(|| defaults.authorization.clone()).map(|a| a.value);
+        let ip_version = self.ip_version.as_ref().or(defaults.ip_version.as_ref()).map(|v| v.value).unwrap_or_default();
+        let bytes = self.max_message_bytes.as_ref().or(defaults.max_message_bytes.as_ref()).map_or(DEFAULT_MESSAGE_BYTES, |b| b.value);
+        Target {
+            name,
+            url,
+            interval,
+            timeout,
+            labels,
+            headers,
+            authorization,
+            subprotocols: self.subprotocols.or_else(|| defaults.subprotocols.clone()).unwrap_or_default(),
+            ip_version,
+            tls: self.tls.over(&defaults.tls),
+            max_message_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+            steps: self.steps.or_else(|| defaults.steps.clone()).unwrap_or_default().steps,
+            expect: self.expect.over(&defaults.expect),
+        }
+    }
+}
+
+impl TlsPart {
+    fn read(reader: &Reader<'_>, value: &Value<'_>) -> Option<TlsPart> {
+        let mut fields = value.fields("`tls`", "tls: {ca_file: ca.pem}")?;
+        let part = TlsPart {
+            key: Some(value.key_span()),
+            ca_file: fields.get("ca_file").and_then(|value| files::roots(reader, &value)),
+            client_cert: files::client_cert(reader, &mut fields),
+            server_name: fields.get("server_name").and_then(|value| files::server_name(&value)),
+            min_version: fields
+                .get("min_version")
+                .and_then(|value| value.choice(&[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)]))
+                .map(|version| version.value),
+            verify: fields.get("verify").and_then(|value| value.boolean()).map(|verify| verify.value),
+        };
+        fields.finish();
+        Some(part)
+    }
+
+    fn over(self, defaults: &TlsPart) -> TlsOptions {
+        let standard = TlsOptions::default();
+        TlsOptions {
+            ca_file: self.ca_file.or_else(|| defaults.ca_file.clone()),
+            client_cert: self.client_cert.or_else(|| defaults.client_cert.clone()),
+            server_name: self.server_name.or_else(|| defaults.server_name.clone()),
+            min_version: self.min_version.or(defaults.min_version).unwrap_or(standard.min_version),
+            verify: self.verify.or(defaults.verify).unwrap_or(standard.verify),
+        }
+    }
+}
+
+/// Reads labels. They become labels of the metric `wsprobe_target_info`, hence the rules for their names.
+fn labels(reader: &Reader<'_>, value: &Value<'_>) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    for (key, value) in value.entries("labels: {env: prod}").unwrap_or_default() {
+        let problem = match key.value {
+            "target" | "url" => Some("`wsprobe_target_info` already has a label of this name: choose another"),
+            name if name.starts_with("__") => Some("names that begin with `__` belong to Prometheus"),
+            name if name.starts_with(|c: char| c.is_ascii_digit()) => Some("letters, digits and `_`, not beginning with a digit"),
+            name if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') || name.is_empty() => {
+                Some("letters, digits and `_`, not beginning with a digit")
+            }
+            _ => None,
+        };
+        if let Some(help) = problem {
+            let message = format!("a label can't be named {}", quoted(key.value));
+            reader.report(Draft::new(Code::InvalidValue, key.span, message).help(help));
+        }
+        if let Some(text) = value.text("env: prod") {
+            labels.insert(key.value.to_owned(), text.value);
+        }
+    }
+    labels
+}
