@@ -1,1 +1,300 @@
-//! The shapes that leave the process: API, `--output json`, page, webhook data.
+//! The shapes that leave the process: API, `--output json`, page data and webhook bodies all carry these objects.
+//!
+//! Times are RFC 3339 in UTC, durations seconds as numbers, absent knowledge is `null` and never 0. Nothing is decided in
+//! here, and nothing is read but the value given; a field that is renamed here breaks somebody's script.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::alert::{Alert, State, Status};
+use crate::config::{Condition, Rule, Target};
+use crate::diagnose::{self, Diagnosis};
+use crate::outcome::{
+    CloseEvidence, HttpEvidence, MessageEvidence, Outcome, Phase, Reason, TargetName, Timings, TlsEvidence, Verdict,
+};
+use crate::time::Timestamp;
+
+/// Makes the links into the status page and its runbook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Links {
+    base: Arc<str>,
+}
+
+impl Links {
+    /// Links below this base, which is `server.external_url`.
+    pub fn new(base: &str) -> Self {
+        Links { base: base.trim_end_matches('/').into() }
+    }
+
+    /// The status page.
+    pub fn page(&self) -> String {
+        format!("{}/", self.base)
+    }
+
+    /// A target's place on the status page.
+    pub fn target(&self, name: &TargetName) -> String {
+        format!("{}/#{name}", self.base)
+    }
+
+    /// An entry of the runbook: a reason word or a diagnosis code.
+    pub fn runbook(&self, anchor: &str) -> String {
+        format!("{}/runbook#{anchor}", self.base)
+    }
+
+    /// The runbook entry that helps most with this alert: its diagnosis, otherwise the reason of its evidence, otherwise
+    /// what its rule watches.
+    pub fn alert_runbook(&self, alert: &Alert, diagnosis: Option<&Diagnosis>) -> String {
+        let reason = alert.evidence.as_ref().map(|o| o.reason).filter(|r| *r != Reason::Ok);
+        match (diagnosis, reason.or_else(|| usual_reason(&alert.rule.when))) {
+            (Some(diagnosis), _) => self.runbook(diagnosis.code),
+            (None, Some(reason)) => self.runbook(reason.runbook_anchor()),
+            (None, None) => format!("{}/runbook", self.base),
+        }
+    }
+}
+
+/// The reason that goes with a rule which fires on healthy outcomes, too.
+fn usual_reason(when: &Condition) -> Option<Reason> {
+    match when {
+        Condition::ConsecutiveFailures(_) | Condition::FailureRatio { .. } => None,
+        Condition::RedirectRatio { .. } => Some(Reason::UpgradeRedirected),
+        Condition::Latency { .. } => Some(Reason::TooSlow),
+        Condition::CertificateExpiresWithin(_) => Some(Reason::TlsExpired),
+    }
+}
+
+/// One outcome, in the one shape that API, `--output json` and webhooks share.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OutcomeView<'a> {
+    target: &'a str,
+    url: &'a str,
+    address: Option<String>,
+    started_at: Time,
+    #[serde(serialize_with = "word")]
+    verdict: Verdict,
+    #[serde(serialize_with = "word")]
+    reason: Reason,
+    phase: Option<&'static str>,
+    detail: Option<&'a str>,
+    timings: TimingsView,
+    http: Option<HttpView<'a>>,
+    tls: Option<TlsView<'a>>,
+    message: Option<MessageView<'a>>,
+    close: Option<CloseView<'a>>,
+    diagnosis: Option<DiagnosisView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct TimingsView {
+    dns: Option<Seconds>,
+    connect: Option<Seconds>,
+    tls: Option<Seconds>,
+    upgrade: Option<Seconds>,
+    message: Option<Seconds>,
+    close: Option<Seconds>,
+    total: Seconds,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct HttpView<'a> {
+    status: u16,
+    location: Option<&'a str>,
+    headers: &'a [(String, String)],
+    body: Option<&'a str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct TlsView<'a> {
+    version: Option<&'static str>,
+    not_after: Option<Time>,
+    subject: &'a str,
+    issuer: &'a str,
+    names: &'a [String],
+    chain_length: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct MessageView<'a> {
+    r#type: &'static str,
+    bytes: usize,
+    text: &'a str,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct CloseView<'a> {
+    code: Option<u16>,
+    reason: &'a str,
+    ended: &'static str,
+}
+
+/// A diagnosis, with the link to its runbook entry.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DiagnosisView {
+    code: &'static str,
+    summary: String,
+    cause: String,
+    fix: String,
+    hop: Option<&'static str>,
+    runbook: String,
+}
+
+/// The view of an outcome, diagnosed on the way.
+pub fn outcome<'a>(outcome: &'a Outcome, links: &Links) -> OutcomeView<'a> {
+    OutcomeView {
+        target: outcome.target.as_str(),
+        url: &outcome.url,
+        address: outcome.address.map(|a| a.to_string()),
+        started_at: Time(outcome.started_at),
+        verdict: outcome.verdict(),
+        reason: outcome.reason,
+        phase: outcome.phase.map(Phase::as_str),
+        detail: (!outcome.detail.is_empty()).then_some(outcome.detail.as_str()),
+        timings: timings(&outcome.timings),
+        http: outcome.http.as_ref().map(http),
+        tls: outcome.tls.as_ref().map(tls),
+        message: outcome.message.as_ref().map(message),
+        close: outcome.close.as_ref().map(close),
+        diagnosis: diagnose::diagnose(outcome).map(|d| diagnosis(d, links)),
+    }
+}
+
+/// The view of a diagnosis.
+pub fn diagnosis(diagnosis: Diagnosis, links: &Links) -> DiagnosisView {
+    let Diagnosis { code, summary, cause, fix, hop } = diagnosis;
+    DiagnosisView { code, summary, cause, fix, hop, runbook: links.runbook(code) }
+}
+
+fn timings(t: &Timings) -> TimingsView {
+    TimingsView {
+        dns: t.dns.map(Seconds),
+        connect: t.connect.map(Seconds),
+        tls: t.tls.map(Seconds),
+        upgrade: t.upgrade.map(Seconds),
+        message: t.message.map(Seconds),
+        close: t.close.map(Seconds),
+        total: Seconds(t.total),
+    }
+}
+
+fn http(h: &HttpEvidence) -> HttpView<'_> {
+    HttpView { status: h.status, location: h.location.as_deref(), headers: &h.headers, body: h.body.as_deref() }
+}
+
+fn tls(t: &TlsEvidence) -> TlsView<'_> {
+    TlsView {
+        version: t.version,
+        not_after: t.not_after.map(Time),
+        subject: &t.subject,
+        issuer: &t.issuer,
+        names: &t.names,
+        chain_length: t.chain_length,
+    }
+}
+
+fn message(m: &MessageEvidence) -> MessageView<'_> {
+    MessageView { r#type: m.kind.as_str(), bytes: m.bytes, text: &m.text }
+}
+
+fn close(c: &CloseEvidence) -> CloseView<'_> {
+    CloseView { code: c.code, reason: &c.reason, ended: c.ended.as_str() }
+}
+
+/// One (target, rule) and its episode, as API, page and webhooks show it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AlertView<'a> {
+    /// `null` while nothing has fired.
+    id: Option<&'a str>,
+    target: &'a str,
+    /// Without credentials and query.
+    url: String,
+    rule: &'a str,
+    severity: &'static str,
+    /// `inactive`, `pending`, `firing` or `resolved`.
+    state: &'static str,
+    since: Option<Time>,
+    fired_at: Option<Time>,
+    resolved_at: Option<Time>,
+    cause: Option<&'a str>,
+    labels: &'a BTreeMap<String, String>,
+    runbook: Option<String>,
+}
+
+/// The view of an episode that has fired, and may have resolved.
+pub fn alert<'a>(alert: &'a Alert, links: &Links) -> AlertView<'a> {
+    let diagnosis = alert.evidence.as_deref().and_then(diagnose::diagnose);
+    AlertView {
+        id: Some(&alert.id),
+        since: Some(Time(alert.since)),
+        fired_at: Some(Time(alert.fired_at)),
+        resolved_at: alert.resolved_at.map(Time),
+        cause: Some(&alert.cause),
+        runbook: Some(links.alert_runbook(alert, diagnosis.as_ref())),
+        ..idle(&alert.target, &alert.rule, if alert.resolved_at.is_some() { "resolved" } else { "firing" })
+    }
+}
+
+/// The view of a rule's state on one target, whether or not anything has fired.
+pub fn status<'a>(status: &'a Status, links: &Links) -> AlertView<'a> {
+    match (&status.alert, status.state) {
+        (Some(running), State::Firing) => alert(running, links),
+        (_, state) => idle(&status.target, &status.rule, state_word(state)),
+    }
+}
+
+/// The word for a state, in JSON and on the page.
+pub const fn state_word(state: State) -> &'static str {
+    match state {
+        State::Inactive => "inactive",
+        State::Pending => "pending",
+        State::Firing => "firing",
+    }
+}
+
+fn idle<'a>(target: &'a Target, rule: &'a Rule, state: &'static str) -> AlertView<'a> {
+    AlertView {
+        id: None,
+        target: target.name.as_str(),
+        url: target.url.public(),
+        rule: &rule.name,
+        severity: rule.severity.as_str(),
+        state,
+        since: None,
+        fired_at: None,
+        resolved_at: None,
+        cause: None,
+        labels: &target.labels,
+        runbook: None,
+    }
+}
+
+/// A point in time as RFC 3339 in UTC; whole seconds, such as certificates have, without a fraction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time(pub Timestamp);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = self.0.to_string();
+        match text.strip_suffix(".000Z") {
+            Some(seconds) => serializer.collect_str(&format_args!("{seconds}Z")),
+            None => serializer.serialize_str(&text),
+        }
+    }
+}
+
+/// A duration as a number of seconds, rounded to microseconds: finer digits are noise of the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seconds(pub Duration);
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let micros = self.0.as_nanos().saturating_add(500) / 1_000;
+        serializer.serialize_f64(micros as f64 / 1e6)
+    }
+}
+
+fn word<T: std::fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}

@@ -1,1 +1,34 @@
 //! From transitions to messages: decide, render, deliver. Never on the probing path.
+//!
+//! ```text
+//! Transition ─► decide ─► Notification ─► Dispatcher ─┬─ lane per receiver: queue ─► render ─► one POST ─► ok
+//!               (pure)                                │                                 ▲            │ failed
+//!                                                     └─ one more lane …                └─ backoff ◄─┘
+//! ```
+//!
+//! [`decide()`] and the rendering in [`slack`] and [`webhook`] are pure; only [`dispatcher`] waits and only `client` talks to
+//! the network. What was decided is lost in three ways only, each counted and logged with the text of the message: the queue
+//! was full, the message got too old, the receiver refused it for good.
+
+mod client;
+pub mod decide;
+pub mod dispatcher;
+mod lane;
+pub mod notification;
+pub mod retry;
+pub mod slack;
+mod text;
+pub mod webhook;
+mod wording;
+
+pub use decide::{Decision, Why, WhyNot, decide};
+pub use dispatcher::{Dispatcher, Ledger, Lost, Tuning, Undelivered};
+pub use notification::{Kind, Notification};
+pub use retry::{Backoff, FailureReason};
+
+use crate::views::Links;
+
+/// The message as a person reads it in a terminal or a log: several lines, at most 100 columns.
+pub fn plain(notification: &Notification, links: &Links) -> String {
+    slack::as_text(&slack::render(notification, links))
+}

@@ -1,0 +1,62 @@
+//! Whether a transition is told to anybody, and why or why not: pure, and a closed type, so that the answer to "why was
+//! nobody paged?" is a value and not a guess from logs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::notification::Notification;
+use crate::alert::{Transition, TransitionKind};
+
+/// What becomes of a transition.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// Goes to these receivers.
+    Send { to: Vec<Arc<str>>, why: Why, notification: Arc<Notification> },
+    /// Nobody is told.
+    Keep(WhyNot),
+}
+
+/// Why a notification is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Why {
+    BeganFiring,
+    /// Still firing, and `remind_every` has passed.
+    ReminderDue,
+    Resolved,
+}
+
+/// Why a transition is not told to anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WhyNot {
+    /// The rule notifies nobody: `notify: []`, or no receiver is configured.
+    NoReceiver,
+}
+
+impl fmt::Display for WhyNot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WhyNot::NoReceiver => "the rule has no receiver",
+        })
+    }
+}
+
+/// Decides about one transition.
+pub fn decide(transition: &Transition) -> Decision {
+    let rule = &transition.alert.rule;
+    if rule.notify.is_empty() {
+        return Decision::Keep(WhyNot::NoReceiver);
+    }
+    let why = match transition.kind {
+        TransitionKind::Fired => Why::BeganFiring,
+        TransitionKind::Reminder => Why::ReminderDue,
+        TransitionKind::Resolved => Why::Resolved,
+    };
+    // A receiver named twice is told once.
+    let mut to: Vec<Arc<str>> = Vec::with_capacity(rule.notify.len());
+    for receiver in &rule.notify {
+        if !to.contains(receiver) {
+            to.push(receiver.clone());
+        }
+    }
+    Decision::Send { to, why, notification: Arc::new(Notification::of(transition)) }
+}

@@ -1,0 +1,202 @@
+//! Delivers notifications: one bounded queue and one task per receiver, so that a receiver that hangs delays no other, and
+//! each gets its messages in the order in which things happened.
+//!
+//! Nothing in here decides what is sent, and nothing that probes or evaluates ever waits for it: [`Dispatcher::submit`] only
+//! puts a message in a queue. A message leaves its lane by being delivered, or by a loss that is counted and logged with the
+//! message's text.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio_util::task::AbortOnDropHandle;
+
+use super::client::Client;
+use super::lane::{Lane, Worker};
+use super::notification::Notification;
+use super::retry::{Backoff, Failure, FailureReason};
+use crate::config::Receiver;
+use crate::time::{Clock, Timestamp};
+use crate::views::Links;
+
+/// Where deliveries are counted. Called from the delivery tasks; has to return at once.
+pub trait Ledger: Send + Sync {
+    /// A notification was delivered.
+    fn sent(&self, receiver: &str);
+    /// An attempt failed, and may be repeated; or a notification was given up.
+    fn failed(&self, receiver: &str, reason: FailureReason);
+    /// So many notifications wait for this receiver, the oldest since then.
+    fn pending(&self, receiver: &str, count: usize, oldest: Option<Timestamp>);
+}
+
+/// How deliveries are paced. The defaults are meant for production; tests make them small.
+#[derive(Clone)]
+pub struct Tuning {
+    pub backoff: Backoff,
+    /// Messages that may wait for one receiver. When one more comes, the oldest reminder goes, or else the oldest message.
+    pub capacity: usize,
+    /// Limit of one attempt as a whole. Standard Webhooks asks for 15 to 30 s.
+    pub attempt_timeout: Duration,
+    /// From one message to a Slack channel to the next (docs.slack.dev/apis/web-api/rate-limits: one per second).
+    pub slack_spacing: Duration,
+    /// Where the jitter comes from: numbers in 0 to 1.
+    pub random: Arc<dyn Fn() -> f64 + Send + Sync>,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Tuning {
+            backoff: Backoff::default(),
+            capacity: 1_000,
+            attempt_timeout: Duration::from_secs(15),
+            slack_spacing: Duration::from_secs(1),
+            random: Arc::new(fastrand::f64),
+        }
+    }
+}
+
+/// What all lanes share.
+pub(super) struct Shared {
+    /// Or why there is none: then every delivery fails with that.
+    pub client: Result<Client, Failure>,
+    pub links: Links,
+    pub clock: Clock,
+    pub ledger: Arc<dyn Ledger>,
+    pub tuning: Tuning,
+}
+
+/// The running delivery. Dropping it stops everything at once; [`Dispatcher::drain`] is the orderly end.
+pub struct Dispatcher {
+    shared: Arc<Shared>,
+    lanes: Mutex<BTreeMap<Arc<str>, Running>>,
+}
+
+struct Running {
+    lane: Arc<Lane>,
+    task: AbortOnDropHandle<()>,
+}
+
+impl Dispatcher {
+    /// Starts a lane for each receiver. Needs to be called within a tokio runtime.
+    pub fn start(receivers: &[Arc<Receiver>], links: Links, clock: Clock, ledger: Arc<dyn Ledger>) -> Self {
+        Self::start_with(receivers, links, clock, ledger, Tuning::default())
+    }
+
+    /// As [`Dispatcher::start`], paced differently.
+    pub fn start_with(receivers: &[Arc<Receiver>], links: Links, clock: Clock, ledger: Arc<dyn Ledger>, tuning: Tuning) -> Self {
+        let client = Client::new(clock.clone(), tuning.attempt_timeout);
+        let shared = Arc::new(Shared { client, links, clock, ledger, tuning });
+        let dispatcher = Dispatcher { shared, lanes: Mutex::default() };
+        dispatcher.reconfigure(receivers);
+        dispatcher
+    }
+
+    /// Queues a notification for these receivers, and returns at once.
+    pub fn submit(&self, to: &[Arc<str>], notification: &Arc<Notification>) {
+        let lanes = self.lanes();
+        for name in to {
+            match lanes.get(name) {
+                Some(running) => running.lane.push(notification.clone(), &self.shared),
+                // The configuration is checked for this; a reload between decision and submission can still lead here.
+                None => lose(&self.shared, name, notification, FailureReason::ReceiverRemoved),
+            }
+        }
+    }
+
+    /// Takes up a changed configuration. Receivers that stay keep what waits for them, and their next attempt goes where the
+    /// new configuration says; what waits for a receiver that is gone is lost.
+    pub fn reconfigure(&self, receivers: &[Arc<Receiver>]) {
+        let mut lanes = self.lanes();
+        let mut old = std::mem::take(&mut *lanes);
+        for receiver in receivers {
+            let running = match old.remove(&receiver.name) {
+                Some(running) => {
+                    running.lane.set_receiver(receiver.clone());
+                    running
+                }
+                None => self.spawn(receiver.clone()),
+            };
+            lanes.insert(receiver.name.clone(), running);
+        }
+        for (name, Running { lane, task }) in old {
+            task.abort();
+            for notification in lane.take_all(&self.shared) {
+                lose(&self.shared, &name, &notification, FailureReason::ReceiverRemoved);
+            }
+        }
+    }
+
+    /// Takes no more messages and tries to deliver what waits, for at most `within`. Whatever is left is logged as an error
+    /// with its text, and reported.
+    pub async fn drain(self, within: Duration) -> Undelivered {
+        let lanes = std::mem::take(&mut *self.lanes());
+        let end = tokio::time::Instant::now() + within;
+        for running in lanes.values() {
+            running.lane.close();
+        }
+        let mut lost = Vec::new();
+        for (name, Running { lane, mut task }) in lanes {
+            if tokio::time::timeout_at(end, &mut task).await.is_err() {
+                task.abort();
+                // So that nothing is both delivered and reported as lost.
+                let _ = task.await;
+            }
+            for notification in lane.take_all(&self.shared) {
+                lose(&self.shared, &name, &notification, FailureReason::Shutdown);
+                lost.push(Lost { receiver: name.clone(), notification });
+            }
+        }
+        Undelivered { lost }
+    }
+
+    fn spawn(&self, receiver: Arc<Receiver>) -> Running {
+        self.shared.ledger.pending(&receiver.name, 0, None);
+        let lane = Arc::new(Lane::new(receiver));
+        let worker = Worker::new(lane.clone(), self.shared.clone());
+        Running { lane, task: AbortOnDropHandle::new(tokio::spawn(worker.run())) }
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Running>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dispatcher").field("receivers", &self.lanes().keys()).finish_non_exhaustive()
+    }
+}
+
+/// What a drain had to leave behind; already logged and counted.
+#[derive(Clone, Debug, Default)]
+pub struct Undelivered {
+    pub lost: Vec<Lost>,
+}
+
+/// A notification that a receiver did not get.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    pub receiver: Arc<str>,
+    pub notification: Arc<Notification>,
+}
+
+/// Gives a notification up: counts it, and leaves its text in the log, where somebody may still find it.
+pub(super) fn lose(shared: &Shared, receiver: &str, n: &Notification, reason: FailureReason) {
+    shared.ledger.failed(receiver, reason);
+    log_loss(shared, receiver, n, reason);
+}
+
+/// As [`lose`], for a reason that was counted with its attempt.
+pub(super) fn log_loss(shared: &Shared, receiver: &str, n: &Notification, reason: FailureReason) {
+    tracing::error!(
+        receiver,
+        target = %n.alert.target.name,
+        rule = %n.alert.rule.name,
+        kind = n.kind.as_str(),
+        id = %n.id,
+        %reason,
+        "notification not delivered:\n{}",
+        super::plain(n, &shared.links)
+    );
+}

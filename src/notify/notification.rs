@@ -1,0 +1,174 @@
+//! What is told to people: one event of one alert. How it looks at a receiver is the receiver's business.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::alert::{Alert, Transition, TransitionKind};
+use crate::config::{Condition, Expect, IpVersion, Rule, Selector, Severity, Target, TargetUrl, TlsOptions};
+use crate::diagnose::{self, Diagnosis};
+use crate::outcome::{Outcome, TargetName};
+use crate::time::Timestamp;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Fired,
+    /// Still firing.
+    Reminder,
+    Resolved,
+    /// Somebody tries whether messages arrive.
+    Test,
+}
+
+impl Kind {
+    /// The word used in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Fired => "fired",
+            Kind::Reminder => "reminder",
+            Kind::Resolved => "resolved",
+            Kind::Test => "test",
+        }
+    }
+
+    /// How long it is worth sending. An hour-late "down" wakes somebody for nothing; a resolution ends an alarm that
+    /// people may still be looking at.
+    pub const fn time_to_live(self) -> Duration {
+        match self {
+            Kind::Fired | Kind::Reminder | Kind::Test => Duration::from_secs(3600),
+            Kind::Resolved => Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+impl From<TransitionKind> for Kind {
+    fn from(kind: TransitionKind) -> Self {
+        match kind {
+            TransitionKind::Fired => Kind::Fired,
+            TransitionKind::Reminder => Kind::Reminder,
+            TransitionKind::Resolved => Kind::Resolved,
+        }
+    }
+}
+
+/// One message to be delivered, the same for every receiver.
+#[derive(Clone, Debug)]
+pub struct Notification {
+    /// The `webhook-id`: the same over retries and restarts, another one for each event.
+    pub id: Arc<str>,
+    pub kind: Kind,
+    pub alert: Alert,
+    /// When it happened, which is not when it is sent.
+    pub at: Timestamp,
+    /// What the alert's evidence says.
+    pub diagnosis: Option<Diagnosis>,
+}
+
+impl Notification {
+    /// The message about a transition.
+    pub fn of(transition: &Transition) -> Self {
+        let Transition { kind, alert, at } = transition;
+        Notification {
+            id: id(&alert.id, (*kind).into(), *at),
+            kind: (*kind).into(),
+            diagnosis: alert.evidence.as_deref().and_then(diagnose::diagnose),
+            alert: alert.clone(),
+            at: *at,
+        }
+    }
+
+    /// A message that says only that messages arrive. Its alert names a target that can't exist, so that a pipeline which
+    /// overlooks the type pages nobody for a real one.
+    pub fn test(at: Timestamp) -> Self {
+        let alert = sample_alert(at);
+        Notification { id: id(&alert.id, Kind::Test, at), kind: Kind::Test, alert, at, diagnosis: None }
+    }
+
+    /// The outcome to show beside the alert: the trouble, or for a resolution what ended it.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        let Alert { evidence, latest, .. } = &self.alert;
+        match self.kind {
+            Kind::Resolved => latest.as_deref(),
+            Kind::Fired | Kind::Reminder | Kind::Test => evidence.as_deref().or(latest.as_deref()),
+        }
+    }
+
+    /// How long the trouble has lasted, or had lasted when it ended.
+    pub fn lasted(&self) -> Duration {
+        self.alert.resolved_at.unwrap_or(self.at).since(self.alert.since)
+    }
+}
+
+/// An episode has one firing and one resolution, and a reminder at each of several times. Hashed, because Standard Webhooks
+/// allows no full stop in an id, and names of targets may have one.
+fn id(alert: &str, kind: Kind, at: Timestamp) -> Arc<str> {
+    let event = match kind {
+        Kind::Fired | Kind::Resolved | Kind::Test => format!("{alert}/{}", kind.as_str()),
+        Kind::Reminder => format!("{alert}/{}/{}", kind.as_str(), at.as_nanos()),
+    };
+    let digest = ring::digest::digest(&ring::digest::SHA256, event.as_bytes());
+    let hex: String = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("msg_{hex}").into()
+}
+
+#[allow(clippy::expect_used)] // constants, checked by a test
+fn sample_alert(at: Timestamp) -> Alert {
+    let target = Target {
+        name: TargetName::new("wsprobe-test").expect("a valid name"),
+        url: TargetUrl::parse("wss://wsprobe.invalid/ws/health/").expect("a valid URL"),
+        interval: Duration::from_secs(30),
+        timeout: Duration::from_secs(10),
+        labels: BTreeMap::new(),
+        headers: vec![],
+        authorization: None,
+        subprotocols: vec![],
+        ip_version: IpVersion::Any,
+        tls: TlsOptions::default(),
+        max_message_bytes: 65_536,
+        steps: vec![],
+        expect: Expect::default(),
+    };
+    let rule = Rule {
+        name: "test".into(),
+        severity: Severity::Info,
+        targets: Selector::All,
+        when: Condition::ConsecutiveFailures(1),
+        resolve_after: 1,
+        remind_every: None,
+        notify: vec![],
+    };
+    Alert {
+        id: format!("wsprobe-test/test/{}", at.as_nanos() / 1_000_000).into(),
+        target: Arc::new(target),
+        rule: Arc::new(rule),
+        since: at,
+        fired_at: at,
+        resolved_at: None,
+        cause: "somebody asked for a test notification".into(),
+        evidence: None,
+        latest: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transition(kind: TransitionKind, at: Timestamp) -> Transition {
+        Transition { kind, alert: sample_alert(Timestamp::from_secs(1_000)), at }
+    }
+
+    #[test]
+    fn an_id_is_stable_for_an_event_and_unique_among_events() {
+        use TransitionKind::*;
+        let (t1, t2) = (Timestamp::from_secs(1_000), Timestamp::from_secs(2_000));
+        let id = |kind, at| Notification::of(&transition(kind, at)).id;
+        assert_eq!(id(Fired, t1), id(Fired, t1));
+        assert_eq!(id(Reminder, t1), id(Reminder, t1));
+        let ids = [id(Fired, t1), id(Reminder, t1), id(Reminder, t2), id(Resolved, t1), Notification::test(t1).id];
+        let unique: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(unique.len(), ids.len());
+        assert!(ids.iter().all(|id| !id.contains('.')), "Standard Webhooks allows no full stop in an id");
+    }
+}

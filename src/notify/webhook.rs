@@ -1,0 +1,93 @@
+//! Any HTTP endpoint, in the form of Standard Webhooks 1.0.0 (standardwebhooks.com).
+//!
+//! The `webhook-id` is the same over retries, so that a receiver can drop what it has already seen; `webhook-timestamp` is
+//! that of the attempt; with a signing secret, `webhook-signature` is `v1,` and the Base64 of the HMAC-SHA256 of
+//! `id.timestamp.body`. A secret that begins with `whsec_` is Base64 as that standard writes it; any other is taken as text.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::{HeaderName, HeaderValue};
+use ring::hmac;
+use serde::Serialize;
+
+use super::client::Request;
+use super::notification::{Kind, Notification};
+use super::retry::{Failure, FailureReason};
+use crate::config::Secret;
+use crate::time::Timestamp;
+use crate::views::{self, Links, Time};
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'static str,
+    timestamp: Time,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    alert: views::AlertView<'a>,
+    outcome: Option<views::OutcomeView<'a>>,
+}
+
+/// The body of one notification.
+///
+/// # Errors
+/// It can't be written as JSON, which no value of ours leads to.
+pub fn body(n: &Notification, links: &Links) -> Result<String, serde_json::Error> {
+    let r#type = match n.kind {
+        Kind::Fired => "alert.firing",
+        Kind::Reminder => "alert.reminder",
+        Kind::Resolved => "alert.resolved",
+        Kind::Test => "test",
+    };
+    let outcome = n.outcome().map(|o| views::outcome(o, links));
+    serde_json::to_string(&Body { r#type, timestamp: Time(n.at), data: Data { alert: views::alert(&n.alert, links), outcome } })
+}
+
+/// Where and how a webhook is called.
+#[derive(Clone, Copy, Debug)]
+pub struct Endpoint<'a> {
+    pub url: &'a Secret,
+    pub signing_secret: Option<&'a Secret>,
+    pub headers: &'a [(HeaderName, Secret)],
+}
+
+/// The one request of an attempt at `now`.
+///
+/// # Errors
+/// The URL, a header or the signing secret is not usable. The error does not show it.
+pub fn request(to: Endpoint<'_>, n: &Notification, links: &Links, now: Timestamp) -> Result<Request, Failure> {
+    let payload = body(n, links).map_err(|e| Failure::new(FailureReason::InvalidPayload, e.to_string()))?;
+    let mut request = Request::post(to.url, payload)?;
+    for (name, value) in to.headers {
+        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| unusable(&format!("the value of header {name}")))?;
+        value.set_sensitive(true);
+        request.headers.insert(name, value);
+    }
+    let timestamp = now.as_nanos().div_euclid(1_000_000_000).to_string();
+    let signature = to.signing_secret.map(|secret| sign(secret, &n.id, &timestamp, request.body())).transpose()?;
+    // After the user's own, which can't replace them.
+    let own = [("webhook-id", Some(n.id.to_string())), ("webhook-timestamp", Some(timestamp)), ("webhook-signature", signature)];
+    for (name, value) in own.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        let value = HeaderValue::try_from(value).map_err(|_| unusable(&format!("the value of header {name}")))?;
+        request.headers.insert(HeaderName::from_static(name), value);
+    }
+    Ok(request)
+}
+
+fn sign(secret: &Secret, id: &str, timestamp: &str, body: &str) -> Result<String, Failure> {
+    let key = match secret.expose().strip_prefix("whsec_") {
+        Some(base64) => {
+            BASE64.decode(base64).map_err(|_| unusable("the signing secret, which begins with whsec_ and is not base64,"))?
+        }
+        None => secret.expose().as_bytes().to_vec(),
+    };
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+    let tag = hmac::sign(&key, format!("{id}.{timestamp}.{body}").as_bytes());
+    Ok(format!("v1,{}", BASE64.encode(tag)))
+}
+
+fn unusable(what: &str) -> Failure {
+    Failure::new(FailureReason::InvalidReceiver, format!("{what} is not usable"))
+}

@@ -1,0 +1,76 @@
+//! The sentences of a message, as plain text without any markup: what a half-asleep reader sees first.
+
+use super::notification::{Kind, Notification};
+use super::text::{clip, human, one_line};
+use crate::config::{Condition, Severity};
+use crate::outcome::Reason;
+
+/// The sign in front of the title, in plain Unicode so that it works on every lock screen.
+pub fn sign(n: &Notification) -> &'static str {
+    match (n.kind, n.alert.rule.severity) {
+        (Kind::Test, _) => "🔔",
+        (Kind::Resolved, _) => "🟢",
+        (Kind::Fired | Kind::Reminder, Severity::Critical) => "🔴",
+        (Kind::Fired | Kind::Reminder, Severity::Warning) => "🟠",
+        (Kind::Fired | Kind::Reminder, Severity::Info) => "🔵",
+    }
+}
+
+/// The whole story in one line: `staging is down: upgrade_redirected`.
+pub fn title(n: &Notification) -> String {
+    let target = n.alert.target.name.as_str();
+    let lasted = human(n.lasted());
+    let cause = clip(&one_line(&n.alert.cause), 80);
+    let reason = reason(n).map(|r| format!(": {r}")).unwrap_or_default();
+    match (&n.alert.rule.when, n.kind) {
+        (_, Kind::Test) => "test notification from wsprobe".into(),
+
+        (Condition::ConsecutiveFailures(_), Kind::Fired) => format!("{target} is down{reason}"),
+        (Condition::ConsecutiveFailures(_), Kind::Reminder) => format!("{target} is still down, for {lasted}{reason}"),
+        (Condition::ConsecutiveFailures(_), Kind::Resolved) => format!("{target} is up again after {lasted}"),
+
+        (Condition::FailureRatio { .. }, Kind::Fired) => format!("{target} fails too often{reason}"),
+        (Condition::FailureRatio { .. }, Kind::Reminder) => format!("{target} still fails too often, for {lasted}{reason}"),
+        (Condition::FailureRatio { .. }, Kind::Resolved) => format!("{target} is stable again after {lasted}"),
+
+        (Condition::RedirectRatio { .. }, Kind::Fired) => format!("{target} is being redirected{reason}"),
+        (Condition::RedirectRatio { .. }, Kind::Reminder) => format!("{target} is still being redirected, for {lasted}{reason}"),
+        (Condition::RedirectRatio { .. }, Kind::Resolved) => format!("{target} is no longer redirected, after {lasted}"),
+
+        (Condition::Latency { .. }, Kind::Fired) => format!("{target} is slow: {cause}"),
+        (Condition::Latency { .. }, Kind::Reminder) => format!("{target} is still slow, for {lasted}: {cause}"),
+        (Condition::Latency { .. }, Kind::Resolved) => format!("{target} is fast again after {lasted}"),
+
+        (Condition::CertificateExpiresWithin(_), Kind::Resolved) => format!("{target} has a new certificate"),
+        (Condition::CertificateExpiresWithin(_), Kind::Fired | Kind::Reminder) => match certificate_end(n) {
+            Some(end) if end > n.at => format!("certificate of {target} expires in {}", human(end - n.at)),
+            Some(end) => format!("certificate of {target} expired {} ago", human(n.at - end)),
+            None => format!("certificate of {target} expires soon"),
+        },
+    }
+}
+
+/// Title and the next most useful lines, for lock screens and clients without blocks.
+pub fn summary(n: &Notification) -> Vec<String> {
+    let mut lines = vec![format!("{} {}", sign(n), title(n))];
+    match n.kind {
+        Kind::Test => lines.push("messages of wsprobe arrive here; nothing is wrong".into()),
+        Kind::Resolved => lines.extend(reason(n).map(|r| format!("it was {r}"))),
+        Kind::Fired | Kind::Reminder => {
+            let detail = n.alert.evidence.as_ref().map(|o| one_line(&o.detail)).filter(|d| !d.is_empty());
+            lines.push(clip(&detail.unwrap_or_else(|| one_line(&n.alert.cause)), 200));
+            lines.extend(n.diagnosis.as_ref().map(|d| clip(&one_line(&d.summary), 300)));
+        }
+    }
+    lines
+}
+
+/// The reason of the evidence; `None` where the rule fired on healthy probes.
+pub fn reason(n: &Notification) -> Option<Reason> {
+    n.alert.evidence.as_ref().map(|o| o.reason).filter(|r| *r != Reason::Ok)
+}
+
+fn certificate_end(n: &Notification) -> Option<crate::time::Timestamp> {
+    let seen = [&n.alert.evidence, &n.alert.latest].into_iter().flatten();
+    seen.filter_map(|o| o.tls.as_ref()?.not_after).next()
+}
