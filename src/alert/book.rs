@@ -209,7 +209,9 @@ impl Slot {
     }
 
     fn step(&mut self, on: Occasion, now: Moment, target: &Arc<Target>, latest: Option<&Arc<Outcome>>) -> Option<Transition> {
-        self.reading = self.judge.read(now);
+        let reading = self.judge.read(now);
+        let nothing_new = on == Occasion::Tick && !self.judge.worsens_by_time();
+        self.reading = if nothing_new { reading.min(self.reading) } else { reading };
         let kind = self.machine.step(self.reading, on, now.flow, self.terms)?;
         let alert = match kind {
             TransitionKind::Fired => {

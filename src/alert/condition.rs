@@ -35,6 +35,12 @@ pub(super) trait Judge: fmt::Debug + Send + Sync {
 
     /// When the reading may change by time alone. In the future.
     fn next_change(&self, now: Moment) -> Option<Flow>;
+
+    /// Whether time alone may make the reading worse. In a window it may not: between two probes, the leaving of a good
+    /// sample would turn 1 of 20 into 1 of 19, and an exact 5% into an alarm, although nothing new is known.
+    fn worsens_by_time(&self) -> bool {
+        false
+    }
 }
 
 /// The judge for a rule on a target, and how many healthy probes in a row its alerts need to resolve.
@@ -356,5 +362,9 @@ impl Judge for Certificate {
     fn next_change(&self, now: Moment) -> Option<Flow> {
         let due = self.due(self.seen.as_ref()?);
         (due > now.wall).then(|| now.flow_of(due))
+    }
+
+    fn worsens_by_time(&self) -> bool {
+        true
     }
 }

@@ -21,8 +21,8 @@ use std::time::Duration;
 use super::timeline::Flow;
 use super::{State, TransitionKind};
 
-/// What a condition says at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a condition says at one moment, from good to bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reading {
     /// Nothing is known: no sample.
     Unknown,
