@@ -1,9 +1,22 @@
 //! From outcomes to alerts: pure state machines that take time as an argument and do no IO.
+//!
+//! [`Book`] holds one machine (`state`) for each rule on each target it watches. What a rule looks at is its condition
+//! (`condition`, over a `window` of samples where it has one); what it says to people is a `finding`. Whether and whom
+//! to tell is not decided here: that is `notify`.
+
+mod book;
+mod condition;
+mod finding;
+mod state;
+mod timeline;
+mod window;
 
 use std::sync::Arc;
 
-use crate::config::{Config, Rule, Target};
-use crate::outcome::{Outcome, TargetName};
+pub use book::Book;
+
+use crate::config::{Rule, Target};
+use crate::outcome::Outcome;
 use crate::time::Timestamp;
 
 /// What changed for one (target, rule).
@@ -33,11 +46,12 @@ pub struct Alert {
     pub since: Timestamp,
     pub fired_at: Timestamp,
     pub resolved_at: Option<Timestamp>,
-    /// What the rule saw, e.g. `3 probes in a row failed`, `p95 of total 1.24s over 10m, limit 800ms`.
+    /// What the rule saw, e.g. `3 probes in a row failed`, `p95 of total is 1.24s over the last 10m, limit 800ms`.
+    /// Current numbers while the condition holds; otherwise, and for a resolution in the past tense, those it fired with.
     pub cause: String,
     /// The outcome that best shows the trouble: the latest one that counted against the target.
     pub evidence: Option<Arc<Outcome>>,
-    /// The latest outcome of the target when the transition happened (for a resolution: the healthy one).
+    /// The latest outcome with a verdict when the transition happened (for a resolution: the healthy one).
     pub latest: Option<Arc<Outcome>>,
 }
 
@@ -57,35 +71,4 @@ pub enum State {
     /// Something counts against the target, not enough yet.
     Pending,
     Firing,
-}
-
-/// All rules over all targets.
-#[derive(Debug)]
-pub struct Book {}
-
-impl Book {
-    /// A book in which every alert is inactive.
-    pub fn new(_config: &Config) -> Self {
-        Book {}
-    }
-
-    /// Takes in one outcome of a target, and says what changed.
-    pub fn on_outcome(&mut self, _outcome: &Arc<Outcome>, _now: Timestamp) -> Vec<Transition> {
-        vec![]
-    }
-
-    /// Lets time pass: windows slide, reminders fall due, certificates come closer to their end.
-    pub fn on_tick(&mut self, _now: Timestamp) -> Vec<Transition> {
-        vec![]
-    }
-
-    /// State of every rule that watches this target.
-    pub fn of_target(&self, _target: &TargetName) -> Vec<Status> {
-        vec![]
-    }
-
-    /// Every alert that is pending or firing.
-    pub fn active(&self) -> Vec<Status> {
-        vec![]
-    }
 }

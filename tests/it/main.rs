@@ -10,6 +10,7 @@ mod http;
 mod notify;
 mod outage;
 mod probe;
+mod prometheus;
 mod schedule;
 mod support;
 mod systemd;

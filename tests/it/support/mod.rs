@@ -1,3 +1,4 @@
 //! Shared vocabulary of the tests.
 
 pub mod stage;
+pub mod alert;

@@ -1,0 +1,299 @@
+//! All rules over all targets: takes in outcomes and ticks, hands out transitions.
+//!
+//! An outcome costs as much as its target has rules. A tick costs as much as there is due at that time, not as much as
+//! there are targets: each (target, rule) that can change by time alone (a reminder, a bad sample that leaves its
+//! window, a certificate that comes close to its end) has exactly one entry in an ordered set of due times, which is
+//! moved when the time changes. A set rather than a heap, because a heap would keep outdated entries, and how many
+//! would then be up to the peer (a new certificate with each probe). Silences and maintenance are not known here.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::condition::{Judge, judge};
+use super::finding::Finding;
+use super::state::{Machine, Occasion, Reading, Terms};
+use super::timeline::{Flow, Moment, Timeline};
+use super::{Alert, State, Status, Transition, TransitionKind};
+use crate::config::{Config, Rule, Target};
+use crate::outcome::{Outcome, TargetName, Verdict};
+use crate::time::Timestamp;
+
+/// All rules over all targets.
+#[derive(Debug)]
+pub struct Book {
+    watched: Vec<Watched>,
+    /// Position in `watched`.
+    index: HashMap<TargetName, usize>,
+    /// When which slot may change by time alone: (time, position in `watched`, position in `slots`).
+    due: BTreeSet<(Flow, usize, usize)>,
+    timeline: Timeline,
+}
+
+/// One target and the rules that watch it.
+#[derive(Debug)]
+struct Watched {
+    target: Arc<Target>,
+    /// The latest outcome with a verdict.
+    latest: Option<Arc<Outcome>>,
+    slots: Box<[Slot]>,
+}
+
+/// One rule on one target.
+#[derive(Debug)]
+struct Slot {
+    rule: Arc<Rule>,
+    judge: Box<dyn Judge>,
+    terms: Terms,
+    machine: Machine,
+    reading: Reading,
+    /// There while the machine fires.
+    episode: Option<Box<Episode>>,
+    /// This slot's entry in the set of due times.
+    due: Option<Flow>,
+    /// The time in the id of the last episode, in ms.
+    last_id: i64,
+}
+
+/// What stays the same, or is remembered, while an alert fires.
+#[derive(Debug)]
+struct Episode {
+    id: Arc<str>,
+    since: Timestamp,
+    fired_at: Timestamp,
+    /// What it fired with.
+    finding: Finding,
+    evidence: Option<Arc<Outcome>>,
+}
+
+impl Book {
+    /// A book in which every alert is inactive.
+    pub fn new(config: &Config) -> Self {
+        let watched: Vec<_> = config.targets.iter().map(|target| Watched::new(target, &config.rules)).collect();
+        let index = watched.iter().enumerate().map(|(i, w)| (w.target.name.clone(), i)).collect();
+        Book { watched, index, due: BTreeSet::new(), timeline: Timeline::default() }
+    }
+
+    /// Takes up a changed configuration. A rule on a target that was there before (by both names) keeps its state; its
+    /// window of samples starts anew when its `when` or the target's interval changed. What is gone is forgotten without
+    /// a transition: that nobody looks any more is not a resolution.
+    pub fn reconfigure(&mut self, config: &Config) {
+        let timeline = std::mem::take(&mut self.timeline);
+        let now = timeline.last();
+        let mut old = std::mem::replace(self, Book::new(config));
+        self.timeline = timeline;
+        for (at, new) in self.watched.iter_mut().enumerate() {
+            let Some(before) = old.index.get(&new.target.name).and_then(|i| old.watched.get_mut(*i)) else { continue };
+            new.latest = before.latest.take();
+            let same_interval = new.target.interval == before.target.interval;
+            for (i, slot) in new.slots.iter_mut().enumerate() {
+                if let Some(before) = before.slots.iter_mut().find(|b| b.rule.name == slot.rule.name) {
+                    slot.take_over(before, same_interval, now);
+                    slot.reschedule(&mut self.due, (at, i), now);
+                }
+            }
+        }
+    }
+
+    /// Takes in one outcome of a target, and says what changed: at most one transition per rule, in the order of the
+    /// rules. An inconclusive outcome and one of an unknown target change nothing. Reminders are left to
+    /// [`Book::on_tick`].
+    pub fn on_outcome(&mut self, outcome: &Arc<Outcome>, now: Timestamp) -> Vec<Transition> {
+        let healthy = match outcome.verdict() {
+            Verdict::Inconclusive => return vec![],
+            Verdict::Healthy => true,
+            Verdict::Failed => false,
+        };
+        let Some(&at) = self.index.get(&outcome.target) else { return vec![] };
+        let Some(watched) = self.watched.get_mut(at) else { return vec![] };
+        let now = self.timeline.advance(now);
+        watched.latest = Some(outcome.clone());
+        let mut transitions = vec![];
+        for (i, slot) in watched.slots.iter_mut().enumerate() {
+            let against = slot.judge.observe(outcome, now);
+            if let (true, Some(episode)) = (against, &mut slot.episode) {
+                episode.evidence = Some(outcome.clone());
+            }
+            let step = slot.step(Occasion::Probe { healthy }, now, &watched.target, watched.latest.as_ref());
+            transitions.extend(step);
+            slot.reschedule(&mut self.due, (at, i), now);
+        }
+        transitions
+    }
+
+    /// Lets time pass: windows slide, reminders fall due, certificates come closer to their end. At most one transition
+    /// per (target, rule), in the order in which they fell due.
+    pub fn on_tick(&mut self, now: Timestamp) -> Vec<Transition> {
+        let now = self.timeline.advance(now);
+        // taken out first: whatever is due again at once waits for the next tick
+        let mut due = vec![];
+        while let Some(&(time, at, i)) = self.due.first()
+            && time <= now.flow
+        {
+            self.due.pop_first();
+            due.push((at, i));
+        }
+        let mut transitions = vec![];
+        for (at, i) in due {
+            let Some(watched) = self.watched.get_mut(at) else { continue };
+            let Some(slot) = watched.slots.get_mut(i) else { continue };
+            slot.due = None;
+            transitions.extend(slot.step(Occasion::Tick, now, &watched.target, watched.latest.as_ref()));
+            slot.reschedule(&mut self.due, (at, i), now);
+        }
+        transitions
+    }
+
+    /// State of every rule that watches this target, as of the last outcome or tick.
+    pub fn of_target(&self, target: &TargetName) -> Vec<Status> {
+        self.watched_by_name(target).map_or_else(Vec::new, |w| w.slots.iter().map(|slot| self.status(w, slot)).collect())
+    }
+
+    /// Shows the state of every rule that watches this target, without allocating.
+    pub fn for_each_state(&self, target: &TargetName, mut show: impl FnMut(&Rule, State)) {
+        for slot in self.watched_by_name(target).into_iter().flat_map(|w| &w.slots) {
+            show(&slot.rule, slot.machine.state());
+        }
+    }
+
+    /// Every alert that is pending or firing, in the order of the targets and rules of the configuration.
+    pub fn active(&self) -> Vec<Status> {
+        let slots = self.watched.iter().flat_map(|w| w.slots.iter().map(move |slot| (w, slot)));
+        slots.filter(|(_, slot)| slot.machine.state() != State::Inactive).map(|(w, slot)| self.status(w, slot)).collect()
+    }
+
+    fn watched_by_name(&self, target: &TargetName) -> Option<&Watched> {
+        self.index.get(target).and_then(|at| self.watched.get(*at))
+    }
+
+    fn status(&self, watched: &Watched, slot: &Slot) -> Status {
+        let now = self.timeline.last();
+        let alert = slot.episode.as_ref().map(|episode| {
+            let cause = slot.current_finding(episode).present(now.wall);
+            slot.alert(episode, &watched.target, watched.latest.as_ref(), cause, None)
+        });
+        Status { target: watched.target.clone(), rule: slot.rule.clone(), state: slot.machine.state(), alert }
+    }
+}
+
+impl Watched {
+    fn new(target: &Arc<Target>, rules: &[Arc<Rule>]) -> Self {
+        let slots = rules.iter().filter(|rule| rule.targets.selects(target)).map(|rule| Slot::new(rule, target)).collect();
+        Watched { target: target.clone(), latest: None, slots }
+    }
+}
+
+impl Slot {
+    fn new(rule: &Arc<Rule>, target: &Target) -> Self {
+        let (judge, resolve_after) = judge(rule, target);
+        Slot {
+            rule: rule.clone(),
+            judge,
+            terms: Terms { resolve_after, remind_every: rule.remind_every },
+            machine: Machine::default(),
+            reading: Reading::Unknown,
+            episode: None,
+            due: None,
+            last_id: i64::MIN,
+        }
+    }
+
+    fn take_over(&mut self, before: &mut Slot, same_interval: bool, now: Moment) {
+        if same_interval && before.rule.when == self.rule.when {
+            std::mem::swap(&mut self.judge, &mut before.judge);
+            self.reading = before.reading;
+        }
+        (self.machine, self.episode, self.last_id) = (before.machine, before.episode.take(), before.last_id);
+        if before.terms.remind_every != self.terms.remind_every {
+            self.machine.restart_reminders(now.flow, self.terms);
+        }
+    }
+
+    fn step(&mut self, on: Occasion, now: Moment, target: &Arc<Target>, latest: Option<&Arc<Outcome>>) -> Option<Transition> {
+        let reading = self.judge.read(now);
+        let nothing_new = on == Occasion::Tick && !self.judge.worsens_by_time();
+        self.reading = if nothing_new { reading.min(self.reading) } else { reading };
+        let kind = self.machine.step(self.reading, on, now.flow, self.terms)?;
+        let alert = match kind {
+            TransitionKind::Fired => {
+                let episode = Box::new(self.begin(now, target));
+                let alert = self.alert(&episode, target, latest, episode.finding.present(now.wall), None);
+                self.episode = Some(episode);
+                alert
+            }
+            TransitionKind::Reminder => {
+                let episode = self.episode.as_ref()?;
+                self.alert(episode, target, latest, self.current_finding(episode).present(now.wall), None)
+            }
+            TransitionKind::Resolved => {
+                let episode = self.episode.take()?;
+                self.alert(&episode, target, latest, episode.finding.past(), Some(now.wall))
+            }
+        };
+        Some(Transition { kind, alert, at: now.wall })
+    }
+
+    fn begin(&mut self, now: Moment, target: &Target) -> Episode {
+        // two episodes have different ids even when the clock stands still or is set back between them
+        let millis = now.wall.as_nanos().div_euclid(1_000_000).max(self.last_id.saturating_add(1));
+        self.last_id = millis;
+        Episode {
+            id: format!("{}/{}/{millis}", target.name, self.rule.name).into(),
+            since: self.judge.since(now),
+            fired_at: now.wall,
+            finding: self.judge.finding(),
+            evidence: self.judge.evidence().cloned(),
+        }
+    }
+
+    /// The numbers of now while the condition holds, otherwise those it fired with.
+    fn current_finding(&self, episode: &Episode) -> Finding {
+        if self.reading == Reading::Holds { self.judge.finding() } else { episode.finding }
+    }
+
+    fn alert(
+        &self,
+        episode: &Episode,
+        target: &Arc<Target>,
+        latest: Option<&Arc<Outcome>>,
+        cause: String,
+        resolved_at: Option<Timestamp>,
+    ) -> Alert {
+        Alert {
+            id: episode.id.clone(),
+            target: target.clone(),
+            rule: self.rule.clone(),
+            since: episode.since,
+            fired_at: episode.fired_at,
+            resolved_at,
+            cause,
+            evidence: episode.evidence.clone(),
+            latest: latest.cloned(),
+        }
+    }
+
+    /// Moves this slot's entry among the due times to where it belongs now.
+    fn reschedule(&mut self, due: &mut BTreeSet<(Flow, usize, usize)>, (at, i): (usize, usize), now: Moment) {
+        let next = [self.judge.next_change(now), self.machine.remind_at()].into_iter().flatten().min();
+        if next == self.due {
+            return;
+        }
+        if let Some(old) = self.due {
+            due.remove(&(old, at, i));
+        }
+        if let Some(new) = next {
+            due.insert((new, at, i));
+        }
+        self.due = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_book_can_be_sent_to_the_task_that_owns_it_and_be_read_from_others() {
+        fn movable<T: Send + Sync + 'static>() {}
+        movable::<Book>();
+    }
+}

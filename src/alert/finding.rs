@@ -1,0 +1,194 @@
+//! What a rule saw, in numbers, and as a sentence for whoever is woken by it.
+
+use std::fmt::Write;
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::outcome::Phase;
+use crate::time::Timestamp;
+
+/// The numbers behind an alert. Small and without text: the sentence is made when someone reads it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Finding {
+    Run { failures: u32 },
+    Ratio { bad: usize, total: usize, over: Duration, verb: &'static str },
+    Latency { phase: Phase, quantile: f64, value: Duration, limit: Duration, over: Duration },
+    Certificate { not_after: Timestamp },
+}
+
+impl Finding {
+    /// The sentence while it is so.
+    pub fn present(self, now: Timestamp) -> String {
+        match self {
+            Finding::Latency { phase, quantile, value, limit, over } => format!(
+                "{} of {phase} is {} over the last {}, limit {}",
+                percentile(quantile),
+                spell(value),
+                spell(over),
+                spell(limit)
+            ),
+            Finding::Ratio { over, .. } => format!("{} in the last {}", self.counted(), spell(over)),
+            Finding::Certificate { not_after } => {
+                let (left, gone) = (not_after.since(now), now.since(not_after));
+                let when = rfc3339(not_after);
+                if left.is_zero() {
+                    format!("certificate expired {} ago ({when})", spell(gone))
+                } else {
+                    format!("certificate expires in {} ({when})", spell(left))
+                }
+            }
+            Finding::Run { .. } => self.counted(),
+        }
+    }
+
+    /// The sentence once it is over.
+    pub fn past(self) -> String {
+        match self {
+            Finding::Latency { phase, quantile, value, limit, over } => {
+                format!("{} of {phase} was {} over {}, limit {}", percentile(quantile), spell(value), spell(over), spell(limit))
+            }
+            Finding::Ratio { over, .. } => format!("{} within {}", self.counted(), spell(over)),
+            Finding::Certificate { not_after } => format!("certificate was to expire at {}", rfc3339(not_after)),
+            Finding::Run { .. } => self.counted(),
+        }
+    }
+
+    fn counted(self) -> String {
+        match self {
+            Finding::Run { failures: 1 } => "1 probe failed".to_owned(),
+            Finding::Run { failures } => format!("{failures} probes in a row failed"),
+            Finding::Ratio { bad, total, verb, .. } => {
+                let probes = if total == 1 { "probe" } else { "probes" };
+                format!("{bad} of {total} {probes} ({}) {verb}", percent(bad as f64 / total.max(1) as f64))
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+fn rfc3339(t: Timestamp) -> String {
+    let nanos = u64::try_from(t.as_nanos()).unwrap_or(0);
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_nanos(nanos)).to_string()
+}
+
+/// `p95`, `p99.9`.
+fn percentile(quantile: f64) -> String {
+    format!("p{}", trimmed(quantile * 100.0, 3))
+}
+
+/// `20%`, `5.3%`, `0.04%`.
+fn percent(ratio: f64) -> String {
+    format!("{}%", trimmed(ratio * 100.0, if ratio < 0.01 { 2 } else { 1 }))
+}
+
+/// At most so many decimals, without trailing zeros.
+fn trimmed(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+/// A duration as people say it: `800ms`, `1.24s`, `5m`, `1m 30s`, `6d 4h`. From a minute on the two largest units, cut off.
+pub(super) fn spell(d: Duration) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let secs = d.as_secs();
+    if secs == 0 {
+        return format!("{}ms", trimmed(d.as_secs_f64() * 1e3, 1));
+    }
+    if secs < 60 {
+        return format!("{}s", trimmed(d.as_secs_f64(), 3));
+    }
+    let mut text = String::new();
+    let largest = UNITS.iter().position(|(unit, _)| secs >= *unit).unwrap_or(0);
+    let mut rest = secs;
+    for (unit, name) in UNITS.iter().skip(largest).take(2) {
+        let (count, left) = (rest / unit, rest % unit);
+        rest = left;
+        if count > 0 {
+            let gap = if text.is_empty() { "" } else { " " };
+            let _ = write!(text, "{gap}{count}{name}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_spelled_as_people_say_them() {
+        let table = [
+            (Duration::ZERO, "0ms"),
+            (Duration::from_micros(400), "0.4ms"),
+            (Duration::from_millis(800), "800ms"),
+            (Duration::from_millis(1240), "1.24s"),
+            (Duration::from_secs(59), "59s"),
+            (Duration::from_secs(60), "1m"),
+            (Duration::from_secs(90), "1m 30s"),
+            (Duration::from_secs(3_601), "1h"),
+            (Duration::from_secs(14 * 86_400), "14d"),
+            (Duration::from_secs(6 * 86_400 + 4 * 3_600 + 59), "6d 4h"),
+            (Duration::from_secs(400 * 86_400), "400d"),
+        ];
+        for (d, text) in table {
+            assert_eq!(spell(d), text);
+        }
+    }
+
+    #[test]
+    fn every_finding_reads_as_a_sentence_while_it_is_so_and_once_it_is_over() {
+        let (secs, mins) = (Duration::from_secs, |m: u64| Duration::from_secs(m * 60));
+        let now = Timestamp::from_secs(1_798_761_600); // 2027-01-01
+        let later = now + secs(6 * 86_400 + 4 * 3_600);
+        let table = [
+            (Finding::Run { failures: 1 }, "1 probe failed", "1 probe failed"),
+            (Finding::Run { failures: 3 }, "3 probes in a row failed", "3 probes in a row failed"),
+            (
+                Finding::Ratio { bad: 2, total: 10, over: mins(5), verb: "redirected" },
+                "2 of 10 probes (20%) redirected in the last 5m",
+                "2 of 10 probes (20%) redirected within 5m",
+            ),
+            (
+                Finding::Ratio { bad: 1, total: 19, over: mins(30), verb: "failed" },
+                "1 of 19 probes (5.3%) failed in the last 30m",
+                "1 of 19 probes (5.3%) failed within 30m",
+            ),
+            (
+                Finding::Latency {
+                    phase: Phase::Total,
+                    quantile: 0.95,
+                    value: Duration::from_millis(1240),
+                    limit: Duration::from_millis(800),
+                    over: mins(10),
+                },
+                "p95 of total is 1.24s over the last 10m, limit 800ms",
+                "p95 of total was 1.24s over 10m, limit 800ms",
+            ),
+            (
+                Finding::Certificate { not_after: later },
+                "certificate expires in 6d 4h (2027-01-07T04:00:00Z)",
+                "certificate was to expire at 2027-01-07T04:00:00Z",
+            ),
+            (
+                Finding::Certificate { not_after: now.before(secs(3 * 3_600)) },
+                "certificate expired 3h ago (2026-12-31T21:00:00Z)",
+                "certificate was to expire at 2026-12-31T21:00:00Z",
+            ),
+        ];
+        for (finding, present, past) in table {
+            assert_eq!(finding.present(now), present);
+            assert_eq!(finding.past(), past);
+        }
+    }
+
+    #[test]
+    fn percentiles_and_small_ratios_keep_their_digits() {
+        assert_eq!(percentile(0.5), "p50");
+        assert_eq!(percentile(0.999), "p99.9");
+        assert_eq!(percent(0.0004), "0.04%");
+        assert_eq!(percent(1.0), "100%");
+        assert_eq!(percent(0.1), "10%");
+    }
+}

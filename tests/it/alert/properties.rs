@@ -1,0 +1,284 @@
+//! What holds for every sequence of outcomes, ticks and clocks, also those that nobody thought of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use wsprobe::alert::{Book, State, Transition, TransitionKind};
+use wsprobe::config::{Condition, Rule};
+use wsprobe::outcome::{Outcome, Phase, Reason};
+use wsprobe::time::Timestamp;
+
+use crate::support::alert::{START, certificate, config, days, mins, name, outcome, rule, secs, target};
+
+#[derive(Clone, Debug)]
+struct Event {
+    /// How far the wall clock moves before; may be back.
+    moves: i64,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Tick,
+    Probe { reason: Reason, took_ms: u64, certificate_days: Option<i8> },
+}
+
+fn conditions() -> impl Strategy<Value = Condition> {
+    let (above, over, min_samples) = (0.0..0.9, (1u64..600).prop_map(secs), 0u32..6);
+    let ratio = (above, over.clone(), min_samples.clone());
+    let latency = (0.01..1.0, over, min_samples);
+    prop_oneof![
+        (0u32..5).prop_map(Condition::ConsecutiveFailures),
+        ratio.clone().prop_map(|(above, over, min_samples)| Condition::FailureRatio { above, over, min_samples }),
+        ratio.prop_map(|(above, over, min_samples)| Condition::RedirectRatio { above, over, min_samples }),
+        latency.prop_map(|(quantile, over, min_samples)| Condition::Latency {
+            phase: Phase::Total,
+            quantile,
+            above: Duration::from_millis(500),
+            over,
+            min_samples
+        }),
+        (0u64..40).prop_map(|d| Condition::CertificateExpiresWithin(days(d))),
+    ]
+}
+
+fn rules() -> impl Strategy<Value = Rule> {
+    let reminders = prop_oneof![Just(None), (0u64..300).prop_map(|s| Some(secs(s)))];
+    (conditions(), 0u32..4, reminders).prop_map(|(when, resolve_after, remind_every)| Rule {
+        resolve_after,
+        remind_every,
+        ..rule("r", when)
+    })
+}
+
+fn probes(reasons: &'static [Reason]) -> impl Strategy<Value = What> {
+    (prop::sample::select(reasons), 1u64..1000, prop::option::of(-5i8..60))
+        .prop_map(|(reason, took_ms, certificate_days)| What::Probe { reason, took_ms, certificate_days })
+}
+
+const CONCLUSIVE: &[Reason] = &[
+    Reason::Ok,
+    Reason::Ok,
+    Reason::UpgradeRedirected,
+    Reason::UpgradeServerError,
+    Reason::MessageTimeout,
+    Reason::TooSlow,
+    Reason::TlsExpired,
+];
+
+fn events(moves: impl Strategy<Value = i64>) -> impl Strategy<Value = Vec<Event>> {
+    let what = prop_oneof![1 => Just(What::Tick), 3 => probes(CONCLUSIVE)];
+    prop::collection::vec((moves, what).prop_map(|(moves, what)| Event { moves, what }), 0..120)
+}
+
+/// Mostly forward by seconds, at times by days, at times back.
+fn any_clock() -> impl Strategy<Value = i64> {
+    prop_oneof![8 => 0i64..60, 2 => -3_600i64..0, 1 => -100_000i64..2_000_000]
+}
+
+fn moved(now: Timestamp, by: i64) -> Timestamp {
+    let step = secs(by.unsigned_abs());
+    if by < 0 { now.before(step) } else { now + step }
+}
+
+fn probe(now: Timestamp, reason: Reason, took_ms: u64, certificate_days: Option<i8>) -> Arc<Outcome> {
+    let took = Duration::from_millis(took_ms);
+    let mut outcome = outcome("prod", now.before(took), reason);
+    outcome.timings.total = took;
+    outcome.tls = certificate_days.map(|d| certificate(moved(START, i64::from(d) * 86_400)));
+    Arc::new(outcome)
+}
+
+fn book(rule: &Rule) -> Book {
+    Book::new(&config(vec![target("prod")], vec![rule.clone()]))
+}
+
+fn feed(book: &mut Book, now: Timestamp, what: &What) -> Vec<Transition> {
+    match what {
+        What::Tick => book.on_tick(now),
+        What::Probe { reason, took_ms, certificate_days } => {
+            book.on_outcome(&probe(now, *reason, *took_ms, *certificate_days), now)
+        }
+    }
+}
+
+fn state(book: &Book) -> State {
+    let mut state = State::Inactive;
+    book.for_each_state(&name("prod"), |_, s| state = s);
+    state
+}
+
+fn described(t: &Transition) -> String {
+    let a = &t.alert;
+    format!("{:?} {} {} {} {:?} {:?} {}", t.kind, t.at, a.id, a.since, a.evidence, a.latest, a.cause)
+}
+
+proptest! {
+    #[test]
+    fn an_alert_fires_then_reminds_then_resolves_and_in_no_other_order(rule in rules(), events in events(any_clock())) {
+        let (mut book, mut now, mut open) = (book(&rule), START, None);
+        let mut ids = std::collections::BTreeSet::new();
+        for event in events {
+            now = moved(now, event.moves);
+            let said = feed(&mut book, now, &event.what);
+            prop_assert!(said.len() <= 1, "one transition per (target, rule) and call");
+            for t in said {
+                prop_assert_eq!(t.at, now);
+                prop_assert!(t.alert.since <= t.alert.fired_at);
+                prop_assert!(!t.alert.cause.is_empty());
+                prop_assert!(t.alert.evidence.is_some(), "every alert can show an outcome");
+                prop_assert_eq!(t.alert.resolved_at.is_some(), t.kind == TransitionKind::Resolved);
+                match t.kind {
+                    TransitionKind::Fired => {
+                        prop_assert!(open.is_none(), "fired twice");
+                        prop_assert!(ids.insert(t.alert.id.clone()), "an id used twice");
+                        open = Some(t.alert.id);
+                    }
+                    TransitionKind::Reminder => prop_assert_eq!(open.as_ref(), Some(&t.alert.id)),
+                    TransitionKind::Resolved => prop_assert_eq!(open.take(), Some(t.alert.id)),
+                }
+            }
+            prop_assert_eq!(state(&book) == State::Firing, open.is_some());
+        }
+    }
+
+    #[test]
+    fn inconclusive_outcomes_change_nothing_wherever_they_come(
+        rule in rules(),
+        events in events(any_clock()),
+        noise in prop::collection::vec((any::<prop::sample::Index>(), any_clock(), prop::option::of(-5i8..60)), 1..20),
+    ) {
+        let (mut plain, mut noisy, mut now) = (book(&rule), book(&rule), START);
+        for (i, event) in events.iter().enumerate() {
+            for (place, moves, certificate_days) in &noise {
+                if place.index(events.len()) == i {
+                    let at = moved(now, *moves);
+                    prop_assert!(noisy.on_outcome(&probe(at, Reason::LocalError, 1, *certificate_days), at).is_empty());
+                }
+            }
+            now = moved(now, event.moves);
+            let (a, b) = (feed(&mut plain, now, &event.what), feed(&mut noisy, now, &event.what));
+            prop_assert_eq!(a.iter().map(described).collect::<Vec<_>>(), b.iter().map(described).collect::<Vec<_>>());
+            prop_assert_eq!(state(&plain), state(&noisy));
+        }
+    }
+
+    #[test]
+    fn a_window_says_what_counting_over_the_whole_past_says(
+        when in conditions(),
+        events in events(0i64..40),
+        resolve_after in 0u32..4,
+    ) {
+        let rule = Rule { resolve_after, ..rule("r", when) };
+        let (mut book, mut now, mut model) = (book(&rule), START, Model::new(&rule));
+        for event in events {
+            now = moved(now, event.moves);
+            feed(&mut book, now, &event.what);
+            if let What::Probe { reason, took_ms, certificate_days } = event.what {
+                model.past.push((now, probe(now, reason, took_ms, certificate_days)));
+                model.step(now, Some(reason == Reason::Ok));
+            } else {
+                model.step(now, None);
+            }
+            prop_assert_eq!(state(&book), model.state);
+        }
+    }
+}
+
+/// The rules by the letter: nothing is kept but the whole past, and everything is counted anew at each step.
+struct Model<'a> {
+    rule: &'a Rule,
+    past: Vec<(Timestamp, Arc<Outcome>)>,
+    state: State,
+    /// How bad it was at the last step: 0 unknown, 1 good, 2 bad, 3 bad enough.
+    level: u8,
+    healthy: u32,
+}
+
+impl<'a> Model<'a> {
+    fn new(rule: &'a Rule) -> Self {
+        Model { rule, past: vec![], state: State::Inactive, level: 0, healthy: 0 }
+    }
+
+    fn step(&mut self, now: Timestamp, healthy: Option<bool>) {
+        let certificate = matches!(self.rule.when, Condition::CertificateExpiresWithin(_));
+        let level = match self.judge(now) {
+            (_, _, true) => 3,
+            (_, true, _) => 2,
+            (true, ..) => 1,
+            _ => 0,
+        };
+        // time alone makes nothing worse but a certificate
+        self.level = if healthy.is_none() && !certificate { level.min(self.level) } else { level };
+        if self.state != State::Firing {
+            self.state = match self.level {
+                3 => State::Firing,
+                2 => State::Pending,
+                _ => State::Inactive,
+            };
+            self.healthy = 0;
+            return;
+        }
+        self.healthy = match healthy {
+            Some(true) => self.healthy + 1,
+            Some(false) => 0,
+            None => self.healthy,
+        };
+        if self.level == 1 && (certificate || self.healthy >= self.rule.resolve_after.max(1)) {
+            self.state = State::Inactive;
+        }
+    }
+
+    /// Whether anything is known, whether it is bad, and whether it is bad enough.
+    fn judge(&self, now: Timestamp) -> (bool, bool, bool) {
+        let within = |over: Duration| self.past.iter().filter(move |(at, _)| now.since(*at) < over).map(|(_, o)| o);
+        let ratio = |over, above: f64, min: u32, counts: fn(&Outcome) -> bool| {
+            let (total, bad) = (within(over).count(), within(over).filter(|o| counts(o)).count());
+            let crossed = bad as f64 > above * total as f64;
+            (total > 0, crossed, crossed && total >= min as usize)
+        };
+        match self.rule.when {
+            Condition::ConsecutiveFailures(n) => {
+                let run = self.past.iter().rev().take_while(|(_, o)| o.reason != Reason::Ok).count();
+                (true, run > 0, run >= n.max(1) as usize)
+            }
+            Condition::FailureRatio { above, over, min_samples } => ratio(over, above, min_samples, |o| o.reason != Reason::Ok),
+            Condition::RedirectRatio { above, over, min_samples } => {
+                ratio(over, above, min_samples, |o| o.reason == Reason::UpgradeRedirected)
+            }
+            Condition::Latency { quantile, above, over, min_samples, .. } => {
+                let mut times: Vec<_> = within(over)
+                    .filter(|o| match o.reason {
+                        Reason::Ok | Reason::TooSlow => true,
+                        Reason::MessageTimeout => o.timings.total > above,
+                        _ => false,
+                    })
+                    .map(|o| o.timings.total)
+                    .collect();
+                times.sort();
+                let rank = (quantile * times.len() as f64).ceil().max(1.0) as usize;
+                let crossed = times.get(rank - 1).is_some_and(|t| *t > above);
+                (!times.is_empty(), crossed, crossed && times.len() >= min_samples as usize)
+            }
+            Condition::CertificateExpiresWithin(within) => {
+                let seen = self.past.iter().rev().find_map(|(_, o)| o.tls.as_ref()?.not_after);
+                let soon = seen.is_some_and(|end| end.before(within) <= now);
+                (seen.is_some(), soon, soon)
+            }
+        }
+    }
+}
+
+/// Minutes of a whole fleet: only what is due costs.
+#[test]
+fn a_tick_over_a_healthy_fleet_has_nothing_to_say() {
+    let targets: Vec<_> = (0..200).map(|i| target(&format!("t{i}"))).collect();
+    let window = Condition::FailureRatio { above: 0.1, over: mins(5), min_samples: 1 };
+    let mut book = Book::new(&config(targets, vec![rule("window", window), rule("down", Condition::ConsecutiveFailures(3))]));
+    for i in 0..200 {
+        book.on_outcome(&Arc::new(outcome(&format!("t{i}"), START, Reason::Ok)), START);
+    }
+    assert!(book.on_tick(START + mins(10)).is_empty());
+    assert!(book.active().is_empty());
+}
