@@ -1,6 +1,7 @@
 //! Shared vocabulary of the tests.
 
 pub mod machine;
+pub mod source;
 
 /// Fails with the install line when a program that a test needs is missing: a test never passes by not running.
 pub fn require(program: &str, package: &str) {
