@@ -2,3 +2,17 @@
 
 pub mod stage;
 pub mod alert;
+pub mod machine;
+pub mod source;
+
+/// Fails with the install line when a program that a test needs is missing: a test never passes by not running.
+pub fn require(program: &str, package: &str) {
+    let found = std::env::var_os("PATH").is_some_and(|path| {
+        let sbin = ["/usr/sbin".into(), "/sbin".into()];
+        std::env::split_paths(&path).chain(sbin).any(|dir| dir.join(program).is_file())
+    });
+    assert!(
+        found,
+        "{program} is missing: apt-get install -y --no-install-recommends {package} (or `just setup` for all of them)"
+    );
+}
