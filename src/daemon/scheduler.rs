@@ -12,9 +12,11 @@ use super::systemd::Beat;
 use crate::observe::Metrics;
 use crate::outcome::Outcome;
 use crate::probe::Probe;
-use crate::schedule::{InFlight, Plan, SkipReason, Ticker};
+use crate::schedule::{InFlight, SkipReason, Ticker};
 use crate::time::Clock;
 
+/// Several instances with one configuration are not told apart yet.
+const SEED: u64 = 0;
 /// How often the loop shows that it is alive while nothing is due.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -33,11 +35,12 @@ pub struct Running {
 }
 
 impl Scheduler {
-    /// Plans every probe from now on; the seed is fixed, so that a restart keeps every target's phase.
+    /// Plans every probe from now on. The seed is fixed, so that a restart keeps every target's phase.
     pub fn new(probes: Vec<Arc<Probe>>, clock: &Clock, metrics: Arc<Metrics>, outcomes: mpsc::Sender<Arc<Outcome>>) -> Self {
-        let planned = probes.iter().map(|p| (p.target().name.clone(), p.target().interval));
-        let plan = Plan::new(planned, 0, clock.now());
-        Scheduler { ticker: Ticker::new(plan, clock), in_flight: InFlight::new(probes.len()), probes, metrics, outcomes }
+        let name = |probe: &Arc<Probe>| probe.target().name.clone();
+        let ticker = Ticker::new(probes.iter().map(|p| (name(p), p.target().interval)), SEED, clock);
+        let in_flight = InFlight::new(probes.iter().map(name));
+        Scheduler { ticker, in_flight, probes, metrics, outcomes }
     }
 
     /// Starts probes until `shutdown`.
