@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::proto::MetricType::{COUNTER, GAUGE, HISTOGRAM};
+use prometheus::proto::MetricType::{COUNTER, GAUGE};
 use prometheus::proto::{LabelPair, Metric};
 
-use super::exposition::{EncodeError, Writer, counter, gauge, histogram, label};
+use super::exposition::{EncodeError, Writer, counter, gauge, label};
 use super::histogram::{Histogram, PHASE, PROBE, SCHEDULE};
 use super::target_metrics::{MaybeTime, TargetMetrics};
 use crate::config::{Config, Target};
@@ -27,7 +27,7 @@ const SKIPS: [&str; 2] = ["late", "overrun"];
 pub struct Metrics {
     version: String,
     table: RwLock<Arc<Table>>,
-    schedule_delay: Histogram<{ SCHEDULE.len() }>,
+    schedule_delay: Histogram<13>,
     in_flight: AtomicI64,
     skipped: ByReason,
     reload_successful: AtomicBool,
@@ -169,11 +169,11 @@ impl Metrics {
     }
 
     fn encode_daemon(&self, w: &mut Writer<'_>) -> Result<(), EncodeError> {
-        w.family(
-            HISTOGRAM,
+        w.histograms(
             "wsprobe_schedule_delay_seconds",
             "How much later than intended probes started, in seconds: whether this prober keeps up.",
-            [histogram(vec![], self.schedule_delay.to_proto(&SCHEDULE))],
+            &SCHEDULE,
+            [(String::new(), &self.schedule_delay)],
         )?;
         w.family(
             GAUGE,
@@ -261,20 +261,19 @@ fn encode_targets(targets: &[Arc<TargetMetrics>], w: &mut Writer<'_>) -> Result<
             t.redirects().map(|(code, count)| counter(vec![name_label(t), label("code", &code.to_string())], count))
         }),
     )?;
-    w.family(
-        HISTOGRAM,
+    w.histograms(
         "wsprobe_probe_duration_seconds",
         "Time a conclusive probe took from the first DNS packet to its verdict, in seconds.",
-        targets.iter().map(|t| histogram(vec![name_label(t)], t.numbers().duration.to_proto(&PROBE))),
+        &PROBE,
+        targets.iter().map(|t| (format!("target=\"{}\",", t.target().name), &t.numbers().duration)),
     )?;
-    w.family(
-        HISTOGRAM,
+    w.histograms(
         "wsprobe_phase_duration_seconds",
         "Time a conclusive probe spent in each phase it reached, the one that failed included, in seconds.",
-        targets.iter().flat_map(|t| {
-            t.phases()
-                .map(|(phase, times)| histogram(vec![name_label(t), label("phase", phase.as_str())], times.to_proto(&PHASE)))
-        }),
+        &PHASE,
+        targets
+            .iter()
+            .flat_map(|t| t.phases().map(|(phase, times)| (format!("target=\"{}\",phase=\"{phase}\",", t.target().name), times))),
     )?;
     w.family(
         GAUGE,
