@@ -1,1 +1,19 @@
 //! What was seen: metrics and recent history.
+//!
+//! Both take plain [`Outcome`](crate::outcome::Outcome)s in and give snapshots out. Nothing here does IO, reads a clock or
+//! decides anything: alerting has its own memory in `alert`, and what is shown is up to `http`.
+
+mod board;
+mod exposition;
+#[cfg(test)]
+mod fixtures;
+mod histogram;
+mod metrics;
+mod recent;
+mod target_metrics;
+
+pub use board::{Board, TargetSnapshot};
+pub use exposition::EncodeError;
+pub use metrics::Metrics;
+pub use recent::Sample;
+pub use target_metrics::{AlertLevel, TargetMetrics};

@@ -16,3 +16,4 @@ pub fn require(program: &str, package: &str) {
         "{program} is missing: apt-get install -y --no-install-recommends {package} (or `just setup` for all of them)"
     );
 }
+pub mod http;

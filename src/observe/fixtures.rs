@@ -1,0 +1,83 @@
+//! Configurations and outcomes for the tests of this module.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Condition, Config, Expect, IpVersion, Receiver, ReceiverKind, Rule, Secret, Selector, Server, Severity};
+use crate::config::{Target, TargetUrl, TlsOptions};
+use crate::outcome::{HttpEvidence, Outcome, Phase, Reason, TargetName, Timings};
+use crate::time::Timestamp;
+
+pub(super) fn name(name: &str) -> TargetName {
+    TargetName::new(name).unwrap()
+}
+
+pub(super) fn target(name_: &str, url: &str) -> Target {
+    Target {
+        name: name(name_),
+        url: TargetUrl::parse(url).unwrap(),
+        interval: Duration::from_secs(30),
+        timeout: Duration::from_secs(10),
+        labels: BTreeMap::new(),
+        headers: vec![],
+        authorization: None,
+        subprotocols: vec![],
+        ip_version: IpVersion::Any,
+        tls: TlsOptions::default(),
+        max_message_bytes: 65_536,
+        steps: vec![],
+        expect: Expect::default(),
+    }
+}
+
+/// These targets, watched by the rule `down`, and one receiver, `ops`.
+pub(super) fn config(targets: Vec<Target>) -> Config {
+    Config {
+        path: None,
+        server: Server { listen: ([127, 0, 0, 1], 0).into(), external_url: "http://127.0.0.1".into() },
+        targets: targets.into_iter().map(Arc::new).collect(),
+        rules: vec![Arc::new(Rule {
+            name: "down".into(),
+            severity: Severity::Critical,
+            targets: Selector::All,
+            when: Condition::ConsecutiveFailures(3),
+            resolve_after: 1,
+            remind_every: None,
+            notify: vec![],
+        })],
+        receivers: vec![Arc::new(Receiver {
+            name: "ops".into(),
+            kind: ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook") },
+        })],
+    }
+}
+
+/// A probe of `name` at `second` that took 10 ms.
+pub(super) fn outcome(name_: &str, second: i64, reason: Reason) -> Outcome {
+    let status = match reason {
+        Reason::Ok => Some(101),
+        Reason::UpgradeRedirected => Some(301),
+        _ => None,
+    };
+    Outcome {
+        target: name(name_),
+        url: "ws://t/".to_owned(),
+        address: None,
+        started_at: Timestamp::from_secs(second),
+        reason,
+        phase: (reason != Reason::Ok).then_some(Phase::Upgrade),
+        detail: String::new(),
+        timings: Timings { connect: Some(Duration::from_millis(2)), total: Duration::from_millis(10), ..Timings::default() },
+        http: status.map(|status| HttpEvidence {
+            status,
+            reason_phrase: String::new(),
+            location: None,
+            headers: vec![],
+            body: None,
+        }),
+        tls: None,
+        message: None,
+        close: None,
+    }
+}

@@ -1,0 +1,554 @@
+//! Every metric family of the daemon in one place: its name, its type, and what it is for.
+//!
+//! The numbers live in own compact storage and become protocol values only when they are read. So a reload that removes a
+//! target removes its series, and a probe that is still running can't bring them back.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::proto::MetricType::{COUNTER, GAUGE};
+use prometheus::proto::{LabelPair, Metric};
+
+use super::exposition::{EncodeError, Writer, counter, gauge, label};
+use super::histogram::{Histogram, PHASE, PROBE, SCHEDULE};
+use super::target_metrics::{MaybeTime, TargetMetrics};
+use crate::config::{Config, Target};
+use crate::outcome::TargetName;
+use crate::time::Timestamp;
+
+/// Why a probe that was due did not run; both are counted from the start.
+const SKIPS: [&str; 2] = ["late", "overrun"];
+
+/// Every metric of the daemon.
+pub struct Metrics {
+    version: String,
+    table: RwLock<Arc<Table>>,
+    schedule_delay: Histogram<13>,
+    in_flight: AtomicI64,
+    skipped: ByReason,
+    reload_successful: AtomicBool,
+    reloaded_at: MaybeTime,
+    /// One scrape at a time: the crate's collector computes a counter from the difference to the time before.
+    process: Mutex<prometheus::process_collector::ProcessCollector>,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").field("targets", &self.table().targets.len()).finish_non_exhaustive()
+    }
+}
+
+/// What depends on the configuration. Replaced as a whole at a reload.
+struct Table {
+    /// Sorted by name, so that a scrape is in a stable order and a name is found quickly.
+    targets: Vec<Arc<TargetMetrics>>,
+    receivers: Vec<Arc<ReceiverMetrics>>,
+}
+
+/// The numbers of one receiver.
+struct ReceiverMetrics {
+    name: Arc<str>,
+    sent: AtomicU64,
+    failed: ByReason,
+    pending: AtomicU64,
+    oldest_pending: MaybeTime,
+}
+
+impl Metrics {
+    /// Every counter of every configured target and receiver at 0.
+    pub fn new(config: &Config, version: &str) -> Arc<Self> {
+        Arc::new(Metrics {
+            version: version.to_owned(),
+            table: RwLock::new(Arc::new(Table::new(config, None))),
+            schedule_delay: Histogram::default(),
+            in_flight: AtomicI64::new(0),
+            skipped: ByReason::starting_with(&SKIPS),
+            reload_successful: AtomicBool::new(true),
+            reloaded_at: MaybeTime::default(),
+            process: Mutex::new(prometheus::process_collector::ProcessCollector::for_self()),
+        })
+    }
+
+    /// Takes up another configuration: targets that keep name and URL go on counting, others start at 0, removed ones are gone.
+    /// Handles from before have to be resolved anew.
+    pub fn reload(&self, config: &Config) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        *table = Arc::new(Table::new(config, Some(&table)));
+    }
+
+    /// The configuration was read and is in force since `now`: at the start, and after each reload.
+    pub fn config_loaded(&self, now: Timestamp) {
+        self.reload_successful.store(true, Relaxed);
+        self.reloaded_at.set(now);
+    }
+
+    /// A reload was rejected; the configuration before stays in force.
+    pub fn config_rejected(&self) {
+        self.reload_successful.store(false, Relaxed);
+    }
+
+    /// The handle of a target, to be resolved once and kept; `None` when no such target is configured.
+    pub fn target(&self, name: &TargetName) -> Option<Arc<TargetMetrics>> {
+        self.table().target(name).cloned()
+    }
+
+    /// A probe started this much after it was due.
+    pub fn schedule_delay(&self, late_by: Duration) {
+        self.schedule_delay.observe(&SCHEDULE, late_by);
+    }
+
+    /// A probe runs from now on.
+    pub fn probe_started(&self) {
+        self.in_flight.fetch_add(1, Relaxed);
+    }
+
+    /// A probe ended, however it ended.
+    pub fn probe_ended(&self) {
+        self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    /// A probe that was due did not run: `overrun` (the one before still runs) or `late` (its turn has passed).
+    pub fn skipped(&self, reason: &'static str) {
+        self.skipped.add(reason);
+    }
+
+    /// A receiver accepted a notification. An unknown receiver is ignored, here and below.
+    pub fn notification_sent(&self, receiver: &str) {
+        if let Some(receiver) = self.table().receiver(receiver) {
+            receiver.sent.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// An attempt to deliver failed, or a notification was given up.
+    pub fn notification_failed(&self, receiver: &str, reason: &'static str) {
+        if let Some(receiver) = self.table().receiver(receiver) {
+            receiver.failed.add(reason);
+        }
+    }
+
+    /// What a receiver still has to get, and since when the oldest of it waits.
+    pub fn notifications_pending(&self, receiver: &str, count: usize, oldest: Option<Timestamp>) {
+        if let Some(receiver) = self.table().receiver(receiver) {
+            receiver.pending.store(count as u64, Relaxed);
+            match oldest {
+                Some(at) => receiver.oldest_pending.set(at),
+                None => receiver.oldest_pending.clear(),
+            }
+        }
+    }
+
+    /// The whole exposition in the text format 0.0.4.
+    ///
+    /// # Errors
+    /// A family can't be written, which would be a defect of this module.
+    pub fn encode(&self, now: Timestamp) -> Result<String, EncodeError> {
+        let mut text = String::new();
+        self.encode_pieces(now, &mut |piece| {
+            text.push_str(&piece);
+            ControlFlow::Continue(())
+        })?;
+        Ok(text)
+    }
+
+    /// The same in pieces of whole lines, so that the exposition of many targets is never in memory at once. Takes CPU for as
+    /// long as it runs: not for an async task.
+    ///
+    /// # Errors
+    /// The sink broke off, or a family can't be written.
+    pub fn encode_pieces(&self, now: Timestamp, sink: &mut dyn FnMut(String) -> ControlFlow<()>) -> Result<(), EncodeError> {
+        let table = self.table();
+        let mut writer = Writer::new(sink);
+        encode_targets(&table.targets, &mut writer)?;
+        encode_receivers(&table.receivers, now, &mut writer)?;
+        self.encode_daemon(&mut writer)?;
+        writer.finish()
+    }
+
+    fn encode_daemon(&self, w: &mut Writer<'_>) -> Result<(), EncodeError> {
+        w.histograms(
+            "wsprobe_schedule_delay_seconds",
+            "How much later than intended probes started, in seconds: whether this prober keeps up.",
+            &SCHEDULE,
+            [(String::new(), &self.schedule_delay)],
+        )?;
+        w.family(
+            GAUGE,
+            "wsprobe_probes_in_flight",
+            "Probes that are running now.",
+            [gauge(vec![], self.in_flight.load(Relaxed).max(0) as f64)],
+        )?;
+        w.family(
+            COUNTER,
+            "wsprobe_probes_skipped_total",
+            "Probes that were due and did not run, by reason: overrun (the one before was still running), late (its turn had passed).",
+            self.skipped.series(&[]),
+        )?;
+        w.family(
+            GAUGE,
+            "wsprobe_config_last_reload_successful",
+            "Whether the configuration was accepted when it was last read: 1 yes, 0 no, and the one before is still in force.",
+            [gauge(vec![], f64::from(u8::from(self.reload_successful.load(Relaxed))))],
+        )?;
+        w.family(
+            GAUGE,
+            "wsprobe_config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was read, in seconds since the epoch.",
+            self.reloaded_at.get().map(|at| gauge(vec![], at.as_secs_f64())),
+        )?;
+        w.family(
+            GAUGE,
+            "wsprobe_build_info",
+            "Always 1; the labels say which build of wsprobe this is.",
+            [gauge(
+                vec![label("version", &self.version), label("revision", option_env!("WSPROBE_REVISION").unwrap_or("unknown"))],
+                1.0,
+            )],
+        )?;
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).collect();
+        process.iter().try_for_each(|family| w.ready_made(family))
+    }
+
+    fn table(&self) -> Arc<Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn encode_targets(targets: &[Arc<TargetMetrics>], w: &mut Writer<'_>) -> Result<(), EncodeError> {
+    let per_target = |value: fn(&TargetMetrics) -> Option<f64>| {
+        targets.iter().filter_map(move |t| value(t).map(|v| gauge(vec![name_label(t)], v)))
+    };
+    w.family(
+        GAUGE,
+        "wsprobe_target_info",
+        "Always 1; the labels are those of the target's configuration, to be joined to its other series by target.",
+        targets.iter().map(|t| gauge(info_labels(t.target()), 1.0)),
+    )?;
+    w.family(
+        GAUGE,
+        "wsprobe_up",
+        "Whether the last conclusive probe was healthy (1) or failed (0); an inconclusive probe leaves it as it was.",
+        per_target(|t| t.up().map(f64::from)),
+    )?;
+    w.family(
+        COUNTER,
+        "wsprobe_probes_total",
+        "Probes that ended, whatever they found.",
+        targets.iter().map(|t| counter(vec![name_label(t)], t.numbers().probes.load(Relaxed))),
+    )?;
+    w.family(
+        COUNTER,
+        "wsprobe_probes_inconclusive_total",
+        "Probes that say nothing of the target, because this prober's own network or resources failed.",
+        targets.iter().map(|t| counter(vec![name_label(t)], t.numbers().inconclusive.load(Relaxed))),
+    )?;
+    w.family(
+        COUNTER,
+        "wsprobe_probe_failures_total",
+        "Failed probes by reason; the runbook has an entry for each.",
+        targets.iter().flat_map(|t| {
+            t.failures().map(|(reason, count)| counter(vec![name_label(t), label("reason", reason.as_str())], count))
+        }),
+    )?;
+    w.family(
+        COUNTER,
+        "wsprobe_redirects_total",
+        "Upgrades that were answered with a redirect, by HTTP status; redirects are never followed.",
+        targets.iter().flat_map(|t| {
+            t.redirects().map(|(code, count)| counter(vec![name_label(t), label("code", &code.to_string())], count))
+        }),
+    )?;
+    w.histograms(
+        "wsprobe_probe_duration_seconds",
+        "Time a conclusive probe took from the first DNS packet to its verdict, in seconds.",
+        &PROBE,
+        targets.iter().map(|t| (format!("target=\"{}\",", t.target().name), &t.numbers().duration)),
+    )?;
+    w.histograms(
+        "wsprobe_phase_duration_seconds",
+        "Time a conclusive probe spent in each phase it reached, the one that failed included, in seconds.",
+        &PHASE,
+        targets
+            .iter()
+            .flat_map(|t| t.phases().map(|(phase, times)| (format!("target=\"{}\",phase=\"{phase}\",", t.target().name), times))),
+    )?;
+    w.family(
+        GAUGE,
+        "wsprobe_upgrade_status_code",
+        "HTTP status of the last answer to an upgrade request; 101 is the healthy one.",
+        per_target(|t| t.upgrade_status().map(f64::from)),
+    )?;
+    w.family(
+        GAUGE,
+        "wsprobe_last_probe_timestamp_seconds",
+        "When the last probe ended, in seconds since the epoch: whether the target is still being watched.",
+        per_target(|t| t.last_probe().map(Timestamp::as_secs_f64)),
+    )?;
+    w.family(
+        GAUGE,
+        "wsprobe_last_success_timestamp_seconds",
+        "When the last healthy probe ended, in seconds since the epoch.",
+        per_target(|t| t.last_success().map(Timestamp::as_secs_f64)),
+    )?;
+    w.family(
+        GAUGE,
+        "wsprobe_tls_certificate_not_after_timestamp_seconds",
+        "When the certificate of the peer's chain that ends first does end, in seconds since the epoch.",
+        per_target(|t| t.certificate_not_after().map(Timestamp::as_secs_f64)),
+    )?;
+    w.family(
+        GAUGE,
+        "wsprobe_alert_state",
+        "State of each alert rule on each target it watches: 0 inactive, 1 pending, 2 firing.",
+        targets.iter().flat_map(|t| {
+            t.rules().map(|(rule, level)| {
+                let labels = vec![name_label(t), label("rule", &rule.name), label("severity", rule.severity.as_str())];
+                gauge(labels, f64::from(level))
+            })
+        }),
+    )
+}
+
+fn encode_receivers(receivers: &[Arc<ReceiverMetrics>], now: Timestamp, w: &mut Writer<'_>) -> Result<(), EncodeError> {
+    let name = |r: &ReceiverMetrics| vec![label("receiver", &r.name)];
+    w.family(
+        COUNTER,
+        "wsprobe_notifications_total",
+        "Notifications that the receiver accepted.",
+        receivers.iter().map(|r| counter(name(r), r.sent.load(Relaxed))),
+    )?;
+    w.family(
+        COUNTER,
+        "wsprobe_notification_failures_total",
+        "Attempts to deliver a notification that failed, and notifications that were given up, by reason.",
+        receivers.iter().flat_map(|r| r.failed.series(&name(r))),
+    )?;
+    w.family(
+        GAUGE,
+        "wsprobe_notifications_pending",
+        "Notifications that wait to be delivered.",
+        receivers.iter().map(|r| gauge(name(r), r.pending.load(Relaxed) as f64)),
+    )?;
+    w.family(
+        GAUGE,
+        "wsprobe_notification_oldest_pending_seconds",
+        "How long the oldest undelivered notification has been waiting, in seconds; 0 when none waits.",
+        receivers.iter().map(|r| gauge(name(r), r.oldest_pending.get().map_or(0.0, |at| now.since(at).as_secs_f64()))),
+    )
+}
+
+fn name_label(t: &TargetMetrics) -> LabelPair {
+    label("target", t.target().name.as_str())
+}
+
+/// `target` and `url`, then the target's own labels. A single doubled or misspelt label name would make Prometheus reject the
+/// whole scrape: characters it does not know become underscores, and of two that fall together the first stays.
+fn info_labels(target: &Target) -> Vec<LabelPair> {
+    let mut labels = vec![label("target", target.name.as_str()), label("url", &target.url.public())];
+    for (name, value) in &target.labels {
+        let mut name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+            name.insert(0, '_');
+        }
+        if !name.starts_with("__") && labels.iter().all(|l| l.name() != name) {
+            labels.push(label(&name, value));
+        }
+    }
+    labels
+}
+
+impl Table {
+    fn new(config: &Config, before: Option<&Table>) -> Self {
+        let known = |name: &TargetName| before.and_then(|t| t.target(name)).map(|t| &**t);
+        let mut targets: Vec<_> =
+            config.targets.iter().map(|t| Arc::new(TargetMetrics::new(t, config, known(&t.name)))).collect();
+        targets.sort_by(|a, b| a.target().name.cmp(&b.target().name));
+        let receivers = config.receivers.iter().map(|r| {
+            let known = before.and_then(|t| t.receivers.iter().find(|known| known.name == r.name));
+            known.cloned().unwrap_or_else(|| Arc::new(ReceiverMetrics::new(&r.name)))
+        });
+        Table { targets, receivers: receivers.collect() }
+    }
+
+    fn target(&self, name: &TargetName) -> Option<&Arc<TargetMetrics>> {
+        let at = self.targets.binary_search_by(|t| t.target().name.cmp(name)).ok()?;
+        self.targets.get(at)
+    }
+
+    fn receiver(&self, name: &str) -> Option<&ReceiverMetrics> {
+        self.receivers.iter().find(|r| *r.name == *name).map(|r| &**r)
+    }
+}
+
+impl ReceiverMetrics {
+    fn new(name: &Arc<str>) -> Self {
+        ReceiverMetrics {
+            name: name.clone(),
+            sent: AtomicU64::new(0),
+            failed: ByReason::default(),
+            pending: AtomicU64::new(0),
+            oldest_pending: MaybeTime::default(),
+        }
+    }
+}
+
+/// A counter per reason, for what is rare: behind a lock. Reasons are words of the program, so there are few.
+#[derive(Default)]
+struct ByReason(Mutex<BTreeMap<&'static str, u64>>);
+
+impl ByReason {
+    fn starting_with(reasons: &[&'static str]) -> Self {
+        ByReason(Mutex::new(reasons.iter().map(|&r| (r, 0)).collect()))
+    }
+
+    fn add(&self, reason: &'static str) {
+        *self.counts().entry(reason).or_default() += 1;
+    }
+
+    fn series(&self, labels: &[LabelPair]) -> Vec<Metric> {
+        let series = |(reason, count): (&&str, &u64)| {
+            let mut labels = labels.to_vec();
+            labels.push(label("reason", reason));
+            counter(labels, *count)
+        };
+        self.counts().iter().map(series).collect()
+    }
+
+    fn counts(&self) -> MutexGuard<'_, BTreeMap<&'static str, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{config, name, outcome, target};
+    use super::super::target_metrics::AlertLevel;
+    use super::*;
+    use crate::outcome::Reason;
+
+    fn one_target() -> (Arc<Metrics>, Arc<TargetMetrics>) {
+        let metrics = Metrics::new(&config(vec![target("prod", "ws://prod.example/?token=x")]), "1.2.3");
+        let handle = metrics.target(&name("prod")).unwrap();
+        (metrics, handle)
+    }
+
+    /// The value of a series, as text; `None` when it is absent.
+    fn value(metrics: &Metrics, series: &str) -> Option<String> {
+        let text = metrics.encode(Timestamp::from_secs(100)).unwrap();
+        text.lines().find_map(|l| l.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))
+    }
+
+    #[track_caller]
+    fn shows(metrics: &Metrics, series: &str, expected: &str) {
+        assert_eq!(value(metrics, series).as_deref(), Some(expected), "{series}");
+    }
+
+    #[test]
+    fn before_the_first_probe_counters_are_zero_and_gauges_absent() {
+        let (metrics, _) = one_target();
+        shows(&metrics, r#"wsprobe_probes_total{target="prod"}"#, "0");
+        shows(&metrics, r#"wsprobe_probe_failures_total{target="prod",reason="upgrade_redirected"}"#, "0");
+        shows(&metrics, r#"wsprobe_redirects_total{target="prod",code="308"}"#, "0");
+        shows(&metrics, r#"wsprobe_probes_skipped_total{reason="overrun"}"#, "0");
+        shows(&metrics, r#"wsprobe_alert_state{target="prod",rule="down",severity="critical"}"#, "0");
+        for absent in ["wsprobe_up", "wsprobe_last_probe_timestamp_seconds", "wsprobe_upgrade_status_code"] {
+            assert_eq!(value(&metrics, &format!(r#"{absent}{{target="prod"}}"#)), None, "{absent}");
+        }
+    }
+
+    #[test]
+    fn only_reasons_that_the_target_can_have_are_shown_in_advance() {
+        let (metrics, handle) = one_target();
+        let tls = r#"wsprobe_probe_failures_total{target="prod",reason="tls_failed"}"#;
+        assert_eq!(value(&metrics, tls), None);
+        for never in ["ok", "local_error"] {
+            let series = format!(r#"wsprobe_probe_failures_total{{target="prod",reason="{never}"}}"#);
+            assert_eq!(value(&metrics, &series), None);
+        }
+        handle.record(&outcome("prod", 1, Reason::TlsFailed));
+        shows(&metrics, tls, "1");
+    }
+
+    #[test]
+    fn an_inconclusive_probe_keeps_up_and_counts_apart() {
+        let (metrics, handle) = one_target();
+        for (reason, up) in
+            [(Reason::Ok, "1"), (Reason::LocalError, "1"), (Reason::ConnectRefused, "0"), (Reason::LocalError, "0")]
+        {
+            handle.record(&outcome("prod", 5, reason));
+            shows(&metrics, r#"wsprobe_up{target="prod"}"#, up);
+        }
+        shows(&metrics, r#"wsprobe_probes_total{target="prod"}"#, "4");
+        shows(&metrics, r#"wsprobe_probes_inconclusive_total{target="prod"}"#, "2");
+        shows(&metrics, r#"wsprobe_probe_duration_seconds_count{target="prod"}"#, "2");
+        shows(&metrics, r#"wsprobe_phase_duration_seconds_bucket{target="prod",phase="connect",le="0.005"}"#, "2");
+        shows(&metrics, r#"wsprobe_phase_duration_seconds_count{target="prod",phase="upgrade"}"#, "0");
+        shows(&metrics, r#"wsprobe_last_success_timestamp_seconds{target="prod"}"#, "5.01");
+    }
+
+    #[test]
+    fn a_redirect_is_counted_by_its_status_even_an_odd_one() {
+        let (metrics, handle) = one_target();
+        let mut redirected = outcome("prod", 1, Reason::UpgradeRedirected);
+        handle.record(&redirected);
+        redirected.http.as_mut().unwrap().status = 300;
+        handle.record(&redirected);
+        shows(&metrics, r#"wsprobe_redirects_total{target="prod",code="301"}"#, "1");
+        shows(&metrics, r#"wsprobe_redirects_total{target="prod",code="300"}"#, "1");
+        shows(&metrics, r#"wsprobe_redirects_total{target="prod",code="302"}"#, "0");
+        shows(&metrics, r#"wsprobe_upgrade_status_code{target="prod"}"#, "300");
+        shows(&metrics, r#"wsprobe_probe_failures_total{target="prod",reason="upgrade_redirected"}"#, "2");
+    }
+
+    #[test]
+    fn a_removed_target_is_gone_and_a_late_probe_does_not_bring_it_back() {
+        let (metrics, handle) = one_target();
+        handle.record(&outcome("prod", 1, Reason::Ok));
+        metrics.reload(&config(vec![target("other", "ws://other/")]));
+        handle.record(&outcome("prod", 2, Reason::Ok));
+        assert!(metrics.target(&name("prod")).is_none());
+        assert!(!metrics.encode(Timestamp::EPOCH).unwrap().contains(r#"target="prod""#));
+    }
+
+    #[test]
+    fn a_kept_target_goes_on_counting_over_a_reload() {
+        let (metrics, before) = one_target();
+        before.record(&outcome("prod", 1, Reason::Ok));
+        before.alert_state(0, AlertLevel::Firing);
+        metrics.reload(&config(vec![target("prod", "ws://prod.example/?token=x")]));
+        before.record(&outcome("prod", 2, Reason::Ok));
+        metrics.target(&name("prod")).unwrap().record(&outcome("prod", 3, Reason::Ok));
+        shows(&metrics, r#"wsprobe_probes_total{target="prod"}"#, "3");
+        shows(&metrics, r#"wsprobe_alert_state{target="prod",rule="down",severity="critical"}"#, "2");
+        metrics.reload(&config(vec![target("prod", "ws://elsewhere.example/")]));
+        shows(&metrics, r#"wsprobe_probes_total{target="prod"}"#, "0");
+        assert_eq!(value(&metrics, r#"wsprobe_up{target="prod"}"#), None);
+    }
+
+    #[test]
+    fn labels_of_a_target_never_break_the_exposition() {
+        let mut odd = target("prod", "ws://prod.example/?token=x");
+        for (name, value) in [("target", "mine"), ("a-b", "1"), ("a.b", "2"), ("__x", "3"), ("9", "4"), ("env", "a\"b\\c\nd")] {
+            odd.labels.insert(name.to_owned(), value.to_owned());
+        }
+        let metrics = Metrics::new(&config(vec![odd]), "1");
+        let series = r#"wsprobe_target_info{target="prod",url="ws://prod.example/",_9="4",a_b="1",env="a\"b\\c\nd"}"#;
+        shows(&metrics, series, "1");
+    }
+
+    #[test]
+    fn pending_notifications_age_with_the_time_of_the_scrape() {
+        let (metrics, _) = one_target();
+        metrics.notifications_pending("ops", 2, Some(Timestamp::from_secs(60)));
+        shows(&metrics, r#"wsprobe_notifications_pending{receiver="ops"}"#, "2");
+        shows(&metrics, r#"wsprobe_notification_oldest_pending_seconds{receiver="ops"}"#, "40");
+        metrics.notifications_pending("ops", 0, None);
+        shows(&metrics, r#"wsprobe_notification_oldest_pending_seconds{receiver="ops"}"#, "0");
+        metrics.notification_failed("ops", "timeout");
+        metrics.notification_failed("nobody", "timeout");
+        shows(&metrics, r#"wsprobe_notification_failures_total{receiver="ops",reason="timeout"}"#, "1");
+    }
+}
