@@ -171,7 +171,11 @@ impl Book {
             let cause = slot.current_finding(episode).present(now.wall);
             slot.alert(episode, &watched.target, watched.latest.as_ref(), cause, None)
         });
-        Status { target: watched.target.clone(), rule: slot.rule.clone(), state: slot.machine.state(), alert }
+        let (since, cause) = match &alert {
+            Some(alert) => (alert.since, alert.cause.clone()),
+            None => (slot.judge.since(now), slot.judge.finding().present(now.wall)),
+        };
+        Status { target: watched.target.clone(), rule: slot.rule.clone(), state: slot.machine.state(), since, cause, alert }
     }
 }
 

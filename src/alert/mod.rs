@@ -61,6 +61,10 @@ pub struct Status {
     pub target: Arc<Target>,
     pub rule: Arc<Rule>,
     pub state: State,
+    /// When the trouble began; of no meaning while inactive.
+    pub since: Timestamp,
+    /// What the rule sees, in numbers.
+    pub cause: String,
     /// The running episode, when firing.
     pub alert: Option<Alert>,
 }

@@ -79,6 +79,7 @@ impl Daemon {
             .collect::<Result<Vec<_>, _>>()?;
         let server = http::Server::bind(config.server.listen).await.map_err(StartError::Listen)?;
         let metrics = Metrics::new(&config, env!("CARGO_PKG_VERSION"));
+        metrics.config_loaded(clock.now());
         let board = Arc::new(Board::new(&config));
         let links = Links::new(&config.server.external_url);
         let ledger = Arc::new(pipeline::MetricsLedger(metrics.clone()));
@@ -115,7 +116,7 @@ impl Daemon {
 
         let dispatcher = Arc::new(dispatcher);
         let (outcomes, inbox) = mpsc::channel(OUTCOME_QUEUE);
-        let pipeline = Pipeline::new(&config, clock.clone(), metrics.clone(), board.clone(), dispatcher.clone(), alerts_tx);
+        let pipeline = Pipeline::new(&config, clock.clone(), &metrics, board.clone(), dispatcher.clone(), alerts_tx);
         let pulse = systemd::Pulse::new();
         let pipeline = tokio::spawn(pipeline.run(inbox, pulse.stage()));
         let scheduler = Scheduler::new(probes, &clock, metrics, outcomes);

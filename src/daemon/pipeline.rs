@@ -23,7 +23,6 @@ const TICK: Duration = Duration::from_secs(1);
 
 pub struct Pipeline {
     clock: Clock,
-    metrics: Arc<Metrics>,
     targets: HashMap<TargetName, Series>,
     /// Place of each rule in the configuration, by name.
     rules: HashMap<Arc<str>, usize>,
@@ -45,7 +44,7 @@ impl Pipeline {
     pub fn new(
         config: &Config,
         clock: Clock,
-        metrics: Arc<Metrics>,
+        metrics: &Metrics,
         board: Arc<Board>,
         dispatcher: Arc<Dispatcher>,
         alerts: watch::Sender<Arc<Vec<AlertRow>>>,
@@ -60,7 +59,6 @@ impl Pipeline {
             book: Book::new(config),
             shown_active: BTreeSet::new(),
             clock,
-            metrics,
             board,
             dispatcher,
             alerts,
@@ -143,8 +141,8 @@ impl Pipeline {
                     State::Pending => AlertRowState::Pending,
                     State::Inactive => return None,
                 },
-                since: status.since?,
-                cause: status.alert.map(|alert| alert.cause).unwrap_or_default(),
+                since: status.since,
+                cause: status.cause,
             })
         });
         self.alerts.send_replace(Arc::new(rows.collect()));

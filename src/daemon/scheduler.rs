@@ -12,11 +12,9 @@ use super::systemd::Beat;
 use crate::observe::Metrics;
 use crate::outcome::Outcome;
 use crate::probe::Probe;
-use crate::schedule::{InFlight, SkipReason, Ticker};
+use crate::schedule::{self, InFlight, SkipReason, Ticker};
 use crate::time::Clock;
 
-/// Several instances with one configuration are not told apart yet.
-const SEED: u64 = 0;
 /// How often the loop shows that it is alive while nothing is due.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -35,10 +33,12 @@ pub struct Running {
 }
 
 impl Scheduler {
-    /// Plans every probe from now on. The seed is fixed, so that a restart keeps every target's phase.
+    /// Plans every probe from now on. The seed is the host's name: a restart keeps every target's phase, and two
+    /// hosts with one configuration do not probe at the same moment.
     pub fn new(probes: Vec<Arc<Probe>>, clock: &Clock, metrics: Arc<Metrics>, outcomes: mpsc::Sender<Arc<Outcome>>) -> Self {
         let name = |probe: &Arc<Probe>| probe.target().name.clone();
-        let ticker = Ticker::new(probes.iter().map(|p| (name(p), p.target().interval)), SEED, clock);
+        let seed = schedule::seed(&rustix::system::uname().nodename().to_string_lossy());
+        let ticker = Ticker::new(probes.iter().map(|p| (name(p), p.target().interval)), seed, clock);
         let in_flight = InFlight::new(probes.iter().map(name));
         Scheduler { ticker, in_flight, probes, metrics, outcomes }
     }

@@ -37,10 +37,13 @@ pub fn render(n: &Notification, links: &Links) -> Value {
     })
 }
 
+/// The colour of a resolved alert, in Slack's own name for it.
+pub const RESOLVED: &str = "good";
+
 /// Slack's own names for three colours, and its blue.
 fn colour(n: &Notification) -> &'static str {
     match (n.kind, n.alert.rule.severity) {
-        (Kind::Resolved, _) => "good",
+        (Kind::Resolved, _) => RESOLVED,
         (Kind::Test, _) => "#439fe0",
         (Kind::Fired | Kind::Reminder, Severity::Critical) => "danger",
         (Kind::Fired | Kind::Reminder, Severity::Warning) => "warning",
