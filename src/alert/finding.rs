@@ -28,12 +28,12 @@ impl Finding {
             ),
             Finding::Ratio { over, .. } => format!("{} in the last {}", self.counted(), spell(over)),
             Finding::Certificate { not_after } => {
-                let (left, gone) = (not_after.since(now), now.since(not_after));
+                let (left, gone) = (whole_seconds(not_after.since(now)), whole_seconds(now.since(not_after)));
                 let when = rfc3339(not_after);
-                if left.is_zero() {
-                    format!("certificate expired {} ago ({when})", spell(gone))
-                } else {
-                    format!("certificate expires in {} ({when})", spell(left))
+                match (left.is_zero(), gone.is_zero()) {
+                    (true, true) => format!("certificate expires just now ({when})"),
+                    (true, false) => format!("certificate expired {} ago ({when})", spell(gone)),
+                    (false, _) => format!("certificate expires in {} ({when})", spell(left)),
                 }
             }
             Finding::Run { .. } => self.counted(),
@@ -65,6 +65,10 @@ impl Finding {
     }
 }
 
+const fn whole_seconds(d: Duration) -> Duration {
+    Duration::from_secs(d.as_secs())
+}
+
 fn rfc3339(t: Timestamp) -> String {
     let nanos = u64::try_from(t.as_nanos()).unwrap_or(0);
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_nanos(nanos)).to_string()
@@ -90,7 +94,7 @@ fn trimmed(value: f64, decimals: usize) -> String {
 }
 
 /// A duration as people say it: `800ms`, `1.24s`, `5m`, `1m 30s`, `6d 4h`. From a minute on the two largest units, cut off.
-pub(super) fn spell(d: Duration) -> String {
+fn spell(d: Duration) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     let secs = d.as_secs();
     if secs == 0 {

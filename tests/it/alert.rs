@@ -249,7 +249,7 @@ fn a_certificate_fires_by_time_alone_and_its_renewal_resolves_at_once() {
     assert_eq!(story.last().alert.evidence.as_ref().and_then(|o| o.tls.as_ref()?.not_after), Some(end));
     story.silent(days(15)).said(&[
         "7days 2h REMINDER certificate expires in 7d (2026-01-15T02:00:00Z)",
-        "14days 2h REMINDER certificate expired 0ms ago (2026-01-15T02:00:00Z)",
+        "14days 2h REMINDER certificate expires just now (2026-01-15T02:00:00Z)",
     ]);
     story.showing_a_certificate_until(START + days(105)).healthy(1);
     story.said(&["15days 2h 1m RESOLVED certificate was to expire at 2026-01-15T02:00:00Z"]);
