@@ -63,10 +63,13 @@ pub(super) fn phases(outcome: &Outcome) -> Markup {
             }
         }
         div.legend {
-            @for (phase, took) in timed {
-                span { i class=(phase.as_str()) {} (phase.as_str()) " " (format::millis(took)) }
+            @for (rank, (phase, took)) in timed.iter().enumerate() {
+                span {
+                    i class=(phase.as_str()) {} (phase.as_str()) " " (format::millis(*took))
+                    @if rank + 1 == timed.len() { " ms" }
+                }
+                " "
             }
-            " ms"
         }
     }
 }

@@ -199,10 +199,10 @@ impl<'a> View<'a> {
         html! {
             @if let Some(found) = (self.app.diagnose)(failure) {
                 div.diagnosis {
-                    p { strong { (found.summary) } }
+                    p { strong { (with_code(&found.summary)) } }
                     dl {
-                        dt { "Cause" } dd { (found.cause) }
-                        dt { "Fix" } dd.fix { (found.fix) }
+                        dt { "Cause" } dd { (with_code(&found.cause)) }
+                        dt { "Fix" } dd.fix { (with_code(&found.fix)) }
                     }
                     p.links {
                         a href={ "/runbook#" (found.code) } { "Runbook: " (found.code) } " "
@@ -350,5 +350,25 @@ impl<'a> View<'a> {
 
     fn time(&self, at: Timestamp) -> Markup {
         html! { time datetime=(at) { (format::clock(at, self.now)) } }
+    }
+}
+
+/// A sentence in which `backticks` mark code.
+fn with_code(text: &str) -> Markup {
+    html! {
+        @for (at, part) in text.split('`').enumerate() {
+            @if at % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backticks_mark_code_and_nothing_else_is_markup() {
+        let html = with_code("set `A = <b>` or <i>").into_string();
+        assert_eq!(html, "set <code>A = &lt;b&gt;</code> or &lt;i&gt;");
     }
 }

@@ -185,7 +185,7 @@ async fn the_page_says_the_overall_truth_first_and_then_what_to_do() {
         "failing for <strong>35 s",
         "upgrade_redirected",
         "The upgrade is redirected to the URL it was sent to.",
-        "Set SECURE_PROXY_SSL_HEADER.",
+        "Set <code>SECURE_PROXY_SSL_HEADER</code>.",
         "/runbook#redirect-same-url",
         "301 Moved Permanently",
         "https://staging.example.com/ws/health/",
