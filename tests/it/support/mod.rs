@@ -1,1 +1,3 @@
 //! Shared vocabulary of the tests.
+
+pub mod notify;
