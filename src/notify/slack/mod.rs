@@ -3,7 +3,7 @@
 //! The title is a block of its own and the details hang on an attachment, because only attachments have a colour. The
 //! top-level `text` is what lock screens and clients without blocks show. Links are text and never buttons: a button needs
 //! somebody to acknowledge the click, and a webhook has nobody. Limits: docs.slack.dev/reference/block-kit/blocks, and about
-//! 13,000 characters in total (slackapi/bolt-js issue 2509), of which less than 10,000 are used.
+//! 13,000 characters in total (slackapi/bolt-js#2509), of which less than 10,000 are used.
 
 mod mrkdwn;
 mod preview;

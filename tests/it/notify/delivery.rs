@@ -271,6 +271,28 @@ async fn a_redirect_is_not_followed() {
     assert!(elsewhere.received_requests().await.unwrap().is_empty());
 }
 
+#[tokio::test]
+async fn a_receiver_with_a_certificate_that_nobody_vouches_for_gets_no_message_and_the_log_says_why() {
+    let (log, _guard) = Log::capture();
+    let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let (listener, url) = silent().await;
+    let mut delivery = Delivery::start(&[webhook("hook", &url.replace("http://", "https://"))]);
+    delivery.submit("hook", fired());
+    let (stream, _) = listener.accept().await.unwrap();
+    assert!(acceptor.accept(stream).await.is_err());
+    assert_eq!(delivery.next().await, failed("hook", FailureReason::Network));
+    drop(delivery);
+    assert!(log.text().contains("invalid peer certificate"), "{}", log.text());
+}
+
 #[rstest]
 #[case::firing(fired(), Duration::from_secs(3_600), false)]
 #[case::resolution(resolved(), Duration::from_secs(24 * 3_600), true)]
