@@ -193,7 +193,7 @@ pub(super) fn log_loss(shared: &Shared, receiver: &str, n: &Notification, reason
         receiver,
         target = %n.alert.target.name,
         rule = %n.alert.rule.name,
-        kind = n.kind.as_str(),
+        kind = %n.kind.as_str(),
         id = %n.id,
         %reason,
         "notification not delivered:\n{}",

@@ -161,7 +161,7 @@ impl Worker {
                 Ok(()) => {
                     self.shared.ledger.sent(&receiver.name);
                     let (target, rule) = (&n.alert.target.name, &n.alert.rule.name);
-                    tracing::info!(receiver = %receiver.name, %target, %rule, kind = n.kind.as_str(), id = %n.id, attempt, "notification delivered");
+                    tracing::info!(receiver = %receiver.name, %target, %rule, kind = %n.kind.as_str(), id = %n.id, attempt, "notification delivered");
                     return;
                 }
                 Err(failure) => {
@@ -170,7 +170,7 @@ impl Worker {
                     let retry_in = self.retry_in(attempt, &failure, closed);
                     let (target, reason) = (&n.alert.target.name, failure.reason);
                     tracing::warn!(
-                        receiver = %receiver.name, %target, kind = n.kind.as_str(), id = %n.id, attempt, %reason, error = %failure,
+                        receiver = %receiver.name, %target, kind = %n.kind.as_str(), id = %n.id, attempt, %reason, error = %failure,
                         retry_in = retry_in.map(tracing::field::debug), "notification attempt failed"
                     );
                     let Some(delay) = retry_in else {

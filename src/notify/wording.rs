@@ -58,7 +58,8 @@ pub fn summary(n: &Notification) -> Vec<String> {
         Kind::Resolved => lines.extend(reason(n).map(|r| format!("it was {r}"))),
         Kind::Fired | Kind::Reminder => {
             let detail = n.alert.evidence.as_ref().map(|o| one_line(&o.detail)).filter(|d| !d.is_empty());
-            lines.push(clip(&detail.unwrap_or_else(|| one_line(&n.alert.cause)), 200));
+            let said = matches!(n.alert.rule.when, Condition::Latency { .. }); // the cause is in the title
+            lines.extend(detail.or_else(|| (!said).then(|| one_line(&n.alert.cause))).map(|line| clip(&line, 200)));
             lines.extend(n.diagnosis.as_ref().map(|d| clip(&one_line(&d.summary), 300)));
         }
     }

@@ -1,1 +1,5 @@
+//! What people are told: every message readable, every receiver's rules kept, nothing lost, no secret shown.
 
+mod delivery;
+mod rendering;
+mod secrets;

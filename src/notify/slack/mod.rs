@@ -3,19 +3,21 @@
 //! The title is a block of its own and the details hang on an attachment, because only attachments have a colour. The
 //! top-level `text` is what lock screens and clients without blocks show. Links are text and never buttons: a button needs
 //! somebody to acknowledge the click, and a webhook has nobody. Limits: docs.slack.dev/reference/block-kit/blocks, and about
-//! 13,000 characters in total (slackapi/bolt-js issue 2509), of which less than 10,000 are used.
+//! 13,000 characters in total (slackapi/bolt-js#2509), of which less than 10,000 are used.
 
 mod mrkdwn;
 mod preview;
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::client::{Answer, Request};
 use super::notification::{Kind, Notification};
 use super::retry::{Failure, FailureReason};
-use super::text::{human, lines, one_line, precise};
+use super::text::{clip, human, lines, one_line, precise};
 use super::wording;
-use crate::config::{Secret, Severity};
+use crate::config::{Condition, Secret, Severity};
 use crate::outcome::{Outcome, Phase, Verdict};
 use crate::views::Links;
 use mrkdwn::{code, code_block, date, link, plain, prose, utc};
@@ -67,7 +69,7 @@ fn trouble(n: &Notification, links: &Links) -> Vec<Value> {
     }
     blocks.extend(section(&story.join("\n")));
 
-    let mut fields = vec![target(n, links), field("Since", &format!("{} ({})", date(alert.since), human(n.lasted())))];
+    let mut fields = vec![target(n), field("Since", &since(n))];
     if let Some(reason) = wording::reason(n) {
         fields.push(field("Reason", &code(reason.as_str(), 100)));
     }
@@ -85,11 +87,19 @@ fn trouble(n: &Notification, links: &Links) -> Vec<Value> {
     fields.push(rule(n));
     blocks.push(json!({"type": "section", "fields": fields}));
 
-    if let Some(block) = evidence.and_then(|o| code_block(&evidence_lines(o), 1_400)) {
+    if let Some(block) = evidence.and_then(|o| code_block(&evidence_lines(n, o), 1_400)) {
         blocks.extend(section(&block));
     }
     blocks.push(footer(n, links, evidence));
     blocks
+}
+
+fn since(n: &Notification) -> String {
+    let began = date(n.alert.since);
+    match n.lasted() {
+        moment if moment < Duration::from_secs(1) => began,
+        lasted => format!("{began} ({})", human(lasted)),
+    }
 }
 
 fn resolution(n: &Notification, links: &Links) -> Vec<Value> {
@@ -105,7 +115,7 @@ fn resolution(n: &Notification, links: &Links) -> Vec<Value> {
 
     let end = alert.resolved_at.unwrap_or(n.at);
     let fields = vec![
-        target(n, links),
+        target(n),
         field("Lasted", &human(n.lasted())),
         field("From", &date(alert.since)),
         field("Until", &date(end)),
@@ -124,10 +134,9 @@ fn test(n: &Notification, links: &Links) -> Vec<Value> {
     blocks
 }
 
-fn target(n: &Notification, links: &Links) -> Value {
+fn target(n: &Notification) -> Value {
     let target = &n.alert.target;
-    let name = link(&links.target(&target.name), target.name.as_str());
-    field("Target", &format!("{name}\n{}", code(&target.url.public(), 300)))
+    field("Target", &format!("{}\n{}", plain(target.name.as_str(), 200), code(&target.url.public(), 300)))
 }
 
 fn rule(n: &Notification) -> Value {
@@ -138,9 +147,10 @@ fn rule(n: &Notification) -> Value {
 /// Links, how long each phase took, and the labels.
 fn footer(n: &Notification, links: &Links, outcome: Option<&Outcome>) -> Value {
     let target = &n.alert.target;
-    let anchors = link(&links.target(&target.name), "Status page");
-    let mut elements =
-        vec![markup(&format!("{anchors} · {}", link(&links.alert_runbook(&n.alert, n.diagnosis.as_ref()), "Runbook")))];
+    let mut elements = vec![
+        markup(&link(&links.target(&target.name), "Status page")),
+        markup(&link(&links.alert_runbook(&n.alert, n.diagnosis.as_ref()), "Runbook")),
+    ];
     elements.extend(outcome.map(|o| markup(&timings(o))));
     if !target.labels.is_empty() {
         let labels: Vec<_> = target.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
@@ -156,30 +166,31 @@ fn timings(outcome: &Outcome) -> String {
 }
 
 /// What the peer sent, verbatim but short: whoever knows the stack reads the hop off it.
-fn evidence_lines(outcome: &Outcome) -> Vec<String> {
+fn evidence_lines(n: &Notification, outcome: &Outcome) -> Vec<String> {
     let mut out = Vec::new();
     if let Some(http) = outcome.http.as_ref().filter(|h| h.status != 101) {
         let headers = http.headers.iter().filter(|(name, _)| name != "location").take(8);
-        out.extend(headers.map(|(name, value)| super::text::clip(&one_line(&format!("{name}: {value}")), 100)));
+        out.extend(headers.map(|(name, value)| clip(&one_line(&format!("{name}: {value}")), 100)));
         let body = lines(http.body.as_deref().unwrap_or_default()).filter(|l| !l.trim().is_empty()).take(5);
-        let body: Vec<_> = body.map(|line| super::text::clip(&line, 120)).collect();
+        let body: Vec<_> = body.map(|line| clip(&line, 120)).collect();
         if !body.is_empty() && !out.is_empty() {
             out.push(String::new());
         }
         out.extend(body);
     }
     if let Some(message) = &outcome.message {
-        let text = super::text::clip(&one_line(&message.text), 200);
+        let text = clip(&one_line(&message.text), 200);
         out.push(format!("message ({}, {} bytes): {text}", message.kind.as_str(), message.bytes));
     }
     if let Some(close) = &outcome.close {
         let code = close.code.map_or_else(|| "without a code".into(), |c| c.to_string());
-        out.push(format!("close {code} {}", super::text::clip(&one_line(&close.reason), 130)).trim_end().to_owned());
+        out.push(format!("close {code} {}", clip(&one_line(&close.reason), 130)).trim_end().to_owned());
     }
-    let certificate = outcome.tls.as_ref().filter(|_| outcome.phase.is_none_or(|phase| phase == Phase::Tls));
+    let about_certificate = matches!(n.alert.rule.when, Condition::CertificateExpiresWithin(_));
+    let certificate = outcome.tls.as_ref().filter(|_| about_certificate || outcome.phase == Some(Phase::Tls));
     if let Some(tls) = certificate {
         let end = tls.not_after.map(|at| format!(", valid until {}", utc(at))).unwrap_or_default();
-        let (subject, issuer) = (super::text::clip(&one_line(&tls.subject), 150), super::text::clip(&one_line(&tls.issuer), 150));
+        let (subject, issuer) = (clip(&one_line(&tls.subject), 150), clip(&one_line(&tls.issuer), 150));
         out.push(format!("certificate {subject} from {issuer}{end}"));
     }
     out

@@ -121,7 +121,7 @@ impl Page {
     }
 
     fn push(&mut self, line: String) {
-        self.lines.push(format!("{}{}", self.prefix, line.trim_end()));
+        self.lines.push(format!("{}{line}", self.prefix).trim_end().to_owned());
     }
 }
 

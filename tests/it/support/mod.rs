@@ -17,3 +17,4 @@ pub fn require(program: &str, package: &str) {
     );
 }
 pub mod http;
+pub mod notify;

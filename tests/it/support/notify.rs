@@ -1,0 +1,301 @@
+//! Alerts and notifications to send, a ledger that reports what happened, and receivers that misbehave.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tracing_subscriber::fmt::MakeWriter;
+use wsprobe::alert::{Alert, Transition, TransitionKind};
+use wsprobe::config::{
+    Condition, Expect, IpVersion, Receiver, ReceiverKind, Rule, Secret, Selector, Severity, Target, TargetUrl, TlsOptions,
+};
+use wsprobe::diagnose::Diagnosis;
+use wsprobe::notify::{Backoff, Dispatcher, FailureReason, Ledger, Notification, Tuning};
+use wsprobe::outcome::{HttpEvidence, Outcome, Phase, Reason, TargetName, Timings, TlsEvidence};
+use wsprobe::time::{Clock, Timestamp};
+use wsprobe::views::Links;
+
+/// 2026-01-02T03:04:05Z.
+pub const START: Timestamp = Timestamp::from_secs(1_767_323_045);
+
+pub fn links() -> Links {
+    Links::new("https://wsprobe.example.com")
+}
+
+pub fn target(name: &str, url: &str) -> Arc<Target> {
+    Arc::new(Target {
+        name: TargetName::new(name).unwrap(),
+        url: TargetUrl::parse(url).unwrap(),
+        interval: Duration::from_secs(15),
+        timeout: Duration::from_secs(10),
+        labels: BTreeMap::from([("env".into(), "staging".into()), ("team".into(), "realtime".into())]),
+        headers: vec![],
+        authorization: None,
+        subprotocols: vec![],
+        ip_version: IpVersion::Any,
+        tls: TlsOptions::default(),
+        max_message_bytes: 65_536,
+        steps: vec![],
+        expect: Expect::default(),
+    })
+}
+
+pub fn rule(name: &str, severity: Severity, when: Condition) -> Arc<Rule> {
+    Arc::new(Rule {
+        name: name.into(),
+        severity,
+        targets: Selector::All,
+        when,
+        resolve_after: 2,
+        remind_every: Some(Duration::from_secs(4 * 3600)),
+        notify: vec!["ops".into()],
+    })
+}
+
+/// The outage this product was born from: a Django behind a proxy answers the upgrade with a 301 to the same URL.
+pub fn redirected() -> Outcome {
+    let ms = |ms| Some(Duration::from_millis(ms));
+    let location = "https://staging.example.com/ws/health/";
+    Outcome {
+        target: TargetName::new("staging").unwrap(),
+        url: "wss://staging.example.com/ws/health/".into(),
+        address: Some("203.0.113.7:443".parse().unwrap()),
+        started_at: START,
+        reason: Reason::UpgradeRedirected,
+        phase: Some(Phase::Upgrade),
+        detail: format!("301 Moved Permanently to {location}"),
+        timings: Timings {
+            dns: Some(Duration::from_micros(1_200)),
+            connect: ms(11),
+            tls: ms(24),
+            upgrade: ms(30),
+            message: None,
+            close: None,
+            total: Duration::from_micros(66_987),
+        },
+        http: Some(HttpEvidence {
+            status: 301,
+            reason_phrase: "Moved Permanently".into(),
+            location: Some(location.into()),
+            headers: vec![
+                ("server".into(), "nginx".into()),
+                ("via".into(), "1.1 3f9.cloudfront.net (CloudFront)".into()),
+                ("location".into(), location.into()),
+                ("content-type".into(), "text/html; charset=utf-8".into()),
+            ],
+            body: Some("<html>\n<head><title>301 Moved</title></head>\n</html>\n".into()),
+        }),
+        tls: Some(TlsEvidence {
+            version: Some("TLSv1.3"),
+            not_after: Some(Timestamp::from_secs(1_798_761_600)),
+            subject: "CN=staging.example.com".into(),
+            issuer: "CN=R11".into(),
+            names: vec!["staging.example.com".into()],
+            chain_length: 2,
+        }),
+        message: None,
+        close: None,
+    }
+}
+
+pub fn healthy() -> Outcome {
+    Outcome {
+        reason: Reason::Ok,
+        phase: None,
+        detail: String::new(),
+        http: Some(HttpEvidence {
+            status: 101,
+            reason_phrase: "Switching Protocols".into(),
+            location: None,
+            headers: vec![],
+            body: None,
+        }),
+        ..redirected()
+    }
+}
+
+pub fn diagnosis() -> Diagnosis {
+    Diagnosis {
+        code: "redirect-same-url",
+        summary: "The upgrade was answered with a redirect to the same URL over https.".into(),
+        cause: "A proxy stripped `Upgrade` and `Connection`, so Django took the request for plain HTTP; and \
+                `SECURE_PROXY_SSL_HEADER` names a header that no hop sends."
+            .into(),
+        fix: "Let the proxy pass the upgrade (`proxy_http_version 1.1`, `proxy_set_header Upgrade $http_upgrade`), and set \
+              `SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")`."
+            .into(),
+        hop: Some("django"),
+    }
+}
+
+/// `staging` went down at [`START`] and the rule `down` fired 30 s later.
+pub fn down() -> Alert {
+    Alert {
+        id: "staging/down/1767323075000".into(),
+        target: target("staging", "wss://staging.example.com/ws/health/?token=hush"),
+        rule: rule("down", Severity::Critical, Condition::ConsecutiveFailures(3)),
+        since: START,
+        fired_at: START + Duration::from_secs(30),
+        resolved_at: None,
+        cause: "3 probes in a row failed".into(),
+        evidence: Some(Arc::new(redirected())),
+        latest: Some(Arc::new(redirected())),
+    }
+}
+
+/// A message about an alert, so long after its beginning.
+pub fn message(kind: TransitionKind, alert: Alert, after: Duration) -> Notification {
+    let at = alert.since + after;
+    Notification { diagnosis: Some(diagnosis()), ..Notification::of(&Transition { kind, alert, at }) }
+}
+
+pub fn fired() -> Notification {
+    message(TransitionKind::Fired, down(), Duration::from_secs(30))
+}
+
+pub fn reminded() -> Notification {
+    message(TransitionKind::Reminder, down(), Duration::from_secs(4 * 3600))
+}
+
+pub fn resolved() -> Notification {
+    let after = Duration::from_secs(753);
+    let alert = Alert { resolved_at: Some(START + after), latest: Some(Arc::new(healthy())), ..down() };
+    message(TransitionKind::Resolved, alert, after)
+}
+
+pub fn slack(name: &str, url: &str) -> Arc<Receiver> {
+    Arc::new(Receiver { name: name.into(), kind: ReceiverKind::Slack { webhook_url: Secret::inline(url) } })
+}
+
+pub fn webhook(name: &str, url: &str) -> Arc<Receiver> {
+    let kind = ReceiverKind::Webhook { url: Secret::inline(url), signing_secret: None, headers: vec![] };
+    Arc::new(Receiver { name: name.into(), kind })
+}
+
+/// What a dispatcher reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Sent(String),
+    Failed(String, FailureReason),
+    Pending(String, usize, Option<Timestamp>),
+}
+
+/// Passes on what it is told, so that a test waits for what happens and never for time.
+struct Recorder(mpsc::UnboundedSender<Event>);
+
+impl Ledger for Recorder {
+    fn sent(&self, receiver: &str) {
+        let _ = self.0.send(Event::Sent(receiver.into()));
+    }
+    fn failed(&self, receiver: &str, reason: FailureReason) {
+        let _ = self.0.send(Event::Failed(receiver.into(), reason));
+    }
+    fn pending(&self, receiver: &str, count: usize, oldest: Option<Timestamp>) {
+        let _ = self.0.send(Event::Pending(receiver.into(), count, oldest));
+    }
+}
+
+/// A dispatcher on a manual clock, and what it reports.
+pub struct Delivery {
+    pub dispatcher: Dispatcher,
+    pub clock: Clock,
+    events: mpsc::UnboundedReceiver<Event>,
+}
+
+/// Delays as in production, but a thousandth of them.
+pub fn brisk() -> Tuning {
+    Tuning {
+        backoff: Backoff {
+            base: Duration::from_millis(1),
+            cap: Duration::from_millis(300),
+            retry_after_cap: Duration::from_secs(3600),
+        },
+        slack_spacing: Duration::from_millis(1),
+        random: Arc::new(|| 1.0),
+        ..Tuning::default()
+    }
+}
+
+impl Delivery {
+    pub fn start(receivers: &[Arc<Receiver>]) -> Self {
+        Self::tuned(receivers, brisk())
+    }
+
+    pub fn tuned(receivers: &[Arc<Receiver>], tuning: Tuning) -> Self {
+        let (sender, events) = mpsc::unbounded_channel();
+        let clock = Clock::manual(START + Duration::from_secs(30));
+        let dispatcher = Dispatcher::start_with(receivers, links(), clock.clone(), Arc::new(Recorder(sender)), tuning);
+        Delivery { dispatcher, clock, events }
+    }
+
+    pub fn submit(&self, to: &str, notification: Notification) {
+        self.dispatcher.submit(&[to.into()], &Arc::new(notification));
+    }
+
+    /// The next delivery or failure.
+    pub async fn next(&mut self) -> Event {
+        self.until(|event| !matches!(event, Event::Pending(..))).await
+    }
+
+    /// Waits for an event; a test that waits for ten seconds has failed.
+    pub async fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
+        let search = async {
+            loop {
+                let event = self.events.recv().await.expect("the dispatcher is gone");
+                if wanted(&event) {
+                    return event;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), search).await.expect("it did not happen within 10 s")
+    }
+
+    /// What was reported and not yet looked at, deliveries and failures only.
+    pub fn rest(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.events.try_recv().ok()).filter(|e| !matches!(e, Event::Pending(..))).collect()
+    }
+}
+
+/// Everything that tracing says, as text.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Catches what this thread logs, at every level, while the guard lives.
+    pub fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Log::default();
+        // While there is but one subscriber, tracing lets whichever thread comes first decide for all whether a line is
+        // wanted. A second one, which keeps nothing, makes it ask both.
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(log.clone())
+            .with_ansi(false)
+            .without_time()
+            .with_max_level(tracing::Level::TRACE)
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Log;
+    fn make_writer(&'a self) -> Log {
+        self.clone()
+    }
+}
