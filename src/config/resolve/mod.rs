@@ -144,7 +144,7 @@ fn server(value: Option<Value<'_>>) -> Option<Server> {
         value.not_available("remove it and keep to a loopback address, or put a proxy with TLS and users in front");
     }
     fields.finish();
-    Some(server_at(listen?, external_url?.as_deref()))
+    Some(server_at(listen?, external_url.flatten().as_deref()))
 }
 
 fn server_at(listen: SocketAddr, external_url: Option<&str>) -> Server {
