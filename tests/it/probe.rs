@@ -1,17 +1,16 @@
 //! Every way in which a WebSocket endpoint can fail gets its reason and its phase, by a peer that does exactly that.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::time::Instant;
-use wsprobe::config::{Closer, ExpectStep, JsonTest, Matcher, Step, Target, TargetUrl};
+use wsprobe::config::{Closer, ExpectStep, JsonTest, Matcher, Step, Target, TargetUrl, TlsVersion};
 use wsprobe::outcome::{Ended, Outcome, Phase, Reason, TargetName, Verdict};
 use wsprobe::probe::{Probe, Shared};
 use wsprobe::time::Clock;
 
-//CERTS
+use crate::support::certs::{Authority, Flaw};
 use crate::support::stage::{Act, Act::*, Peer, close, frame, health, text, write};
 
 /// Long enough for a loaded machine to answer, short enough for a table of peers that never do.
@@ -272,5 +271,108 @@ async fn an_offered_subprotocol_has_to_be_acknowledged() {
         let mut target = target(&peer.url());
         target.subprotocols = vec!["json".into()];
         assert_eq!(probe(target).await.reason, reason, "{extra}");
+    }
+}
+
+/// A probe that trusts this authority, of a peer that plays the acts over TLS.
+async fn meets_over_tls(authority: &Authority, acceptor: tokio_rustls::TlsAcceptor, acts: Vec<Act>) -> Outcome {
+    let peer = Peer::plays_over_tls(acts, acceptor).await;
+    let mut target = target(&peer.tls_url());
+    target.tls.ca_file = Some(authority.ca_file().to_owned());
+    probe(target).await
+}
+
+fn healthy_acts() -> Vec<Act> {
+    upgraded([health(), close(1000), AwaitClose])
+}
+
+#[tokio::test]
+async fn a_certificate_is_named_by_its_flaw_and_kept_as_evidence_all_the_same() {
+    let authority = Authority::new();
+    for (flaw, reason) in [
+        (Flaw::None, Reason::Ok),
+        (Flaw::WithIntermediate, Reason::Ok),
+        (Flaw::Expired, Reason::TlsExpired),
+        (Flaw::NotYetValid, Reason::TlsNotYetValid),
+        (Flaw::WrongName, Reason::TlsNameMismatch),
+        (Flaw::MissingIntermediate, Reason::TlsUntrusted),
+        (Flaw::SelfSigned, Reason::TlsUntrusted),
+    ] {
+        let outcome = meets_over_tls(&authority, authority.server(flaw), healthy_acts()).await;
+        assert_eq!(outcome.reason, reason, "{flaw:?}: {outcome:?}");
+        let tls = outcome.tls.as_ref().expect("the certificate is known");
+        assert_eq!(tls.subject, "CN=wsprobe test leaf", "{flaw:?}");
+        assert_eq!(tls.chain_length, if flaw == Flaw::WithIntermediate { 2 } else { 1 });
+        assert!(tls.not_after.is_some());
+        assert!(outcome.timings.tls.is_some(), "{flaw:?}");
+        if reason == Reason::Ok {
+            assert_eq!(tls.version, Some("TLSv1.3"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_root_is_not_trusted_and_verify_false_trusts_anything() {
+    let authority = Authority::new();
+    let peer = Peer::plays_over_tls(healthy_acts(), authority.server(Flaw::Expired)).await;
+    let mut careless = target(&peer.tls_url());
+    careless.tls.verify = false;
+    let outcome = probe(careless).await;
+    assert_eq!(outcome.reason, Reason::Ok, "{outcome:?}");
+    assert!(outcome.tls.is_some_and(|tls| tls.not_after.is_some()));
+
+    let stranger = Peer::plays_over_tls(healthy_acts(), authority.server(Flaw::None)).await;
+    assert_eq!(probe(target(&stranger.tls_url())).await.reason, Reason::TlsUntrusted);
+}
+
+#[tokio::test]
+async fn a_version_that_the_peer_does_not_speak_fails_the_handshake() {
+    let authority = Authority::new();
+    for (min_version, reason) in [(TlsVersion::V1_2, Reason::Ok), (TlsVersion::V1_3, Reason::TlsFailed)] {
+        let peer = Peer::plays_over_tls(healthy_acts(), authority.server_speaking(&rustls::version::TLS12)).await;
+        let mut target = target(&peer.tls_url());
+        target.tls.ca_file = Some(authority.ca_file().to_owned());
+        target.tls.min_version = min_version;
+        let outcome = probe(target).await;
+        assert_eq!(outcome.reason, reason, "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_wants_a_client_certificate_fails_in_the_tls_phase() {
+    let authority = Authority::new();
+    let outcome = meets_over_tls(&authority, authority.server_with_client_auth(), healthy_acts()).await;
+    assert_eq!((outcome.reason, outcome.phase), (Reason::TlsFailed, Some(Phase::Tls)), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn every_way_to_fail_a_tls_handshake_has_its_reason() {
+    let rows: Vec<(&str, Vec<Act>, Reason)> = vec![
+        ("plain text on the port", vec![write("HTTP/1.1 400 Bad Request\r\n\r\n"), Hold], Reason::TlsFailed),
+        ("FIN on the hello", vec![Fin], Reason::TlsFailed),
+        ("RST on the hello", vec![Pause(Duration::from_millis(50)), Rst], Reason::TlsFailed),
+        ("an alert", vec![write(b"\x15\x03\x03\x00\x02\x02\x28"), Hold], Reason::TlsFailed),
+        ("silence", vec![Hold], Reason::TlsTimeout),
+    ];
+    for (name, acts, reason) in rows {
+        let peer = Peer::plays(acts).await;
+        let outcome = probe(target(&peer.tls_url())).await;
+        assert_eq!((outcome.reason, outcome.phase), (reason, Some(Phase::Tls)), "{name}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn faults_after_the_handshake_are_the_same_over_tls() {
+    let authority = Authority::new();
+    for (acts, reason) in [
+        (answers("HTTP/1.1 301 Moved\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"), Reason::UpgradeRedirected),
+        (vec![Request, Fin], Reason::UpgradeClosed),
+        (vec![Request, Rst], Reason::UpgradeClosed),
+        (upgraded([Hold]), Reason::MessageTimeout),
+        (upgraded([health(), Fin]), Reason::CloseAbnormal),
+        (upgraded([health(), close(1000), Rst]), Reason::Ok),
+    ] {
+        let outcome = meets_over_tls(&authority, authority.server(Flaw::None), acts.clone()).await;
+        assert_eq!(outcome.reason, reason, "{acts:?}: {outcome:?}");
     }
 }

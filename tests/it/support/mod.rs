@@ -2,6 +2,7 @@
 
 pub mod stage;
 pub mod alert;
+pub mod certs;
 pub mod machine;
 pub mod source;
 
