@@ -25,7 +25,10 @@ impl TargetName {
     pub fn lossy(text: &str) -> Self {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
         let name: String = text.chars().map(|c| if allowed(c) { c } else { '-' }).collect();
-        TargetName(if name.is_empty() { "target".into() } else { name.into() })
+        match name.trim_matches('-') {
+            "" => TargetName("target".into()),
+            name => TargetName(name.into()),
+        }
     }
 
     /// The name as text.

@@ -24,7 +24,8 @@ pub struct Links {
 }
 
 impl Links {
-    /// Links below this base, which is `server.external_url`.
+    /// Links below this base, which is `server.external_url`. Without a base (no daemon is known) the runbook is named by
+    /// its place in the source tree.
     pub fn new(base: &str) -> Self {
         Links { base: base.trim_end_matches('/').into() }
     }
@@ -41,7 +42,7 @@ impl Links {
 
     /// An entry of the runbook: a reason word or a diagnosis code.
     pub fn runbook(&self, anchor: &str) -> String {
-        format!("{}/runbook#{anchor}", self.base)
+        format!("{}#{anchor}", self.whole_runbook())
     }
 
     /// The runbook entry that helps most with this alert: its diagnosis, otherwise the reason of its evidence, otherwise
@@ -51,8 +52,12 @@ impl Links {
         match (diagnosis, reason.or_else(|| usual_reason(&alert.rule.when))) {
             (Some(diagnosis), _) => self.runbook(diagnosis.code),
             (None, Some(reason)) => self.runbook(reason.runbook_anchor()),
-            (None, None) => format!("{}/runbook", self.base),
+            (None, None) => self.whole_runbook(),
         }
+    }
+
+    fn whole_runbook(&self) -> String {
+        if self.base.is_empty() { "docs/runbook.md".to_owned() } else { format!("{}/runbook", self.base) }
     }
 }
 

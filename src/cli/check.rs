@@ -74,7 +74,7 @@ pub async fn run(args: Args) -> u8 {
     let (targets, base) = match selected {
         Ok(selected) => selected,
         Err(message) => {
-            anstream::eprint!("{message}");
+            anstream::eprintln!("{}", message.trim_end());
             return USAGE;
         }
     };
@@ -133,7 +133,7 @@ fn configured(args: &Args) -> Result<Selected, String> {
     let unknown: Vec<&String> = args.targets.iter().filter(|n| !config.targets.iter().any(|t| t.name.as_str() == *n)).collect();
     if let Some(name) = unknown.first() {
         let known: Vec<&str> = config.targets.iter().map(|t| t.name.as_str()).collect();
-        return Err(format!("error: no target `{name}` in {}, it has: {}\n", args.config.display(), known.join(", ")));
+        return Err(format!("error: no target `{name}` in {}, it has: {}", args.config.display(), known.join(", ")));
     }
     let chosen = config.targets.iter().filter(|t| args.targets.is_empty() || args.targets.iter().any(|n| n == t.name.as_str()));
     Ok((chosen.map(|target| adjusted(Target::clone(target), args)).collect(), base))
@@ -143,8 +143,8 @@ fn from_urls(args: &Args) -> Result<Selected, String> {
     let mut targets = Vec::new();
     for text in &args.url {
         let url = TargetUrl::parse(text).map_err(|error| match &error {
-            UrlError::Scheme { suggestion: Some(better), .. } => format!("error: {text}: {error}, did you mean {better}?\n"),
-            _ => format!("error: {text}: {error}\n"),
+            UrlError::Scheme { suggestion: Some(better), .. } => format!("error: {text}: {error}, did you mean {better}?"),
+            _ => format!("error: {text}: {error}"),
         })?;
         let name = unique_name(&url, &targets);
         let mut target = Target::new(name, url);

@@ -7,16 +7,18 @@ mod inbox;
 mod script;
 mod view;
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 
 use super::{INCONCLUSIVE, OK, complain};
 use crate::config;
 use crate::daemon::{Daemon, signals};
-use crate::endpoint::{Endpoint, Options};
+use crate::endpoint::{Endpoint, Options, PATH, Tls};
 use crate::time::Clock;
 use inbox::Inbox;
 use view::View;
@@ -50,10 +52,10 @@ pub async fn run(args: Args) -> u8 {
 
 async fn play(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
     signals::watch(shutdown.clone())?;
-    let prod = Endpoint::bind(Options::default()).await?;
-    let staging = Endpoint::bind(Options::default()).await?;
+    let prod = Endpoint::bind(Options { tls: Some(Tls::SelfMade), ..Options::default() }).await?;
+    let staging = Endpoint::bind(Options { tls: Some(Tls::SelfMade), ..Options::default() }).await?;
     let inbox = Inbox::bind().await?;
-    let daemon = start(&args, &prod.url(), &staging.url(), &inbox.url()).await?;
+    let daemon = start(&args, &prod, &staging, &inbox.url()).await?;
     let page = format!("http://{}/", daemon.addr());
     let view = View::new(daemon.board(), &page);
     view.say(&format!("wsprobe demo: real endpoints, the real daemon, nothing leaves this machine.\nstatus page {page}   metrics {page}metrics   Ctrl-C ends it\n"));
@@ -85,14 +87,23 @@ async fn play(args: Args, shutdown: CancellationToken) -> anyhow::Result<()> {
 }
 
 /// The daemon on the two endpoints, with rules quick enough to watch.
-async fn start(args: &Args, prod: &str, staging: &str, inbox: &str) -> anyhow::Result<Daemon> {
-    let default: SocketAddr = ([127, 0, 0, 1], 19115).into();
+async fn start(args: &Args, prod: &Endpoint, staging: &Endpoint, inbox: &str) -> anyhow::Result<Daemon> {
+    // the daemon reads each root when it binds; the files are gone after that
+    let roots = (root_file(prod)?, root_file(staging)?);
+    let target = |name: &str, endpoint: &Endpoint, root: &NamedTempFile| {
+        let url = format!("wss://localhost:{}{PATH}", endpoint.addr().port());
+        let ca_file = serde_json::json!(root.path()); // JSON quotes for YAML, whatever the path is
+        format!("  - {{name: {name}, url: '{url}', labels: {{env: {name}}}, tls: {{ca_file: {ca_file}}}}}\n")
+    };
+    let targets = target("prod", prod, &roots.0) + &target("staging", staging, &roots.1);
     let bind = async |listen: SocketAddr| -> anyhow::Result<Daemon> {
-        let text = monitors_yaml(listen, prod, staging, inbox);
+        let text = monitors_yaml(listen, &targets, inbox);
         let config = config::parse(&text, Path::new("demo.yaml"), &|_| None).map_err(|report| anyhow::anyhow!("{report}"))?;
         Ok(Daemon::bind(config, Clock::system()).await?)
     };
+    let default: SocketAddr = ([127, 0, 0, 1], 19115).into();
     match args.listen {
+        Some(listen) if listen.port() == 0 => bind(free_port(listen)?).await,
         Some(listen) => bind(listen).await,
         None => match bind(default).await {
             Ok(daemon) => Ok(daemon),
@@ -101,20 +112,24 @@ async fn start(args: &Args, prod: &str, staging: &str, inbox: &str) -> anyhow::R
     }
 }
 
+fn root_file(endpoint: &Endpoint) -> std::io::Result<NamedTempFile> {
+    let mut file = NamedTempFile::new()?;
+    file.write_all(endpoint.root_pem().unwrap_or_default().as_bytes())?;
+    Ok(file)
+}
+
 /// A port that is free now, so that the links in the messages can name it.
 fn free_port(like: SocketAddr) -> std::io::Result<SocketAddr> {
     std::net::TcpListener::bind((like.ip(), 0))?.local_addr()
 }
 
-fn monitors_yaml(listen: SocketAddr, prod: &str, staging: &str, inbox: &str) -> String {
+fn monitors_yaml(listen: SocketAddr, targets: &str, inbox: &str) -> String {
     format!(
         "\
 server: {{listen: '{listen}'}}
 defaults: {{interval: 1s, timeout: 1s}}
 targets:
-  - {{name: prod, url: '{prod}', labels: {{env: prod}}}}
-  - {{name: staging, url: '{staging}', labels: {{env: staging}}}}
-alerts:
+{targets}alerts:
   - {{name: down, severity: critical, when: {{consecutive_failures: 3}}}}
   - {{name: slow, severity: warning, when: {{latency: {{phase: total, quantile: 0.5, above: 300ms, over: 6s, min_samples: 4}}}}}}
 receivers:
