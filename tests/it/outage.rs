@@ -1,1 +1,213 @@
+//! Outages as an ops team would live through them: the real daemon on real endpoints, messages received by a real inbox.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::post;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use wsprobe::config;
+use wsprobe::daemon::Daemon;
+use wsprobe::endpoint::{Control, Endpoint, Faults, Options};
+use wsprobe::observe::{Board, TargetSnapshot};
+use wsprobe::outcome::{Reason, Verdict};
+use wsprobe::time::Clock;
+
+use crate::support::stage::{Act::*, Peer, frame, health, write};
+
+/// Longer than anything here takes, on any machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An inbox at `/slack` and `/hook`, whose messages are awaited one by one.
+struct Inbox {
+    base: String,
+    received: mpsc::UnboundedReceiver<(&'static str, Value)>,
+}
+
+impl Inbox {
+    async fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let base = format!("http://{}", listener.local_addr().expect("address"));
+        let (tx, received) = mpsc::unbounded_channel();
+        let receive = |name: &'static str| {
+            move |State(tx): State<mpsc::UnboundedSender<(&'static str, Value)>>, body: axum::Json<Value>| async move {
+                let _ = tx.send((name, body.0));
+                "ok"
+            }
+        };
+        let routes = Router::new().route("/slack", post(receive("slack"))).route("/hook", post(receive("hook"))).with_state(tx);
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        Inbox { base, received }
+    }
+
+    /// The next message of one receiver.
+    async fn next(&mut self, from: &str) -> Value {
+        loop {
+            let (name, message) = timeout(PATIENCE, self.received.recv()).await.expect("a message in time").expect("inbox");
+            if name == from {
+                return message;
+            }
+        }
+    }
+}
+
+/// The daemon as it runs in production, and what is needed to end it.
+struct Running {
+    board: Arc<Board>,
+    base: String,
+    shutdown: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    async fn start(yaml: &str) -> Self {
+        let config = config::parse(yaml, std::path::Path::new("test.yaml"), &|_| None).unwrap_or_else(|report| panic!("{report}"));
+        let daemon = Daemon::bind(config, Clock::system()).await.expect("bind");
+        let (board, base) = (daemon.board(), format!("http://{}", daemon.addr()));
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(daemon.run(shutdown.clone()));
+        Running { board, base, shutdown, task }
+    }
+
+    fn target(&self, name: &str) -> TargetSnapshot {
+        self.board.target(&wsprobe::outcome::TargetName::lossy(name)).expect("target")
+    }
+
+    /// Waits until the board says so; it is asked again and again, since it has no event to wait for.
+    async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let mut again = tokio::time::interval(Duration::from_millis(20));
+        let waiting = async {
+            while !holds(self) {
+                again.tick().await;
+            }
+        };
+        timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
+    }
+
+    async fn metrics(&self) -> String {
+        reqwest_get(&format!("{}/metrics", self.base)).await
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        timeout(Duration::from_secs(10), self.task).await.expect("drains within 10 s").expect("no panic");
+    }
+}
+
+/// A plain GET, by hand: the test client must not need TLS.
+async fn reqwest_get(url: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let rest = url.strip_prefix("http://").expect("http");
+    let (host, path) = rest.split_once('/').expect("path");
+    let mut stream = tokio::net::TcpStream::connect(host).await.expect("connect");
+    stream.write_all(format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes()).await.expect("write");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("read");
+    answer
+}
+
+async fn endpoint() -> (String, Control) {
+    let endpoint = Endpoint::bind(Options::default()).await.expect("endpoint");
+    let (url, control) = (endpoint.url(), endpoint.control());
+    tokio::spawn(endpoint.run(CancellationToken::new()));
+    (url, control)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirected_upgrade_raises_an_alert_that_says_why_and_its_recovery_is_announced() {
+    let (url, control) = endpoint().await;
+    let mut inbox = Inbox::open().await;
+    let daemon = Running::start(&format!(
+        "
+server: {{listen: '127.0.0.1:0'}}
+defaults: {{interval: 100ms, timeout: 100ms}}
+targets: [{{name: staging, url: '{url}'}}]
+alerts: [{{name: down, severity: critical, when: {{consecutive_failures: 3}}, resolve_after: 2}}]
+receivers:
+  - {{name: slack, slack: {{webhook_url: '{base}/slack'}}}}
+  - {{name: hook, webhook: {{url: '{base}/hook'}}}}
+",
+        base = inbox.base
+    ))
+    .await;
+    daemon.until("healthy", |d| d.target("staging").verdict == Some(Verdict::Healthy)).await;
+
+    control.set(Faults::parse("redirect-301").expect("fault"));
+    let firing = inbox.next("hook").await;
+    assert_eq!(firing["type"], "alert.firing");
+    assert_eq!(firing["data"]["alert"]["target"], "staging");
+    assert_eq!(firing["data"]["outcome"]["reason"], "upgrade_redirected");
+    assert_eq!(firing["data"]["outcome"]["phase"], "upgrade");
+    let location = firing["data"]["outcome"]["http"]["location"].as_str().expect("location");
+    assert!(location.starts_with("https://127.0.0.1:") && location.ends_with("/ws/health/"), "{location}");
+    let slack = inbox.next("slack").await.to_string();
+    for said in ["staging is down", "upgrade_redirected", location, "301 Moved Permanently", "3 probes in a row failed"] {
+        assert!(slack.contains(said), "the message should say {said}: {slack}");
+    }
+    let metrics = daemon.metrics().await;
+    for line in ["wsprobe_up{target=\"staging\"} 0", "wsprobe_alert_state{target=\"staging\",rule=\"down\",severity=\"critical\"} 2"] {
+        assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
+    }
+
+    control.clear();
+    let resolved = inbox.next("hook").await;
+    assert_eq!(resolved["type"], "alert.resolved");
+    assert_eq!(resolved["data"]["alert"]["id"], firing["data"]["alert"]["id"]);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_targets_do_not_make_a_healthy_one_look_bad() {
+    let (url, _control) = endpoint().await;
+    let hung = Peer::plays(vec![Hold]).await;
+    let silent = Peer::plays(vec![Request, Switch(""), Hold]).await;
+    let pings = Peer::plays(vec![Request, Switch(""), Flood(frame(9, b"p").repeat(500))]).await;
+    let fragments = Peer::plays(vec![Request, Switch(""), write(b"\x01\x00"), Flood(b"\x00\x00".repeat(1000))]).await;
+    let endless = Peer::plays(vec![Request, write("HTTP/1.1 101 x\r\n"), Flood(b"X: aaaaaaaaaaaaaaaa\r\n".to_vec())]).await;
+    let no_close = Peer::plays(vec![Request, Switch(""), health(), Hold]).await;
+    let peers = [&hung, &silent, &pings, &fragments, &endless, &no_close];
+    let hostile: String =
+        (0..60).map(|n| format!("  - {{name: hostile-{n}, url: '{}'}}\n", peers[n % peers.len()].url())).collect();
+    let daemon = Running::start(&format!(
+        "
+server: {{listen: '127.0.0.1:0'}}
+defaults: {{interval: 1s, timeout: 1s}}
+targets:
+  - {{name: good, url: '{url}'}}
+{hostile}alerts: []
+"
+    ))
+    .await;
+    let every_hostile_failed = |d: &Running| (0..60).all(|n| d.target(&format!("hostile-{n}")).verdict == Some(Verdict::Failed));
+    daemon.until("every hostile target has failed", every_hostile_failed).await;
+    daemon.until("the good one was probed five times", |d| d.target("good").consecutive >= 5).await;
+    let good = daemon.target("good");
+    assert_eq!(good.verdict, Some(Verdict::Healthy));
+    assert!(good.outcomes.iter().all(|outcome| outcome.reason == Reason::Ok), "{:?}", good.outcomes);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_hangs_past_its_next_slot_is_skipped_and_counted() {
+    let hung = Peer::plays(vec![Hold]).await;
+    // the probe ends with its timeout, right at the next slot: whichever comes first, no two probes overlap
+    let daemon = Running::start(&format!(
+        "
+server: {{listen: '127.0.0.1:0'}}
+targets: [{{name: hung, url: '{}', interval: 100ms, timeout: 100ms}}]
+alerts: []
+",
+        hung.url()
+    ))
+    .await;
+    daemon.until("a few probes have failed", |d| d.target("hung").consecutive >= 5).await;
+    let metrics = daemon.metrics().await;
+    let in_flight = metrics.lines().find_map(|l| l.strip_prefix("wsprobe_probes_in_flight ")).expect("gauge");
+    assert!(matches!(in_flight, "0" | "1"), "{in_flight} probes of one target at once");
+    daemon.stop().await;
+}
