@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -12,16 +12,19 @@ use super::systemd::Beat;
 use crate::observe::Metrics;
 use crate::outcome::Outcome;
 use crate::probe::Probe;
-use crate::schedule::{self, InFlight, SkipReason, Ticker};
+use crate::schedule::{self, Due, Guard, InFlight, SkipReason, Ticker};
 use crate::time::Clock;
 
 /// How often the loop shows that it is alive while nothing is due.
 const BEAT: Duration = Duration::from_secs(1);
 
+/// How long a slot waits for the previous probe of its target to end.
+const GRACE: Duration = Duration::from_millis(40);
+
 pub struct Scheduler {
     probes: Vec<Arc<Probe>>,
     ticker: Ticker,
-    in_flight: InFlight,
+    in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
     outcomes: mpsc::Sender<Arc<Outcome>>,
 }
@@ -39,7 +42,7 @@ impl Scheduler {
         let name = |probe: &Arc<Probe>| probe.target().name.clone();
         let seed = schedule::seed(&rustix::system::uname().nodename().to_string_lossy());
         let ticker = Ticker::new(probes.iter().map(|p| (name(p), p.target().interval)), seed, clock);
-        let in_flight = InFlight::new(probes.iter().map(name));
+        let in_flight = Arc::new(InFlight::new(probes.iter().map(name)));
         Scheduler { ticker, in_flight, probes, metrics, outcomes }
     }
 
@@ -59,32 +62,68 @@ impl Scheduler {
                 }
                 due = self.ticker.next() => due,
             };
-            self.metrics.schedule_delay(due.lateness);
             for _ in 0..due.missed {
                 self.metrics.skipped(SkipReason::Late.as_str());
             }
-            let Some(guard) = self.in_flight.try_begin(due.index) else {
-                tracing::debug!(target = %due.target, "skipped: the previous probe is still running");
-                self.metrics.skipped(SkipReason::Overrun.as_str());
-                continue;
-            };
             let Some(probe) = self.probes.get(due.index).cloned() else { continue };
-            let (metrics, outcomes, abandon) = (self.metrics.clone(), self.outcomes.clone(), abandon.clone());
-            tasks.spawn(async move {
-                metrics.probe_started();
-                let outcome = tokio::select! {
-                    outcome = probe.run() => Some(outcome),
-                    () = abandon.cancelled() => None,
-                };
-                metrics.probe_ended();
-                if let Some(outcome) = outcome {
-                    let _ = outcomes.send(Arc::new(outcome)).await; // closed only when the daemon ends
-                }
-                drop(guard);
-            });
+            let slot = Slot {
+                due,
+                probe,
+                in_flight: self.in_flight.clone(),
+                metrics: self.metrics.clone(),
+                outcomes: self.outcomes.clone(),
+                abandon: abandon.clone(),
+            };
+            tasks.spawn(slot.take());
         }
         tasks.close();
         Running { tasks, abandon }
+    }
+}
+
+/// One probe that is due.
+struct Slot {
+    due: Due,
+    probe: Arc<Probe>,
+    in_flight: Arc<InFlight>,
+    metrics: Arc<Metrics>,
+    outcomes: mpsc::Sender<Arc<Outcome>>,
+    abandon: CancellationToken,
+}
+
+impl Slot {
+    /// Probes, unless the target is still being probed.
+    async fn take(self) {
+        let Some(guard) = self.begin().await else {
+            tracing::debug!(target = %self.due.target, "skipped: the previous probe is still running");
+            self.metrics.skipped(SkipReason::Overrun.as_str());
+            return;
+        };
+        self.metrics.probe_started();
+        let outcome = tokio::select! {
+            outcome = self.probe.run() => Some(outcome),
+            () = self.abandon.cancelled() => None,
+        };
+        self.metrics.probe_ended();
+        if let Some(outcome) = outcome {
+            let _ = self.outcomes.send(Arc::new(outcome)).await; // closed only when the daemon ends
+        }
+        drop(guard);
+    }
+
+    /// Begins the probe now, or in a moment: with a timeout as long as the interval, a probe that runs out of time ends just
+    /// when the next one is due, and that one is not to be lost.
+    async fn begin(&self) -> Option<Guard> {
+        let due = Instant::now();
+        let mut guard = self.in_flight.try_begin(self.due.index);
+        while guard.is_none() && due.elapsed() < GRACE {
+            sleep(GRACE / 20).await;
+            guard = self.in_flight.try_begin(self.due.index);
+        }
+        if guard.is_some() {
+            self.metrics.schedule_delay(self.due.lateness + due.elapsed());
+        }
+        guard
     }
 }
 
