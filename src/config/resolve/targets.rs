@@ -229,22 +229,8 @@ impl Part {
     }
 
     fn check_times(&self, reader: &Reader<'_>, defaults: &Part) {
-        let interval = self.interval.as_ref().or(defaults.interval.as_ref());
         let timeout = self.timeout.as_ref().or(defaults.timeout.as_ref());
-        let (every, limit) = self.times(defaults);
-        if let Some(timeout) = timeout.filter(|timeout| timeout.value > every) {
-            // The target's own value is what has to change, if it has one.
-            let own = [&self.timeout, &self.interval].into_iter().flatten().next().map_or(timeout.span, |own| own.span);
-            let message = format!("the timeout of {} is longer than the interval of {}", scalar::show(timeout.value), scalar::show(every));
-            let help = format!("a target never overlaps itself: write `timeout: {}` or less here", scalar::show(every));
-            let draft = Draft::new(Code::Conflict, own, message).help(help);
-            let other = if own == timeout.span { interval.map(|i| (i.span, "the interval")) } else { Some((timeout.span, "the timeout")) };
-            reader.report(match other {
-                Some((span, label)) => draft.see(span, label),
-                None => draft.help(format!("without `interval`, it is {}", scalar::show(every))),
-            });
-            return;
-        }
+        let limit = self.times(defaults).1;
         let steps = self.steps.as_ref().or(defaults.steps.as_ref()).map(|steps| steps.limits.as_slice()).unwrap_or_default();
         let expect = self.expect.within.as_ref().or(defaults.expect.within.as_ref());
         for within in steps.iter().chain(expect).filter(|within| within.value > limit) {
@@ -257,7 +243,8 @@ impl Part {
         }
     }
 
-    /// Interval and timeout.
+    /// Interval and timeout. A timeout may be longer than the interval: a target never overlaps itself, and the slots that a slow
+    /// probe costs are counted. The default one never is, so that a target that hangs is probed at every slot.
     fn times(&self, defaults: &Part) -> (Duration, Duration) {
         let value = |own: &Option<Spanned<Duration>>, default: &Option<Spanned<Duration>>| own.as_ref().or(default.as_ref()).map(|d| d.value);
         let interval = value(&self.interval, &defaults.interval).unwrap_or(DEFAULT_INTERVAL);
