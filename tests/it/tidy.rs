@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("alert", &["time", "config", "outcome"]),
     ("diagnose", &["time", "config", "outcome"]),
     ("probe", &["time", "config", "outcome"]),
-    ("notify", &["time", "config", "outcome", "alert", "diagnose"]),
+    ("notify", &["time", "config", "outcome", "alert", "diagnose", "views"]),
     ("views", &["time", "config", "outcome", "observe", "alert", "diagnose"]),
     ("http", &["time", "config", "outcome", "observe", "views"]),
     ("endpoint", &["time", "config", "outcome"]),
