@@ -4,6 +4,7 @@ mod alert;
 mod cli;
 mod config;
 mod dashboard;
+mod diagnose;
 mod django;
 mod endpoint;
 mod http;

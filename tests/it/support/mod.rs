@@ -3,6 +3,7 @@
 pub mod stage;
 pub mod alert;
 pub mod certs;
+pub mod diagnose;
 pub mod machine;
 pub mod source;
 

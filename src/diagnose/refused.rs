@@ -1,0 +1,163 @@
+//! The handshake was understood and refused: by the WebSocket application, by a rule of a hop, or for want of credentials.
+
+use super::evidence::Evidence;
+use super::hop::Hop;
+use super::rule::Rule;
+
+pub const RULES: &[Rule] = &[
+    Rule {
+        code: "proxy-credentials-required",
+        when: |e| e.status() == 407,
+        hop: None,
+        summary: "A forward proxy on the way wants credentials: {status}",
+        cause: "407 is only sent by a forward proxy, so the connection from this host is caught by one before it gets to the target.",
+        fix: "Let this host reach the target without the proxy (a firewall or transparent-proxy exception for {host}).",
+    },
+    Rule {
+        code: "credentials-required",
+        when: |e| e.status() == 401,
+        hop: None,
+        summary: "The upgrade needs credentials: {status}",
+        cause: "{hop} wants an Authorization header{realm}. The target has none, or one that is no longer accepted.",
+        fix: "Leave the health route free of authentication (nginx: `auth_basic off;` in its location), or give the target \
+              `basic_auth` or `authorization`. If it has them: check whether they have expired.",
+    },
+    Rule {
+        code: "edge-forbidden",
+        when: |e| e.status() == 403 && e.proxy_wrote(),
+        hop: None,
+        summary: "{hop} itself forbids the request: the application was not asked",
+        cause: "The 403 is {hop}'s own page: a WAF, a deny rule, an address list or a bot check blocks this monitor. Users may be blocked \
+                too, or only clients like this one.",
+        fix: "Look for this request in {hop}'s own log and allow the monitor there, by address or by a header of the target. To \
+              decide: open the page from a browser elsewhere.",
+    },
+    Rule {
+        code: "handshake-forbidden",
+        when: |e| e.status() == 403 && (e.author(Hop::Granian) || e.hops.has(Hop::Granian)),
+        hop: Some(Hop::Granian),
+        summary: "granian answered 403: the consumer refused, crashed, or no route matches",
+        cause: "granian sends the same 403 for all of these: an Origin that is not allowed, a consumer that closes before accept, an \
+                exception before accept, and a path without a WebSocket route. They can't be told apart from outside.",
+        fix: "Read the app's log: a traceback or \"No route found\" decides. Without one, send `Origin: https://{host}` in the target's \
+              `headers`: 101 then means the Origin check.",
+    },
+    Rule {
+        code: "handshake-forbidden",
+        when: is_asgi_refusal,
+        hop: None,
+        summary: "The WebSocket application refused the handshake: {status}",
+        cause: "The upgrade arrived; the refusal comes from the app behind {hop}. One of: AllowedHostsOriginValidator does not allow \
+                the Origin (or wants one: monitors send none by default), or the consumer closed before accept, mostly for want of \
+                a login.",
+        fix: "Send `Origin: https://{host}` in the target's `headers`: 101 then means the Origin check, and that is the fix. Still \
+              403: the consumer refuses; keep the health consumer free of authentication.",
+    },
+    Rule {
+        code: "forbidden",
+        when: |e| e.status() == 403,
+        hop: None,
+        summary: "The upgrade was refused with {status}",
+        cause: "It can't be seen who refused{via}: an edge rule, an Origin check, or the application. The response names nobody.",
+        fix: "Send `Origin: https://{host}` in the target's `headers`: 101 then means an Origin check. `curl -s https://{host}{path}` \
+              also 403: a rule on the path. Otherwise the application refuses; read its log.",
+    },
+    Rule {
+        code: "proxy-route-missing",
+        when: |e| e.status() == 404 && e.proxy_wrote(),
+        hop: None,
+        summary: "{hop} has no rule for {path}: its own 404, the application was not asked",
+        cause: "The page is {hop}'s own. The name leads to another virtual host or to the default backend, or no rule covers the path.",
+        fix: "Add the route at {hop} (nginx: `location /ws/ { proxy_pass http://app; … }` in the server block of {host}), and pass the \
+              upgrade. {forward}",
+    },
+    Rule {
+        code: "not-found",
+        when: |e| e.status() == 404,
+        hop: None,
+        summary: "404 for {path}: a wrong path, or the upgrade was lost on the way",
+        cause: "{hop} answered as for a plain HTTP request{via}. One of: the path does not exist, or it exists only for WebSockets and \
+                a hop dropped Upgrade/Connection.",
+        fix: "Check the path, its slash and any prefix that a proxy strips. If they are right, pass the upgrade on. {forward} To \
+              decide: probe the app server directly.",
+    },
+    Rule {
+        code: "rate-limited",
+        when: |e| e.status() == 429,
+        hop: None,
+        summary: "The monitor is throttled: {status}",
+        cause: "{hop} counts too many requests from this address.{retry} Users behind the same address may be throttled too.",
+        fix: "Exempt the monitor's address from the limit, or raise the target's `interval`. If several monitors share one address, \
+              they share the limit.",
+    },
+    Rule {
+        code: "other-protocol-required",
+        when: |e| e.status() == 464,
+        hop: Some(Hop::AwsAlb),
+        summary: "The AWS load balancer can't pass HTTP/1.1 to this target group: {code}",
+        cause: "464 is the load balancer's own: the target group has protocol version HTTP2 or gRPC, over which a WebSocket handshake \
+                can't go.",
+        fix: "Lead the path to a target group with protocol version HTTP1 (it can't be changed: create a new one).",
+    },
+    Rule {
+        code: "other-protocol-required",
+        when: |e| e.status() == 426,
+        hop: None,
+        summary: "The server wants another protocol: {status}",
+        cause: "{hop} does not do WebSockets over HTTP/1.1 here, it asks for {upgrade}.",
+        fix: "Lead the path to a listener and backend that speak HTTP/1.1. `curl -sv --http1.1 https://{host}{path}` shows what is asked \
+              for.",
+    },
+    Rule {
+        code: "headers-too-large",
+        when: |e| matches!(e.status(), 431 | 494),
+        hop: None,
+        summary: "The request headers are too large for {hop}: {status}",
+        cause: "A header of the target (a long token or cookie) exceeds what a hop accepts.",
+        fix: "Shorten the target's `headers`, or raise the limit (nginx: `large_client_header_buffers`).",
+    },
+    Rule {
+        code: "rejected-other",
+        when: |e| e.is_rejected(),
+        hop: None,
+        summary: "The upgrade was refused with {status}",
+        cause: "{hop} answered{via}. A 4xx says that the request as it arrived was not acceptable: a hop may have changed it, or an HTTP \
+                handler answered in place of the WebSocket server.",
+        fix: "Probe each hop from the inside out; the first that answers 4xx is at fault. If the app server is healthy when asked \
+              directly, pass the upgrade on. {forward}",
+    },
+    // --- 500: the WebSocket stack broke
+    Rule {
+        code: "websocket-app-error",
+        when: |e| e.status() == 500 && e.author(Hop::Daphne),
+        hop: Some(Hop::Daphne),
+        summary: "The WebSocket application failed before accept: {status} from Daphne",
+        cause: "The upgrade arrived. One of, and they look alike from outside: no WebSocket route for the path (a missing slash or \
+                a stripped prefix counts), asgi.py without a working \"websocket\" branch, a channel layer that fails, or an exception \
+                in the consumer.",
+        fix: "Read the app's log: \"No route found for path\" or a traceback decides. Without the log: probe the path with and without its \
+              slash, and a random path; if only {path} fails, it is the consumer.",
+    },
+    Rule {
+        code: "websocket-app-error",
+        when: |e| {
+            e.status() == 500
+                && (matches!(e.hops.author, Some(Hop::Uvicorn | Hop::Hypercorn | Hop::GunicornAsgi))
+                    || (e.phrase().is_empty() && e.is_empty()))
+        },
+        hop: None,
+        summary: "The application failed before accept: {status}",
+        cause: "Most likely the upgrade arrived and one of these failed: no WebSocket route for the path (a missing slash counts), asgi.py \
+                without a working \"websocket\" branch, a channel layer, or the consumer. A crash for plain HTTP can look alike.",
+        fix: "Read the app's log: \"No route found for path\" or a traceback decides. Without the log: probe the path with and without its \
+              slash, and a random path; if only {path} fails, it is the consumer.",
+    },
+];
+
+/// What ASGI servers send when the application closes before accept (each has its own way of saying it).
+fn is_asgi_refusal(e: &Evidence<'_>) -> bool {
+    e.status() == 403
+        && e.is_empty()
+        && (matches!(e.hops.author, Some(Hop::Daphne | Hop::Uvicorn | Hop::Hypercorn | Hop::GunicornAsgi))
+            || e.phrase().is_empty())
+}
