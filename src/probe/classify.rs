@@ -117,6 +117,10 @@ pub fn rustls_failure(error: &rustls::Error) -> Failure {
             CertificateError::UnknownIssuer => {
                 fail(Reason::TlsUntrusted, "the certificate chain does not lead to a trusted root (unknown issuer)".into())
             }
+            // rustls has no variant of its own for this one
+            other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+                fail(Reason::TlsUntrusted, "a CA certificate is used as the server's own (CaUsedAsEndEntity)".into())
+            }
             other => fail(Reason::TlsUntrusted, format!("the certificate was refused: {other}")),
         },
         E::AlertReceived(alert) => fail(Reason::TlsFailed, format!("the peer refused the TLS handshake with alert {alert:?}")),

@@ -1,114 +1,13 @@
 //! Outages as an ops team would live through them: the real daemon on real endpoints, messages received by a real inbox.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::routing::post;
-use serde_json::Value;
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use wsprobe::config;
-use wsprobe::daemon::Daemon;
 use wsprobe::endpoint::{Control, Endpoint, Faults, Options};
-use wsprobe::observe::{Board, TargetSnapshot};
 use wsprobe::outcome::{Reason, Verdict};
-use wsprobe::time::Clock;
 
+use crate::support::daemon::{Inbox, Running};
 use crate::support::stage::{Act::*, Peer, frame, health, write};
-
-/// Longer than anything here takes, on any machine.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// An inbox with a place for Slack and one for webhooks, whose messages are awaited one by one.
-struct Inbox {
-    base: String,
-    slack: Messages,
-    hook: Messages,
-}
-
-struct Messages(mpsc::UnboundedReceiver<Value>);
-
-impl Inbox {
-    async fn open() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let base = format!("http://{}", listener.local_addr().expect("address"));
-        let ((to_slack, slack), (to_hook, hook)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
-        let receive = async |State(tx): State<mpsc::UnboundedSender<Value>>, body: axum::Json<Value>| {
-            let _ = tx.send(body.0);
-            "ok"
-        };
-        let routes = Router::new()
-            .route("/slack", post(receive).with_state(to_slack))
-            .route("/hook", post(receive).with_state(to_hook));
-        tokio::spawn(async move { axum::serve(listener, routes).await });
-        Inbox { base, slack: Messages(slack), hook: Messages(hook) }
-    }
-}
-
-impl Messages {
-    async fn next(&mut self) -> Value {
-        timeout(PATIENCE, self.0.recv()).await.expect("a message in time").expect("inbox")
-    }
-}
-
-/// The daemon as it runs in production, and what is needed to end it.
-struct Running {
-    board: Arc<Board>,
-    base: String,
-    shutdown: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Running {
-    async fn start(yaml: &str) -> Self {
-        let config = config::parse(yaml, std::path::Path::new("test.yaml"), &|_| None).unwrap_or_else(|report| panic!("{report}"));
-        let daemon = Daemon::bind(config, Clock::system()).await.expect("bind");
-        let (board, base) = (daemon.board(), format!("http://{}", daemon.addr()));
-        let shutdown = CancellationToken::new();
-        let task = tokio::spawn(daemon.run(shutdown.clone()));
-        Running { board, base, shutdown, task }
-    }
-
-    fn target(&self, name: &str) -> TargetSnapshot {
-        self.board.target(&wsprobe::outcome::TargetName::lossy(name)).expect("target")
-    }
-
-    /// Waits until the board says so; it is asked again and again, since it has no event to wait for.
-    async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
-        let mut again = tokio::time::interval(Duration::from_millis(20));
-        let waiting = async {
-            while !holds(self) {
-                again.tick().await;
-            }
-        };
-        timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
-    }
-
-    async fn metrics(&self) -> String {
-        reqwest_get(&format!("{}/metrics", self.base)).await
-    }
-
-    async fn stop(self) {
-        self.shutdown.cancel();
-        timeout(Duration::from_secs(10), self.task).await.expect("drains within 10 s").expect("no panic");
-    }
-}
-
-/// A plain GET, by hand: the test client must not need TLS.
-async fn reqwest_get(url: &str) -> String {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let rest = url.strip_prefix("http://").expect("http");
-    let (host, path) = rest.split_once('/').expect("path");
-    let mut stream = tokio::net::TcpStream::connect(host).await.expect("connect");
-    stream.write_all(format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes()).await.expect("write");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("read");
-    answer
-}
 
 async fn endpoint() -> (String, Control) {
     let endpoint = Endpoint::bind(Options::default()).await.expect("endpoint");

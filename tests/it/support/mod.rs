@@ -3,6 +3,7 @@
 pub mod stage;
 pub mod alert;
 pub mod certs;
+pub mod daemon;
 pub mod diagnose;
 pub mod machine;
 pub mod source;
