@@ -92,7 +92,13 @@ async fn compare(scheme: &str, endpoint: &Endpoint, probes: usize, ca: Option<&P
     let median = |v: &[f64]| v[v.len() / 2];
     cost.iter_mut().for_each(|v| v.sort_by(f64::total_cmp));
     for (name, v) in ["floor", "tungstenite", "wsprobe", "wsprobe, recorded"].iter().zip(&cost) {
-        println!("  {name:18} {:7.1}  ({:.1} to {:.1})  {:.2}x floor", median(v), v[0], v[v.len() - 1], median(v) / median(&cost[0]));
+        println!(
+            "  {name:18} {:7.1}  ({:.1} to {:.1})  {:.2}x floor",
+            median(v),
+            v[0],
+            v[v.len() - 1],
+            median(v) / median(&cost[0])
+        );
     }
 }
 

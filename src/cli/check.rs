@@ -24,7 +24,9 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// Probes the targets of the configuration, or the given URLs. Exit code 0: all healthy, 1: a target failed, 2: usage or
 /// configuration error, 3: inconclusive, since this host's own network or resources failed.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  wsprobe check --url wss://api.example.com/ws/health/\n  wsprobe check prod --wait 2m --successes 3")]
+#[command(
+    after_help = "Examples:\n  wsprobe check --url wss://api.example.com/ws/health/\n  wsprobe check prod --wait 2m --successes 3"
+)]
 pub struct Args {
     /// Targets of the configuration; all of them when none is named
     #[arg(value_name = "TARGET")]

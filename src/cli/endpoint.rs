@@ -14,7 +14,9 @@ use crate::endpoint::{BindError, Endpoint, Fault, Faults, Options, Tls};
 /// Answers an upgrade of /ws/health/ with one text message and close code 1000, and GET /healthz with 200. Faults can be
 /// switched on from the start, or while it runs: `curl -X PUT -d redirect-301 http://ADDR/-/fault`.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  wsprobe endpoint\n  wsprobe endpoint --fault slow=300ms,close-1011\n  wsprobe endpoint --fault list")]
+#[command(
+    after_help = "Examples:\n  wsprobe endpoint\n  wsprobe endpoint --fault slow=300ms,close-1011\n  wsprobe endpoint --fault list"
+)]
 pub struct Args {
     /// Where to listen; port 0 takes a free one, the first line on stdout says which
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:19116")]

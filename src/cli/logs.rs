@@ -24,7 +24,9 @@ fn start(default: &str) {
         Some(journal) => registry.with(journal).try_init(),
         None => {
             let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            registry.with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_target(false)).try_init()
+            registry
+                .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_target(false))
+                .try_init()
         }
     };
 }

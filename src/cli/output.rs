@@ -21,7 +21,13 @@ pub fn human(outcomes: &[Outcome], base: &str) {
         let total = millis(outcome.timings.total);
         match outcome.verdict() {
             Verdict::Healthy => {
-                anstream::println!("{} {:width$}  {} in {total}  {}", "✔".green(), outcome.target.bold(), "healthy".green(), phases(outcome).dimmed());
+                anstream::println!(
+                    "{} {:width$}  {} in {total}  {}",
+                    "✔".green(),
+                    outcome.target.bold(),
+                    "healthy".green(),
+                    phases(outcome).dimmed()
+                );
             }
             Verdict::Failed => anstream::println!(
                 "{} {:width$}  {} {} in phase {} after {total}",

@@ -30,7 +30,8 @@ pub fn run(args: Args) -> u8 {
             0
         }
         Err(report) => {
-            let color = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never && std::io::stderr().is_terminal();
+            let color = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+                && std::io::stderr().is_terminal();
             let _ = writeln!(anstream::stderr(), "{}", report.render(color));
             2
         }

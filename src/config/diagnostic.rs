@@ -176,9 +176,9 @@ impl Report {
                 let other = draft.secondary.as_ref().map(|(span, label)| (*span, AnnotationKind::Context, Some(label.as_str())));
                 let apart = other.map(|(other, ..)| self.source.line_of(other.start).abs_diff(self.source.line_of(span.start)));
                 match (other, apart) {
-                    (Some(other), Some(apart)) if apart > TOGETHER => title
-                        .element(self.snippet(&path, &[primary]))
-                        .element(self.snippet(&path, &[other])),
+                    (Some(other), Some(apart)) if apart > TOGETHER => {
+                        title.element(self.snippet(&path, &[primary])).element(self.snippet(&path, &[other]))
+                    }
                     (other, _) => {
                         let places: Vec<Mark<'_>> = std::iter::once(primary).chain(other).collect();
                         title.element(self.snippet(&path, &places))

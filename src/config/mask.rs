@@ -11,8 +11,21 @@ use super::source::{Source, Span};
 pub(super) const MASK: &str = "<masked>";
 
 /// Words that make a key's value a secret, unless the key ends in `_file`.
-const WORDS: [&str; 13] =
-    ["pass", "pwd", "secret", "token", "cred", "auth", "cookie", "webhook", "slack", "routing_key", "api_key", "apikey", "private"];
+const WORDS: [&str; 13] = [
+    "pass",
+    "pwd",
+    "secret",
+    "token",
+    "cred",
+    "auth",
+    "cookie",
+    "webhook",
+    "slack",
+    "routing_key",
+    "api_key",
+    "apikey",
+    "private",
+];
 
 /// Whether the value of a key with this name may be a secret.
 pub(super) fn sounds_secret(key: &str) -> bool {

@@ -129,9 +129,11 @@ impl<'a> Value<'a> {
                 format!("the environment variable {} is not set", quoted(name)),
                 format!("set it, or give a default: `${{{name}:-default}}`; a dollar by itself is `$$`"),
             ),
-            ExpandErrorKind::Unterminated => {
-                (Code::Syntax, "`${` without its `}`".to_owned(), "close it, or write `$${` for the characters themselves".to_owned())
-            }
+            ExpandErrorKind::Unterminated => (
+                Code::Syntax,
+                "`${` without its `}`".to_owned(),
+                "close it, or write `$${` for the characters themselves".to_owned(),
+            ),
             ExpandErrorKind::Name => (
                 Code::Syntax,
                 "`${` needs the name of an environment variable".to_owned(),
@@ -142,9 +144,7 @@ impl<'a> Value<'a> {
                 "only `${NAME}` and `${NAME:-default}` are understood".to_owned(),
                 "write `$${` for the characters themselves".to_owned(),
             ),
-            ExpandErrorKind::TooDeep => {
-                (Code::Syntax, "defaults are nested too deep".to_owned(), "give one default".to_owned())
-            }
+            ExpandErrorKind::TooDeep => (Code::Syntax, "defaults are nested too deep".to_owned(), "give one default".to_owned()),
         };
         let span = self.reader.within(self.node, &scalar.text, error.at);
         self.reader.report(Draft::new(code, span, message).help(help));
@@ -316,7 +316,11 @@ impl<'a> Value<'a> {
             Yaml::List(_) => self.list(&self.name, "")?.iter().map(Value::json).collect::<Option<Vec<_>>>().map(Json::Array),
             Yaml::Map(_) => {
                 let entries = self.entries("")?;
-                entries.into_iter().map(|(key, value)| Some((key.value.to_owned(), value.json()?))).collect::<Option<_>>().map(Json::Object)
+                entries
+                    .into_iter()
+                    .map(|(key, value)| Some((key.value.to_owned(), value.json()?)))
+                    .collect::<Option<_>>()
+                    .map(Json::Object)
             }
         }
     }

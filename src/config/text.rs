@@ -5,7 +5,8 @@ const SHOWN: usize = 60;
 
 /// The text between backticks, shortened, and without characters that would play tricks on a terminal.
 pub(super) fn quoted(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN).flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
+    let mut shown: String =
+        text.chars().take(SHOWN).flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
     if text.chars().nth(SHOWN).is_some() {
         shown.push('…');
     }
@@ -30,7 +31,9 @@ pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a s
         let allowed = (plain.chars().count().max(text.chars().count()) / 3).max(1);
         (strsim::damerau_levenshtein(&text, &plain), allowed, candidate)
     });
-    near.filter(|(distance, allowed, _)| distance <= allowed).min_by_key(|(distance, ..)| *distance).map(|(.., candidate)| candidate)
+    near.filter(|(distance, allowed, _)| distance <= allowed)
+        .min_by_key(|(distance, ..)| *distance)
+        .map(|(.., candidate)| candidate)
 }
 
 /// `1 target`, `3 targets`

@@ -21,7 +21,8 @@ const ECHO_WAIT: Duration = Duration::from_secs(5);
 /// How long a fault keeps a silent connection open, unless the peer goes first.
 const SILENCE: Duration = Duration::from_secs(600);
 /// The headers that Django's default settings put on every answer (5.2).
-const DJANGO: &str = "X-Content-Type-Options: nosniff\r\nReferrer-Policy: same-origin\r\nCross-Origin-Opener-Policy: same-origin\r\n";
+const DJANGO: &str =
+    "X-Content-Type-Options: nosniff\r\nReferrer-Policy: same-origin\r\nCross-Origin-Opener-Policy: same-origin\r\n";
 const LARGEST_MESSAGE: usize = 64 * 1024;
 
 /// How a connection is to be ended by whoever owns the socket.
@@ -145,9 +146,14 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, fault: Fault,
             let body = "<html>\r\n<head><title>301 Moved Permanently</title></head>\r\n<body>\r\n<center><h1>301 Moved Permanently</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n";
             answer(stream, "301 Moved Permanently", &headers, body).await?;
         }
-        Fault::IgnoreUpgrade => answer(stream, "200 OK", html, "<!doctype html><title>Welcome</title><div id=\"root\"></div>").await?,
+        Fault::IgnoreUpgrade => {
+            answer(stream, "200 OK", html, "<!doctype html><title>Welcome</title><div id=\"root\"></div>").await?
+        }
         Fault::Forbidden => answer(stream, "403 Forbidden", "Content-Type: text/plain\r\n", "Access denied").await?,
-        Fault::NotFound => answer(stream, "404 Not Found", html, "<h1>Not Found</h1><p>The requested resource was not found on this server.</p>").await?,
+        Fault::NotFound => {
+            answer(stream, "404 Not Found", html, "<h1>Not Found</h1><p>The requested resource was not found on this server.</p>")
+                .await?
+        }
         Fault::Error500 => answer(stream, "500 Internal Server Error", html, "<h1>Server Error (500)</h1>").await?,
         Fault::Unavailable503 => {
             answer(stream, "503 Service Unavailable", &format!("Retry-After: 30\r\n{html}"), "<h1>Back soon</h1>").await?;
@@ -158,7 +164,9 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, fault: Fault,
         }
         Fault::Garbage => stream.write_all(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n").await?,
         Fault::Drip => {
-            for byte in b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Filler: slow\r\n".repeat(10) {
+            for byte in
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Filler: slow\r\n".repeat(10)
+            {
                 stream.write_all(&[byte]).await?;
                 stream.flush().await?;
                 sleep(Duration::from_millis(100)).await;

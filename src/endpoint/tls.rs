@@ -47,7 +47,8 @@ impl Acceptors {
                     let path = path.display().to_string();
                     move |error| TlsError::Pem { path, error }
                 };
-                let chain = CertificateDer::pem_file_iter(cert).map_err(pem(cert))?.collect::<Result<_, _>>().map_err(pem(cert))?;
+                let chain =
+                    CertificateDer::pem_file_iter(cert).map_err(pem(cert))?.collect::<Result<_, _>>().map_err(pem(cert))?;
                 acceptor(chain, PrivateKeyDer::from_pem_file(key).map_err(pem(key))?)?
             }
         };

@@ -57,7 +57,9 @@ fn read_system_roots() -> Arc<RootCertStore> {
     let mut system = RootCertStore::empty();
     let (added, _) = system.add_parsable_certificates(found.certs);
     if added == 0 {
-        tracing::warn!("this host has no root certificates (install ca-certificates): only targets with tls.ca_file can be verified");
+        tracing::warn!(
+            "this host has no root certificates (install ca-certificates): only targets with tls.ca_file can be verified"
+        );
     }
     Arc::new(system)
 }

@@ -80,10 +80,13 @@ fn the_printed_configuration_means_the_same_and_masks_every_secret() {
     let file = Path::new("tests/config/good/whole_schema.yaml");
     let text = fs::read_to_string(file).unwrap();
     // without the secrets that stand in the file itself, what is printed can be read back
-    let text = text.replace("basic_auth: {username: u, password: p}", "labels: {}").replace("authorization: {credentials: t}", "labels: {}");
+    let text = text
+        .replace("basic_auth: {username: u, password: p}", "labels: {}")
+        .replace("authorization: {credentials: t}", "labels: {}");
     let text = text.replace(", signing_secret: \"a text of enough characters\"", "").replace("headers: {X-Team: ops}", "");
     let text = text.replace("url: https://ops.example.com/hooks/wsprobe", "url_file: ../files/hook-url");
-    let text = text.replace("headers: {Origin: https://example.com, X-Common: a}", "").replace("headers: {X-Token: b, x-common: c}", "");
+    let text =
+        text.replace("headers: {Origin: https://example.com, X-Common: a}", "").replace("headers: {X-Token: b, x-common: c}", "");
     let printed = config::parse(&text, file, &env).unwrap_or_else(|report| panic!("{report}")).to_yaml();
     let again = config::parse(&printed, file, &env).unwrap_or_else(|report| panic!("{report}\n{printed}")).to_yaml();
     assert_eq!(printed, again);
@@ -95,7 +98,8 @@ fn the_printed_configuration_means_the_same_and_masks_every_secret() {
 #[test]
 fn the_sample_configuration_is_valid_in_a_fresh_checkout() {
     let sample = Path::new("monitors.yaml");
-    let config = config::parse(&fs::read_to_string(sample).unwrap(), sample, &|_| None).unwrap_or_else(|report| panic!("{report}"));
+    let config =
+        config::parse(&fs::read_to_string(sample).unwrap(), sample, &|_| None).unwrap_or_else(|report| panic!("{report}"));
     assert!(config.targets.iter().any(|target| target.name.as_str() == "prod"));
 }
 

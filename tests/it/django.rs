@@ -41,7 +41,14 @@ impl Stack {
         }
         let made = std::process::Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"])
-            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"])
+            .args([
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                "-addext",
+                "basicConstraints=CA:FALSE",
+            ])
             .arg("-keyout")
             .arg(folder.path().join("tls/key.pem"))
             .arg("-out")
@@ -101,7 +108,8 @@ impl Stack {
 
 /// The interpreter that .ci/install made ready.
 fn python() -> PathBuf {
-    std::env::var_os("WSPROBE_TEST_PYTHON").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python"), PathBuf::from)
+    std::env::var_os("WSPROBE_TEST_PYTHON")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python"), PathBuf::from)
 }
 
 fn project() -> PathBuf {
@@ -170,11 +178,12 @@ receivers:
 
     // the restart itself is an outage, too: its alert may come first, and goes on into the redirect or ends before it
     let redirected = |message: &Value| message["data"]["outcome"]["reason"] == "upgrade_redirected";
-    daemon.until("the daemon sees the redirect", |d| {
-        let target = d.target("django");
-        target.latest().is_some_and(|o| o.redirect_code() == Some(301)) && target.consecutive >= 2
-    })
-    .await;
+    daemon
+        .until("the daemon sees the redirect", |d| {
+            let target = d.target("django");
+            target.latest().is_some_and(|o| o.redirect_code() == Some(301)) && target.consecutive >= 2
+        })
+        .await;
     let slack = inbox.slack.next().await.to_string();
     assert!(slack.contains("django is down"), "{slack}");
     let firing = inbox.hook.next().await;

@@ -97,7 +97,8 @@ async fn plain_requests_get_plain_and_truthful_answers() {
     assert!(healthz.starts_with("HTTP/1.1 200 OK\r\n") && healthz.ends_with("\r\n\r\nok"), "{healthz}");
     assert_eq!(status(served.http("GET /ws/health/ HTTP/1.1\r\nHost: h\r\n\r\n").await), "HTTP/1.1 426 Upgrade Required");
     assert_eq!(status(served.http("GET /other HTTP/1.1\r\nHost: h\r\n\r\n").await), "HTTP/1.1 404 Not Found");
-    let no_key = "GET /ws/health/ HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    let no_key =
+        "GET /ws/health/ HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\r\n";
     assert_eq!(status(served.http(no_key).await), "HTTP/1.1 400 Bad Request");
 }
 

@@ -48,7 +48,9 @@ receivers:
         assert!(slack.contains(said), "the message should say {said}: {slack}");
     }
     let metrics = daemon.metrics().await;
-    for line in ["wsprobe_up{target=\"staging\"} 0", "wsprobe_alert_state{target=\"staging\",rule=\"down\",severity=\"critical\"} 2"] {
+    for line in
+        ["wsprobe_up{target=\"staging\"} 0", "wsprobe_alert_state{target=\"staging\",rule=\"down\",severity=\"critical\"} 2"]
+    {
         assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
     }
 

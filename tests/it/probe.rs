@@ -63,7 +63,12 @@ async fn every_way_to_fail_has_its_reason_and_phase() {
     let big = "x".repeat(70_000);
     let rows: Vec<(&str, Vec<Act>, Reason, Option<Phase>)> = vec![
         // the response head
-        ("301", answers("HTTP/1.1 301 Moved Permanently\r\nLocation: https://h/ws/health/\r\nContent-Length: 0\r\n\r\n"), UpgradeRedirected, Some(Upgrade)),
+        (
+            "301",
+            answers("HTTP/1.1 301 Moved Permanently\r\nLocation: https://h/ws/health/\r\nContent-Length: 0\r\n\r\n"),
+            UpgradeRedirected,
+            Some(Upgrade),
+        ),
         ("302 without a Location", answers("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"), UpgradeRedirected, Some(Upgrade)),
         ("304", answers("HTTP/1.1 304 Not Modified\r\n\r\n"), UpgradeRedirected, Some(Upgrade)),
         ("200", answers("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), UpgradeIgnored, Some(Upgrade)),
@@ -71,55 +76,194 @@ async fn every_way_to_fail_has_its_reason_and_phase() {
         ("401", answers("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"), UpgradeRejected, Some(Upgrade)),
         ("403 without a reason phrase", answers("HTTP/1.1 403 \r\nContent-Length: 0\r\n\r\n"), UpgradeRejected, Some(Upgrade)),
         ("403 without headers", answers("HTTP/1.1 403 Access denied\r\n\r\n"), UpgradeRejected, Some(Upgrade)),
-        ("404 chunked", answers("HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n"), UpgradeRejected, Some(Upgrade)),
+        (
+            "404 chunked",
+            answers("HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n"),
+            UpgradeRejected,
+            Some(Upgrade),
+        ),
         ("500", answers("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"), UpgradeServerError, Some(Upgrade)),
         ("502 in HTTP/1.0", answers("HTTP/1.0 502 Bad Gateway\r\n\r\n<html>"), UpgradeServerError, Some(Upgrade)),
-        ("503 and reset", vec![Request, write("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\r\n"), Pause(Duration::from_millis(50)), Rst], UpgradeServerError, Some(Upgrade)),
-        ("a body that never comes", vec![Request, write("HTTP/1.1 500 x\r\nContent-Length: 900\r\n\r\n"), Hold], UpgradeServerError, Some(Upgrade)),
+        (
+            "503 and reset",
+            vec![
+                Request,
+                write("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\r\n"),
+                Pause(Duration::from_millis(50)),
+                Rst,
+            ],
+            UpgradeServerError,
+            Some(Upgrade),
+        ),
+        (
+            "a body that never comes",
+            vec![Request, write("HTTP/1.1 500 x\r\nContent-Length: 900\r\n\r\n"), Hold],
+            UpgradeServerError,
+            Some(Upgrade),
+        ),
         ("a status that does not exist", answers("HTTP/1.1 999 What\r\n\r\n"), UpgradeInvalid, Some(Upgrade)),
         ("a banner", answers("SSH-2.0-OpenSSH_9.2\r\n"), UpgradeInvalid, Some(Upgrade)),
         ("a banner before the request", vec![write("220 mail ESMTP\r\n"), Hold], UpgradeInvalid, Some(Upgrade)),
         ("an HTTP/2 preface", answers("\u{0}\u{0}\u{12}\u{4}\u{0}\u{0}\u{0}\u{0}\u{0}"), UpgradeInvalid, Some(Upgrade)),
         ("a TLS alert on the plain port", vec![Request, write(b"\x15\x03\x03\x00\x02\x02\x46")], UpgradeInvalid, Some(Upgrade)),
-        ("a head without end", vec![Request, write("HTTP/1.1 101 x\r\n"), Flood(b"X-Filler: aaaaaaaaaaaaaaaaaaaaaaaa\r\n".to_vec())], UpgradeInvalid, Some(Upgrade)),
-        ("a header line without end", vec![Request, write("HTTP/1.1 101 x\r\nX: "), Flood(b"aaaaaaaaaaaaaaaa".to_vec())], UpgradeInvalid, Some(Upgrade)),
+        (
+            "a head without end",
+            vec![Request, write("HTTP/1.1 101 x\r\n"), Flood(b"X-Filler: aaaaaaaaaaaaaaaaaaaaaaaa\r\n".to_vec())],
+            UpgradeInvalid,
+            Some(Upgrade),
+        ),
+        (
+            "a header line without end",
+            vec![Request, write("HTTP/1.1 101 x\r\nX: "), Flood(b"aaaaaaaaaaaaaaaa".to_vec())],
+            UpgradeInvalid,
+            Some(Upgrade),
+        ),
         ("1xx without end", vec![Request, Flood(b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec())], UpgradeInvalid, Some(Upgrade)),
         ("a space before the colon", answers("HTTP/1.1 101 x\r\nUpgrade : websocket\r\n\r\n"), UpgradeInvalid, Some(Upgrade)),
-        ("101 in HTTP/1.0", vec![Request, Head("HTTP/1.0 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"), Hold], UpgradeInvalid, Some(Upgrade)),
-        ("101 without Upgrade", vec![Request, Head("HTTP/1.1 101 x\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"), Hold], UpgradeInvalid, Some(Upgrade)),
-        ("101 without Connection", vec![Request, Head("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"), Hold], UpgradeInvalid, Some(Upgrade)),
-        ("101 without Accept", vec![Request, Head("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"), Hold], UpgradeInvalid, Some(Upgrade)),
-        ("101 with a wrong Accept", vec![Request, Head("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: d3Jvbmc=\r\n\r\n"), Hold], UpgradeInvalid, Some(Upgrade)),
-        ("an extension that was not offered", vec![Request, Switch("Sec-WebSocket-Extensions: permessage-deflate\r\n"), Hold], UpgradeInvalid, Some(Upgrade)),
-        ("a subprotocol that was not offered", vec![Request, Switch("Sec-WebSocket-Protocol: chat\r\n"), Hold], UpgradeInvalid, Some(Upgrade)),
+        (
+            "101 in HTTP/1.0",
+            vec![
+                Request,
+                Head("HTTP/1.0 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"),
+                Hold,
+            ],
+            UpgradeInvalid,
+            Some(Upgrade),
+        ),
+        (
+            "101 without Upgrade",
+            vec![Request, Head("HTTP/1.1 101 x\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"), Hold],
+            UpgradeInvalid,
+            Some(Upgrade),
+        ),
+        (
+            "101 without Connection",
+            vec![Request, Head("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"), Hold],
+            UpgradeInvalid,
+            Some(Upgrade),
+        ),
+        (
+            "101 without Accept",
+            vec![Request, Head("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"), Hold],
+            UpgradeInvalid,
+            Some(Upgrade),
+        ),
+        (
+            "101 with a wrong Accept",
+            vec![
+                Request,
+                Head("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: d3Jvbmc=\r\n\r\n"),
+                Hold,
+            ],
+            UpgradeInvalid,
+            Some(Upgrade),
+        ),
+        (
+            "an extension that was not offered",
+            vec![Request, Switch("Sec-WebSocket-Extensions: permessage-deflate\r\n"), Hold],
+            UpgradeInvalid,
+            Some(Upgrade),
+        ),
+        (
+            "a subprotocol that was not offered",
+            vec![Request, Switch("Sec-WebSocket-Protocol: chat\r\n"), Hold],
+            UpgradeInvalid,
+            Some(Upgrade),
+        ),
         ("silence after the request", vec![Request, Hold], UpgradeTimeout, Some(Upgrade)),
         ("silence from the start", vec![Hold], UpgradeTimeout, Some(Upgrade)),
-        ("half a head, then silence", vec![Request, write("HTTP/1.1 101 Switching Protocols\r\nUpgra"), Hold], UpgradeTimeout, Some(Upgrade)),
-        ("a head that drips", vec![Request, Drip(b"HTTP/1.1 101 Switching Protocols\r\n".to_vec(), Duration::from_millis(50))], UpgradeTimeout, Some(Upgrade)),
+        (
+            "half a head, then silence",
+            vec![Request, write("HTTP/1.1 101 Switching Protocols\r\nUpgra"), Hold],
+            UpgradeTimeout,
+            Some(Upgrade),
+        ),
+        (
+            "a head that drips",
+            vec![Request, Drip(b"HTTP/1.1 101 Switching Protocols\r\n".to_vec(), Duration::from_millis(50))],
+            UpgradeTimeout,
+            Some(Upgrade),
+        ),
         ("FIN after accept", vec![Fin], UpgradeClosed, Some(Upgrade)),
         ("FIN after the request", vec![Request, Fin], UpgradeClosed, Some(Upgrade)),
         ("RST after accept", vec![Rst], UpgradeClosed, Some(Upgrade)),
         ("RST after the request", vec![Request, Rst], UpgradeClosed, Some(Upgrade)),
         ("FIN inside the head", vec![Request, write("HTTP/1.1 101 Switch"), Fin], UpgradeClosed, Some(Upgrade)),
         // healthy, whatever it looks like
-        ("103 before the 101", vec![Request, write("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"), Switch(""), health(), close(1000), AwaitClose], Ok, None),
-        ("tokens in Connection", vec![Request, Head("HTTP/1.1 101 x\r\nupgrade: WebSocket\r\nCONNECTION: keep-alive, upgrade\r\nsec-websocket-accept:  {accept} \r\n\r\n"), health(), close(1000), AwaitClose], Ok, None),
-        ("two Connection lines", vec![Request, Head("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: keep-alive\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"), health(), close(1000), AwaitClose], Ok, None),
+        (
+            "103 before the 101",
+            vec![Request, write("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"), Switch(""), health(), close(1000), AwaitClose],
+            Ok,
+            None,
+        ),
+        (
+            "tokens in Connection",
+            vec![
+                Request,
+                Head(
+                    "HTTP/1.1 101 x\r\nupgrade: WebSocket\r\nCONNECTION: keep-alive, upgrade\r\nsec-websocket-accept:  {accept} \r\n\r\n",
+                ),
+                health(),
+                close(1000),
+                AwaitClose,
+            ],
+            Ok,
+            None,
+        ),
+        (
+            "two Connection lines",
+            vec![
+                Request,
+                Head(
+                    "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: keep-alive\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n",
+                ),
+                health(),
+                close(1000),
+                AwaitClose,
+            ],
+            Ok,
+            None,
+        ),
         ("RST after the close frame", upgraded([health(), close(1000), Rst]), Ok, None),
         ("no TCP end after the close frames", upgraded([health(), close(1000), Hold]), Ok, None),
         ("close 1001", upgraded([health(), close(1001), AwaitClose]), Ok, None),
         ("a close frame without a code", upgraded([health(), write(frame(8, b"")), AwaitClose]), Ok, None),
-        ("pings before the message", upgraded([write(frame(9, b"a")), write(frame(10, b"x")), health(), close(1000), AwaitClose]), Ok, None),
-        ("a message in fragments with a ping between", upgraded([write(b"\x01\x02ok"), write(frame(9, b"")), write(b"\x80\x01!"), close(1000), AwaitClose]), Ok, None),
-        ("a message byte by byte", upgraded([Drip(frame(1, b"hello"), Duration::from_millis(5)), close(1000), AwaitClose]), Ok, None),
+        (
+            "pings before the message",
+            upgraded([write(frame(9, b"a")), write(frame(10, b"x")), health(), close(1000), AwaitClose]),
+            Ok,
+            None,
+        ),
+        (
+            "a message in fragments with a ping between",
+            upgraded([write(b"\x01\x02ok"), write(frame(9, b"")), write(b"\x80\x01!"), close(1000), AwaitClose]),
+            Ok,
+            None,
+        ),
+        (
+            "a message byte by byte",
+            upgraded([Drip(frame(1, b"hello"), Duration::from_millis(5)), close(1000), AwaitClose]),
+            Ok,
+            None,
+        ),
         ("more messages before the close", upgraded([health(), health(), health(), close(1000), AwaitClose]), Ok, None),
         // messages
         ("silence after the 101", upgraded([Hold]), MessageTimeout, Some(Message)),
         ("only pings", upgraded([write(frame(9, b"a")), write(frame(9, b"b")), Hold]), MessageTimeout, Some(Message)),
         ("a flood of pings", upgraded([Flood(frame(9, b"p").repeat(500))]), MessageTimeout, Some(Message)),
         ("fragments without end", upgraded([write(b"\x01\x00"), Flood(b"\x00\x00".repeat(1000))]), MessageTimeout, Some(Message)),
-        ("a message that drips", upgraded([Drip(frame(1, &[b'x'; 100]), Duration::from_millis(20))]), MessageTimeout, Some(Message)),
-        ("a frame that announces much and sends little", upgraded([write(b"\x81\x7e\xff\x00abc"), Hold]), MessageTimeout, Some(Message)),
+        (
+            "a message that drips",
+            upgraded([Drip(frame(1, &[b'x'; 100]), Duration::from_millis(20))]),
+            MessageTimeout,
+            Some(Message),
+        ),
+        (
+            "a frame that announces much and sends little",
+            upgraded([write(b"\x81\x7e\xff\x00abc"), Hold]),
+            MessageTimeout,
+            Some(Message),
+        ),
         ("binary", upgraded([write(frame(2, b"ok")), close(1000), AwaitClose]), MessageMismatch, Some(Message)),
         ("close before a message", upgraded([close(1000), AwaitClose]), MessageMissing, Some(Message)),
         ("close 1011 before a message", upgraded([close(1011), AwaitClose]), MessageMissing, Some(Message)),
@@ -127,8 +271,18 @@ async fn every_way_to_fail_has_its_reason_and_phase() {
         ("RST after the 101", upgraded([Pause(Duration::from_millis(50)), Rst]), MessageMissing, Some(Message)),
         ("FIN inside a message", upgraded([write(b"\x81\x10half"), Fin]), MessageMissing, Some(Message)),
         ("too big in one frame", upgraded([write(frame(1, big.as_bytes())), Hold]), MessageTooBig, Some(Message)),
-        ("too big in fragments", upgraded([write(b"\x01\x01a"), Flood([&b"\x00\x7e\x10\x00"[..], &[b'x'; 4096]].concat())]), MessageTooBig, Some(Message)),
-        ("a frame of 2^62 bytes", upgraded([write(b"\x81\x7f\x40\x00\x00\x00\x00\x00\x00\x00"), Hold]), MessageTooBig, Some(Message)),
+        (
+            "too big in fragments",
+            upgraded([write(b"\x01\x01a"), Flood([&b"\x00\x7e\x10\x00"[..], &[b'x'; 4096]].concat())]),
+            MessageTooBig,
+            Some(Message),
+        ),
+        (
+            "a frame of 2^62 bytes",
+            upgraded([write(b"\x81\x7f\x40\x00\x00\x00\x00\x00\x00\x00"), Hold]),
+            MessageTooBig,
+            Some(Message),
+        ),
         // frames
         ("masked", upgraded([write(b"\x81\x82abcd\x09\x0b"), Hold]), ProtocolError, Some(Message)),
         ("reserved bits", upgraded([write(b"\xc1\x02ok"), Hold]), ProtocolError, Some(Message)),
@@ -138,10 +292,20 @@ async fn every_way_to_fail_has_its_reason_and_phase() {
         ("a new message inside a message", upgraded([write(b"\x01\x01a\x01\x01b"), Hold]), ProtocolError, Some(Message)),
         ("a fragmented ping", upgraded([write(b"\x09\x00"), Hold]), ProtocolError, Some(Message)),
         ("an oversized ping", upgraded([write(frame(9, &[0; 126])), Hold]), ProtocolError, Some(Message)),
-        ("a length with the highest bit", upgraded([write(b"\x81\x7f\x80\x00\x00\x00\x00\x00\x00\x00"), Hold]), ProtocolError, Some(Message)),
+        (
+            "a length with the highest bit",
+            upgraded([write(b"\x81\x7f\x80\x00\x00\x00\x00\x00\x00\x00"), Hold]),
+            ProtocolError,
+            Some(Message),
+        ),
         ("HTML after the 101", upgraded([write("<html><body>oops</body></html>"), Hold]), ProtocolError, Some(Message)),
         ("a bad frame after the message", upgraded([health(), write(b"\xc1\x00"), Hold]), ProtocolError, Some(Close)),
-        ("a bad frame in the same bytes as the message", upgraded([Write([frame(1, b"ok"), b"\xc1\x00".to_vec()].concat()), Hold]), ProtocolError, Some(Close)),
+        (
+            "a bad frame in the same bytes as the message",
+            upgraded([Write([frame(1, b"ok"), b"\xc1\x00".to_vec()].concat()), Hold]),
+            ProtocolError,
+            Some(Close),
+        ),
         // closing
         ("no close at all", upgraded([health(), Hold]), CloseTimeout, Some(Close)),
         ("FIN without a close frame", upgraded([health(), Fin]), CloseAbnormal, Some(Close)),
@@ -151,7 +315,12 @@ async fn every_way_to_fail_has_its_reason_and_phase() {
         ("close 4401", upgraded([health(), close(4401), AwaitClose]), CloseCode, Some(Close)),
         ("a close code that may not be sent", upgraded([health(), close(1006), AwaitClose]), ProtocolError, Some(Close)),
         ("a close frame of one byte", upgraded([health(), write(frame(8, b"\x03")), Hold]), ProtocolError, Some(Close)),
-        ("a close reason that is not UTF-8", upgraded([health(), write(frame(8, b"\x03\xe8\xff")), Hold]), ProtocolError, Some(Close)),
+        (
+            "a close reason that is not UTF-8",
+            upgraded([health(), write(frame(8, b"\x03\xe8\xff")), Hold]),
+            ProtocolError,
+            Some(Close),
+        ),
     ];
     let mut wrong = Vec::new();
     let mut tasks = tokio::task::JoinSet::new();
@@ -173,7 +342,15 @@ async fn every_way_to_fail_has_its_reason_and_phase() {
 #[tokio::test]
 async fn the_answer_to_a_failed_upgrade_is_kept_as_evidence() {
     let head = "HTTP/1.1 301 Moved Permanently\r\nServer: nginx\r\nSet-Cookie: session=secret\r\nLocation: https://h/x\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let outcome = meets(vec![Request, write(head), Pause(Duration::from_millis(30)), write("4\r\n<htm\r\n"), Pause(Duration::from_millis(30)), write("2\r\nl>\r\n0\r\n\r\n")]).await;
+    let outcome = meets(vec![
+        Request,
+        write(head),
+        Pause(Duration::from_millis(30)),
+        write("4\r\n<htm\r\n"),
+        Pause(Duration::from_millis(30)),
+        write("2\r\nl>\r\n0\r\n\r\n"),
+    ])
+    .await;
     let http = outcome.http.as_ref().expect("evidence");
     assert_eq!((http.status, http.location.as_deref(), http.body.as_deref()), (301, Some("https://h/x"), Some("<html>")));
     assert_eq!(outcome.detail, "301 Moved Permanently to https://h/x");
@@ -183,7 +360,10 @@ async fn the_answer_to_a_failed_upgrade_is_kept_as_evidence() {
 
 #[tokio::test]
 async fn what_a_peer_sends_back_of_our_secrets_is_redacted() {
-    let peer = Peer::plays(answers("HTTP/1.1 302 Found\r\nLocation: /login?next=/ws/?token=s3cr3t-t0ken\r\nContent-Length: 12\r\n\r\ns3cr3t-t0ken")).await;
+    let peer = Peer::plays(answers(
+        "HTTP/1.1 302 Found\r\nLocation: /login?next=/ws/?token=s3cr3t-t0ken\r\nContent-Length: 12\r\n\r\ns3cr3t-t0ken",
+    ))
+    .await;
     let outcome = probe(target(&format!("{}?token=s3cr3t-t0ken", peer.url()))).await;
     assert_eq!(outcome.reason, Reason::UpgradeRedirected);
     assert!(!format!("{outcome:?}").contains("s3cr3t"), "{outcome:?}");
@@ -208,7 +388,9 @@ async fn a_name_that_is_in_the_hosts_file_is_resolved_and_the_first_address_that
 #[tokio::test]
 async fn each_phase_is_timed_by_itself() {
     let wait = Duration::from_millis;
-    let outcome = meets(vec![Request, Pause(wait(50)), Switch(""), Pause(wait(100)), health(), Pause(wait(80)), close(1000), AwaitClose]).await;
+    let outcome =
+        meets(vec![Request, Pause(wait(50)), Switch(""), Pause(wait(100)), health(), Pause(wait(80)), close(1000), AwaitClose])
+            .await;
     let timings = outcome.timings;
     for (phase, least) in [(Phase::Upgrade, 50), (Phase::Message, 100), (Phase::Close, 80)] {
         let took = timings.get(phase).expect("timed");
@@ -228,7 +410,9 @@ async fn a_slow_answer_that_is_otherwise_healthy_is_too_slow() {
 
 #[tokio::test]
 async fn a_conversation_of_steps_is_held_in_order() {
-    let peer = Peer::plays(upgraded([text("noise"), text(r#"{"type":"welcome"}"#), AnswerPing, health(), close(1000), AwaitClose])).await;
+    let peer =
+        Peer::plays(upgraded([text("noise"), text(r#"{"type":"welcome"}"#), AnswerPing, health(), close(1000), AwaitClose]))
+            .await;
     let mut target = target(&peer.url());
     let welcome = Matcher::Json { path: "$.type".parse().expect("path"), test: JsonTest::Equals("welcome".into()) };
     target.steps = vec![

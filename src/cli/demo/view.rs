@@ -116,7 +116,8 @@ impl View {
         match outcome.verdict() {
             Verdict::Healthy => format!("{} {} {} {took}", "●".green(), name.bold(), "healthy".green()),
             Verdict::Failed => {
-                let since = target.since.map_or(String::new(), |since| format!(" for {} s", self.clock.now().since(since).as_secs()));
+                let since =
+                    target.since.map_or(String::new(), |since| format!(" for {} s", self.clock.now().since(since).as_secs()));
                 format!("{} {} {}{since}: {} {}", "✘".red(), name.bold(), "failing".red(), outcome.reason.bold(), outcome.detail)
             }
             Verdict::Inconclusive => format!("{} {} inconclusive: {}", "?".yellow(), name.bold(), outcome.detail),

@@ -180,7 +180,8 @@ impl Builder<'_> {
             "" if tag.handle == "!" => true,
             _ => {
                 let message = format!("the YAML tag {} has no meaning here", quoted(&tag.to_string()));
-                self.mistakes.push(Draft::new(Code::Syntax, span, message).help("remove it; text that starts with `!` needs quotes"));
+                self.mistakes
+                    .push(Draft::new(Code::Syntax, span, message).help("remove it; text that starts with `!` needs quotes"));
                 false
             }
         }
@@ -237,7 +238,8 @@ fn key(node: Node, mistakes: &mut Vec<Draft>) -> Key {
         Value::Scalar(scalar) if scalar.plain && scalar.text == "<<" => Key::Merge,
         Value::Scalar(scalar) if !scalar.is_null() => Key::Text(scalar.text.clone(), node.span),
         Value::Scalar(_) => {
-            mistakes.push(Draft::new(Code::Syntax, node.span, "a key is missing before the colon").help("write it as `key: value`"));
+            mistakes
+                .push(Draft::new(Code::Syntax, node.span, "a key is missing before the colon").help("write it as `key: value`"));
             Key::Bad
         }
         _ => {
@@ -273,7 +275,10 @@ impl OpenMap {
             for node in sources {
                 let Value::Map(entries) = &*node.value else {
                     let message = format!("`<<` merges a mapping, not {}", node.value.describe());
-                    mistakes.push(Draft::new(Code::WrongType, node.span, message).help("write it as `<<: *name`, with `&name` on a mapping"));
+                    mistakes.push(
+                        Draft::new(Code::WrongType, node.span, message)
+                            .help("write it as `<<: *name`, with `&name` on a mapping"),
+                    );
                     continue;
                 };
                 for entry in entries {

@@ -133,7 +133,10 @@ pub(super) fn subprotocols(reader: &Reader<'_>, value: &Value<'_>) -> Vec<String
     for item in value.list("a subprotocol", "subprotocols: [json]").unwrap_or_default() {
         let Some(text) = item.word("subprotocols: [json]") else { continue };
         if !is_token(&text.value) {
-            item.reject(&format!("has to be one word: {}", quoted(&text.value)), "letters, digits and `!#$%&'*+-.^_|~` (RFC 6455 section 4.1)");
+            item.reject(
+                &format!("has to be one word: {}", quoted(&text.value)),
+                "letters, digits and `!#$%&'*+-.^_|~` (RFC 6455 section 4.1)",
+            );
         } else if let Some(first) = found.iter().find(|first| first.value == text.value) {
             let message = format!("the subprotocol {} is offered twice", quoted(&text.value));
             reader.report(Draft::new(Code::Conflict, text.span, message).see(first.span, "first here").help("keep one of them"));

@@ -118,7 +118,11 @@ impl RuleReader<'_> {
     fn matching(&self, item: &Value<'_>) -> Option<Match> {
         if !item.is_mapping() {
             let name = item.word("targets: [prod, {env: staging}]")?;
-            return self.targets.names.check(self.reader, &name, "target").then(|| TargetName::new(&name.value).map(Match::Name))?;
+            return self
+                .targets
+                .names
+                .check(self.reader, &name, "target")
+                .then(|| TargetName::new(&name.value).map(Match::Name))?;
         }
         let mut labels = BTreeMap::new();
         for (key, value) in item.entries("{env: prod}")? {
@@ -269,7 +273,8 @@ fn window(fields: &mut Fields<'_>, default_samples: u32) -> Option<Window> {
 
 fn ratio(kind: &str, value: &Value<'_>) -> Option<When> {
     let redirects = kind == "redirect_ratio";
-    let (what, samples) = if redirects { ("`redirect_ratio`", DEFAULT_REDIRECT_SAMPLES) } else { ("`failure_ratio`", DEFAULT_SAMPLES) };
+    let (what, samples) =
+        if redirects { ("`redirect_ratio`", DEFAULT_REDIRECT_SAMPLES) } else { ("`failure_ratio`", DEFAULT_SAMPLES) };
     let mut fields = value.fields(what, "failure_ratio: {above: 5%, over: 30m, min_samples: 20}")?;
     let above = fields.require("above", "above: 5%").and_then(|value| {
         let above = value.ratio("above: 5%")?;
@@ -292,7 +297,8 @@ fn ratio(kind: &str, value: &Value<'_>) -> Option<When> {
 
 fn latency(value: &Value<'_>) -> Option<When> {
     let mut fields = value.fields("`latency`", "latency: {phase: total, quantile: 0.95, above: 800ms, over: 10m}")?;
-    let phases: Vec<(&str, Phase)> = Phase::TIMED.into_iter().chain([Phase::Total]).map(|phase| (phase.as_str(), phase)).collect();
+    let phases: Vec<(&str, Phase)> =
+        Phase::TIMED.into_iter().chain([Phase::Total]).map(|phase| (phase.as_str(), phase)).collect();
     let phase = fields.get("phase").map_or(Some(Phase::Total), |value| value.choice(&phases).map(|phase| phase.value));
     let quantile = fields.require("quantile", "quantile: 0.95").and_then(|value| {
         let quantile = value.ratio("quantile: 0.95")?.value;
@@ -306,7 +312,8 @@ fn latency(value: &Value<'_>) -> Option<When> {
     let window = window(&mut fields, DEFAULT_SAMPLES);
     fields.finish();
     let (phase, quantile, above, window) = (phase?, quantile?, above?, window?);
-    let condition = Condition::Latency { phase, quantile, above: above.value, over: window.over, min_samples: window.min_samples };
+    let condition =
+        Condition::Latency { phase, quantile, above: above.value, over: window.over, min_samples: window.min_samples };
     Some(When { condition, window: Some(window), above: Some(above) })
 }
 

@@ -25,7 +25,10 @@ pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, targets: &Targe
         value.not_available("move their targets into `targets`");
     }
     if let Some(value) = fields.get("maintenance") {
-        for item in value.list("a maintenance window", "maintenance: [{name: nightly, from: \"02:00\", to: \"03:00\"}]").unwrap_or_default() {
+        for item in value
+            .list("a maintenance window", "maintenance: [{name: nightly, from: \"02:00\", to: \"03:00\"}]")
+            .unwrap_or_default()
+        {
             maintenance(reader, &item, targets);
         }
         value.not_available("remove it: until then alerts are sent at any time");
@@ -62,11 +65,16 @@ fn storage(value: &Value<'_>) {
 }
 
 fn maintenance(reader: &Reader<'_>, item: &Value<'_>, targets: &Targets) {
-    const DAY_NAMES: [(&str, ()); 7] = [("mon", ()), ("tue", ()), ("wed", ()), ("thu", ()), ("fri", ()), ("sat", ()), ("sun", ())];
-    let Some(mut fields) = item.fields("a maintenance window", "- {name: nightly, from: \"02:00\", to: \"03:00\"}") else { return };
+    const DAY_NAMES: [(&str, ()); 7] =
+        [("mon", ()), ("tue", ()), ("wed", ()), ("thu", ()), ("fri", ()), ("sat", ()), ("sun", ())];
+    let Some(mut fields) = item.fields("a maintenance window", "- {name: nightly, from: \"02:00\", to: \"03:00\"}") else {
+        return;
+    };
     fields.require("name", "name: nightly").and_then(|value| value.word("name: nightly"));
     if let Some(value) = fields.get("targets") {
-        for item in value.list("a target of a window", "targets: [staging]").unwrap_or_default().iter().filter(|item| !item.is_mapping()) {
+        for item in
+            value.list("a target of a window", "targets: [staging]").unwrap_or_default().iter().filter(|item| !item.is_mapping())
+        {
             if let Some(name) = item.word("targets: [staging]") {
                 targets.names.check(reader, &name, "target");
             }
@@ -104,7 +112,8 @@ fn connectivity(value: &Value<'_>) {
         let witnesses = fields.require("witnesses", "witnesses: [\"tcp://9.9.9.9:443\"]");
         for item in witnesses.and_then(|value| value.list("a witness", EXAMPLE)).unwrap_or_default() {
             let Some(text) = item.word("tcp://9.9.9.9:443") else { continue };
-            let fits = url::Url::parse(&text.value).is_ok_and(|url| url.scheme() == "tcp" && url.host_str().is_some() && url.port().is_some());
+            let fits = url::Url::parse(&text.value)
+                .is_ok_and(|url| url.scheme() == "tcp" && url.host_str().is_some() && url.port().is_some());
             if !fits {
                 item.reject(&format!("has to be an address: {}", quoted(&text.value)), "for example `tcp://9.9.9.9:443`");
             }
@@ -165,7 +174,10 @@ fn shard(value: &Value<'_>) {
     match shard {
         Some((0, 1)) => {}
         Some((i, n)) if i < n => value.not_available("write `shard: 0/1`: until then one process watches every target"),
-        _ => value.reject(&format!("is not a part of the whole: {}", quoted(&text.value)), "the first of two is `0/2`, the second `1/2`"),
+        _ => value.reject(
+            &format!("is not a part of the whole: {}", quoted(&text.value)),
+            "the first of two is `0/2`, the second `1/2`",
+        ),
     }
 }
 

@@ -65,7 +65,8 @@ fn webhook(reader: &Reader<'_>, value: &Value<'_>) -> Option<ReceiverKind> {
     let mut fields = value.fields("`webhook`", "webhook: {url: \"https://ops.example.com/hook\"}")?;
     let url = files::secret(reader, &mut fields, ["url", "url_file"], true);
     let secret = files::secret(reader, &mut fields, ["signing_secret", "signing_secret_file"], false);
-    let headers = fields.get("headers").map(|value| access::headers(reader, &value, access::OWNED_BY_DELIVERY)).unwrap_or_default();
+    let headers =
+        fields.get("headers").map(|value| access::headers(reader, &value, access::OWNED_BY_DELIVERY)).unwrap_or_default();
     fields.finish();
     if let Some(secret) = &secret {
         check_signing_secret(reader, secret);

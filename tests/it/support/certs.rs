@@ -79,7 +79,8 @@ impl Authority {
 
     fn chain(&self, flaw: Flaw) -> (Vec<CertificateDer<'static>>, KeyPair) {
         let key = KeyPair::generate().expect("key");
-        let names = if flaw == Flaw::WrongName { vec!["other.example.com".into()] } else { vec!["localhost".into(), "127.0.0.1".into()] };
+        let names =
+            if flaw == Flaw::WrongName { vec!["other.example.com".into()] } else { vec!["localhost".into(), "127.0.0.1".into()] };
         let mut leaf = CertificateParams::new(names).expect("names");
         leaf.distinguished_name.push(DnType::CommonName, "wsprobe test leaf");
         let year = |y| rcgen::date_time_ymd(y, 1, 1);

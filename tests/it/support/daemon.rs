@@ -37,9 +37,8 @@ impl Inbox {
             let _ = tx.send(body.0);
             "ok"
         };
-        let routes = Router::new()
-            .route("/slack", post(receive).with_state(to_slack))
-            .route("/hook", post(receive).with_state(to_hook));
+        let routes =
+            Router::new().route("/slack", post(receive).with_state(to_slack)).route("/hook", post(receive).with_state(to_hook));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         Inbox { base, slack: Messages(slack), hook: Messages(hook) }
     }
@@ -61,7 +60,8 @@ pub struct Running {
 
 impl Running {
     pub async fn start(yaml: &str) -> Self {
-        let config = config::parse(yaml, std::path::Path::new("test.yaml"), &|_| None).unwrap_or_else(|report| panic!("{report}"));
+        let config =
+            config::parse(yaml, std::path::Path::new("test.yaml"), &|_| None).unwrap_or_else(|report| panic!("{report}"));
         let daemon = Daemon::bind(config, Clock::system()).await.expect("bind");
         let (board, base) = (daemon.board(), format!("http://{}", daemon.addr()));
         let shutdown = CancellationToken::new();
@@ -100,7 +100,10 @@ async fn get(url: &str) -> String {
     let rest = url.strip_prefix("http://").expect("http");
     let (host, path) = rest.split_once('/').expect("path");
     let mut stream = tokio::net::TcpStream::connect(host).await.expect("connect");
-    stream.write_all(format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes()).await.expect("write");
+    stream
+        .write_all(format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
+        .await
+        .expect("write");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("read");
     answer

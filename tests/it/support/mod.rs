@@ -1,12 +1,12 @@
 //! Shared vocabulary of the tests.
 
-pub mod stage;
 pub mod alert;
 pub mod certs;
 pub mod daemon;
 pub mod diagnose;
 pub mod machine;
 pub mod source;
+pub mod stage;
 
 /// Fails with the install line when a program that a test needs is missing: a test never passes by not running.
 pub fn require(program: &str, package: &str) {
