@@ -118,7 +118,7 @@ impl Draft {
 /// `Display` draws all of them without colour.
 #[derive(Clone)]
 pub struct Report {
-    source: Source,
+    source: Box<Source>,
     masks: Masks,
     diagnostics: Vec<Diagnostic>,
 }
@@ -140,7 +140,7 @@ impl Report {
                 draft,
             })
             .collect();
-        Report { source, masks, diagnostics }
+        Report { source: Box::new(source), masks, diagnostics }
     }
 
     /// The mistakes, in the order of their places.

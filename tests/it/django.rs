@@ -69,10 +69,8 @@ impl Stack {
 
     /// Ends what runs and starts both anew: nginx with this file, Django with this header for the scheme.
     async fn start(&mut self, nginx: &str, header: &str) {
-        for child in [self.nginx.take(), self.daphne.take()] {
-            if let Some(mut child) = child {
-                child.kill().await.expect("kill");
-            }
+        for mut child in [self.nginx.take(), self.daphne.take()].into_iter().flatten() {
+            child.kill().await.expect("kill");
         }
         let daphne = Command::new(python())
             .args(["-m", "daphne", "-b", "127.0.0.1", "-p", &self.daphne_port.to_string(), "project.asgi:application"])

@@ -136,10 +136,7 @@ impl Connection for tokio_rustls::server::TlsStream<TcpStream> {
     }
 }
 
-fn play<C: Connection>(mut stream: C, acts: &[Act]) -> Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + '_>>
-where
-    C: 'static,
-{
+fn play<C: Connection + 'static>(mut stream: C, acts: &[Act]) -> Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + '_>> {
     Box::pin(async move {
         stream.tcp().set_nodelay(true)?;
         let mut key = String::new();
