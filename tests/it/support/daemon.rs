@@ -95,7 +95,7 @@ impl Running {
 }
 
 /// A plain GET: the whole answer.
-async fn get(url: &str) -> String {
+pub async fn get(url: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let rest = url.strip_prefix("http://").expect("http");
     let (host, path) = rest.split_once('/').expect("path");
