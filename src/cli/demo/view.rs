@@ -1,10 +1,9 @@
 //! What the demo shows: scenes and messages scroll by, and at the bottom of a terminal the present state of every target.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use owo_colors::OwoColorize;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -22,42 +21,41 @@ pub struct View {
     board: Arc<Board>,
     clock: Clock,
     page: String,
-    /// `None` when stdout is no terminal: then only changes are printed.
-    screen: Option<Screen>,
+    /// Lines of state at the bottom of the terminal, redrawn in place; `None` when stdout is no terminal: then only changes
+    /// are printed.
+    state: Option<Arc<Mutex<Vec<String>>>>,
     last_message: Arc<Mutex<Option<String>>>,
-}
-
-#[derive(Clone)]
-struct Screen {
-    multi: MultiProgress,
-    rows: Vec<ProgressBar>,
-    footer: ProgressBar,
 }
 
 impl View {
     pub fn new(board: Arc<Board>, page: &str) -> Self {
-        let screen = std::io::stdout().is_terminal().then(|| {
-            let multi = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
-            let row = || {
-                let bar = multi.add(ProgressBar::new_spinner());
-                bar.set_style(ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
-                bar
-            };
-            let rows = board.snapshot().iter().map(|_| row()).collect();
-            let footer = row();
-            Screen { multi, rows, footer }
-        });
-        View { board, clock: Clock::system(), page: page.to_owned(), screen, last_message: Arc::default() }
+        let state = std::io::stdout().is_terminal().then(Arc::default);
+        View { board, clock: Clock::system(), page: page.to_owned(), state, last_message: Arc::default() }
     }
 
     /// Prints lines that stay.
     pub fn say(&self, text: &str) {
-        match &self.screen {
-            Some(screen) => {
-                let _ = screen.multi.println(text);
-            }
-            None => anstream::println!("{text}"),
+        self.draw(Some(text), None);
+    }
+
+    /// Prints `text` above the lines of state, and these anew, all in one write.
+    fn draw(&self, text: Option<&str>, lines: Option<Vec<String>>) {
+        let text = text.map(|text| format!("{text}\n")).unwrap_or_default();
+        let Some(state) = &self.state else {
+            anstream::print!("{text}");
+            return;
+        };
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let up = match state.len() {
+            0 => String::new(),
+            n => format!("\u{1b}[{n}A\u{1b}[J"), // to the first line of the state, and clear from there
+        };
+        if let Some(lines) = lines {
+            *state = lines;
         }
+        let below: String = state.iter().map(|line| format!("{line}\n")).collect();
+        let mut out = anstream::stdout().lock();
+        let _ = write!(out, "{up}{text}{below}").and_then(|()| out.flush());
     }
 
     /// A scene of the story begins.
@@ -86,14 +84,15 @@ impl View {
                 _ = tick.tick() => {}
             }
             let targets = self.board.snapshot();
-            match &self.screen {
-                Some(screen) => {
-                    for (row, target) in screen.rows.iter().zip(&targets) {
-                        row.set_message(self.row(target));
-                    }
+            match &self.state {
+                Some(_) => {
+                    let width = usize::from(console_width());
                     let last = self.last_message.lock().unwrap_or_else(PoisonError::into_inner).clone();
                     let last = last.map_or("no message yet".to_owned(), |text| format!("last message: {text}"));
-                    screen.footer.set_message(format!("{} {last}", self.page.dimmed()));
+                    let rows = targets.iter().map(|target| self.row(target));
+                    let lines: Vec<String> =
+                        rows.chain([format!("  {} {last}", self.page)]).map(|line| fit(&line, width)).collect();
+                    self.draw(None, Some(lines));
                 }
                 None => {
                     said.resize(targets.len(), None);
@@ -126,8 +125,28 @@ impl View {
 
     /// Takes the state off the screen; what was said stays.
     pub fn end(&self) {
-        if let Some(screen) = &self.screen {
-            let _ = screen.multi.clear();
-        }
+        self.draw(None, Some(vec![]));
     }
+}
+
+fn console_width() -> u16 {
+    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(80, |size| size.ws_col.max(20))
+}
+
+/// At most so many columns, so that no line wraps and the block can be redrawn in place. Escape sequences take no room.
+fn fit(line: &str, width: usize) -> String {
+    let (mut out, mut columns, mut escape) = (String::new(), 0, false);
+    for c in line.chars() {
+        if escape {
+            escape = c != 'm';
+        } else if c == '\u{1b}' {
+            escape = true;
+        } else if columns + 1 >= width {
+            continue;
+        } else {
+            columns += 1;
+        }
+        out.push(c);
+    }
+    out
 }
