@@ -13,11 +13,11 @@ use crate::config::{self, Config};
 pub struct Args {
     /// The file to check
     #[arg(default_value = "monitors.yaml")]
-    file: PathBuf,
+    pub file: PathBuf,
 
     /// Show the effective configuration as YAML: every default filled in, secrets masked
     #[arg(long)]
-    print: bool,
+    pub print: bool,
 }
 
 /// Runs the command; returns the exit code.
@@ -25,12 +25,18 @@ pub fn run(args: Args) -> u8 {
     match config::load(&args.file) {
         Ok(config) => {
             let text = if args.print { config.to_yaml() } else { summary(&args.file, &config) };
-            // Whoever closed the pipe has read enough.
-            let _ = write!(anstream::stdout(), "{text}");
-            0
+            match write!(anstream::stdout(), "{text}") {
+                // Whoever closed the pipe has read enough.
+                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                    let _ = writeln!(anstream::stderr(), "error: can't write to stdout: {error}");
+                    2
+                }
+                _ => 0,
+            }
         }
         Err(report) => {
-            let color = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never && std::io::stderr().is_terminal();
+            let color = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+                && std::io::stderr().is_terminal();
             let _ = writeln!(anstream::stderr(), "{}", report.render(color));
             2
         }

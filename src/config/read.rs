@@ -12,7 +12,7 @@ use super::expand::{Env, ExpandErrorKind, expand};
 use super::raw::{Entry, Node, Scalar, Value as Yaml};
 use super::scalar::{self, Wrong};
 use super::source::{Source, Span, Spanned};
-use super::text::{nearest, one_of, quoted};
+use super::text::{all_of, nearest, one_of, quoted, quoted_key, word_of_key};
 
 /// What all reads of one file share.
 pub(super) struct Reader<'a> {
@@ -94,7 +94,16 @@ impl<'a> Value<'a> {
         let message = format!("{} has to be {expected}, not {found}", self.name);
         // Nothing is drawn best where it should have been written: beside its key.
         let span = if self.is_nothing() { self.key_span() } else { self.span() };
-        self.reader.report(Draft::new(Code::WrongType, span, message).help(format!("for example {}", quoted(example))));
+        let glued = matches!(&*self.node.value, Yaml::Scalar(s) if s.plain && s.text.contains(':') && !s.text.contains("://"));
+        let draft = Draft::new(Code::WrongType, span, message);
+        let draft = if glued { draft.help("a key needs a space after its colon") } else { draft };
+        self.reader.report(draft.help(format!("for example {}", quoted(example))));
+    }
+
+    /// This value under a longer name, for where the key alone would say too little.
+    pub fn called(mut self, name: &str) -> Self {
+        self.name = quoted(name);
+        self
     }
 
     pub fn is_nothing(&self) -> bool {
@@ -127,11 +136,13 @@ impl<'a> Value<'a> {
             ExpandErrorKind::Undefined(name) => (
                 Code::UndefinedVariable,
                 format!("the environment variable {} is not set", quoted(name)),
-                format!("set it, or give a default: `${{{name}:-default}}`; a dollar by itself is `$$`"),
+                format!("set it, or give a default: `${{{name}:-default}}`; for the characters themselves write `$${{`"),
             ),
-            ExpandErrorKind::Unterminated => {
-                (Code::Syntax, "`${` without its `}`".to_owned(), "close it, or write `$${` for the characters themselves".to_owned())
-            }
+            ExpandErrorKind::Unterminated => (
+                Code::Syntax,
+                "`${` without its `}`".to_owned(),
+                "close it, or write `$${` for the characters themselves".to_owned(),
+            ),
             ExpandErrorKind::Name => (
                 Code::Syntax,
                 "`${` needs the name of an environment variable".to_owned(),
@@ -142,9 +153,7 @@ impl<'a> Value<'a> {
                 "only `${NAME}` and `${NAME:-default}` are understood".to_owned(),
                 "write `$${` for the characters themselves".to_owned(),
             ),
-            ExpandErrorKind::TooDeep => {
-                (Code::Syntax, "defaults are nested too deep".to_owned(), "give one default".to_owned())
-            }
+            ExpandErrorKind::TooDeep => (Code::Syntax, "defaults are nested too deep".to_owned(), "give one default".to_owned()),
         };
         let span = self.reader.within(self.node, &scalar.text, error.at);
         self.reader.report(Draft::new(code, span, message).help(help));
@@ -181,7 +190,8 @@ impl<'a> Value<'a> {
 
     /// A duration within these bounds.
     pub fn duration(&self, bounds: RangeInclusive<Duration>, example: &str) -> Option<Spanned<Duration>> {
-        let read = self.parsed("a duration", example, scalar::duration)?;
+        let unit = example.get(example.trim_end_matches(char::is_alphabetic).len()..).unwrap_or_default();
+        let read = self.parsed("a duration", example, |text| scalar::duration(text, unit))?;
         self.bounded(read, &bounds, |d| scalar::show(*d), ("short", "long"))
     }
 
@@ -299,7 +309,7 @@ impl<'a> Value<'a> {
         };
         let entry = |entry: &'a Entry| {
             let key = Spanned { value: entry.key.as_str(), span: entry.key_span };
-            (key, Value { reader: self.reader, name: quoted(&entry.key), key: Some(entry.key_span), node: &entry.value })
+            (key, Value { reader: self.reader, name: quoted_key(&entry.key), key: Some(entry.key_span), node: &entry.value })
         };
         Some(entries.iter().map(entry).collect())
     }
@@ -316,7 +326,11 @@ impl<'a> Value<'a> {
             Yaml::List(_) => self.list(&self.name, "")?.iter().map(Value::json).collect::<Option<Vec<_>>>().map(Json::Array),
             Yaml::Map(_) => {
                 let entries = self.entries("")?;
-                entries.into_iter().map(|(key, value)| Some((key.value.to_owned(), value.json()?))).collect::<Option<_>>().map(Json::Object)
+                entries
+                    .into_iter()
+                    .map(|(key, value)| Some((key.value.to_owned(), value.json()?)))
+                    .collect::<Option<_>>()
+                    .map(Json::Object)
             }
         }
     }
@@ -349,13 +363,25 @@ pub(super) struct Fields<'a> {
     /// Where to point when something is missing.
     span: Span,
     left: Vec<Option<&'a Entry>>,
-    asked: Vec<&'static str>,
+    /// Keys that were asked for, and whether this version does something with them.
+    asked: Vec<(&'static str, bool)>,
 }
 
 impl<'a> Fields<'a> {
     /// The value of a key, if it is written.
     pub fn get(&mut self, key: &'static str) -> Option<Value<'a>> {
-        self.asked.push(key);
+        self.ask(key, true)
+    }
+
+    /// The value of a key that is not recommended to anybody yet.
+    pub fn get_later(&mut self, key: &'static str) -> Option<Value<'a>> {
+        self.ask(key, false)
+    }
+
+    fn ask(&mut self, key: &'static str, available: bool) -> Option<Value<'a>> {
+        if !self.asked.iter().any(|(asked, _)| *asked == key) {
+            self.asked.push((key, available));
+        }
         let slot = self.left.iter_mut().find(|slot| slot.is_some_and(|entry| entry.key == key))?;
         let entry = slot.take()?;
         Some(Value { reader: self.reader, name: format!("`{key}`"), key: Some(entry.key_span), node: &entry.value })
@@ -378,6 +404,20 @@ impl<'a> Fields<'a> {
             self.clash((first, value.key_span()), (second, other.key_span()));
         }
         (!found.is_empty()).then(|| found.swap_remove(0))
+    }
+
+    /// Exactly one of these keys; those of `later` are not recommended to anybody yet.
+    pub fn kind(&mut self, keys: &[&'static str], later: &[&'static str], example: &str) -> Option<(&'static str, Value<'a>)> {
+        let later = later.iter().find_map(|key| Some((*key, self.get_later(key)?)));
+        let found = self.any_of(keys);
+        match (found, later) {
+            (None, None) => self.one_of(keys, example),
+            (Some((key, value)), Some((other, later))) => {
+                self.clash((key, value.key_span()), (other, later.key_span()));
+                Some((key, value))
+            }
+            (found, later) => found.or(later),
+        }
     }
 
     /// Exactly one of these keys.
@@ -406,16 +446,19 @@ impl<'a> Fields<'a> {
 
     /// Whether a key that is left over was probably meant as this one: then it is reported as unknown, not also as missing.
     fn misspelt(&self, key: &str) -> bool {
-        self.left.iter().flatten().any(|entry| nearest(&entry.key, [key]).is_some())
+        self.left.iter().flatten().any(|entry| nearest(word_of_key(&entry.key), [key]).is_some())
     }
 
     /// Reports every key that nobody asked for.
     pub fn finish(self) {
         for entry in self.left.iter().flatten() {
-            let message = format!("unknown key {} in {}", quoted(&entry.key), self.what);
-            let help = match nearest(&entry.key, self.asked.iter().copied()) {
+            let message = format!("unknown key {} in {}", quoted_key(&entry.key), self.what);
+            let available = || self.asked.iter().filter(|(_, available)| *available).map(|(key, _)| *key);
+            let word = word_of_key(&entry.key);
+            let help = match nearest(word, self.asked.iter().map(|(key, _)| *key)) {
+                Some(near) if near == word => format!("a colon and a space belong after `{near}`"),
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("the keys of {} are {}", self.what, one_of(self.asked.iter().copied()).replace(" or ", " and ")),
+                None => format!("the keys of {} are {}", self.what, all_of(available())),
             };
             self.reader.report(Draft::new(Code::UnknownKey, entry.key_span, message).help(help));
         }

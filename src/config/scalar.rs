@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::text::{one_of, quoted};
+use super::text::quoted;
 
 /// Why a text is not what was expected: how the sentence "`key` …" goes on, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,18 +17,26 @@ fn wrong<T>(message: impl Into<String>, help: impl Into<String>) -> Result<T, Wr
 
 const SECOND: u64 = 1_000_000_000;
 /// Units of durations in nanoseconds, largest first. Months and years are left out: `1M` is too easily meant as a minute.
-const UNITS: [(&str, u64); 7] =
-    [("d", 86_400 * SECOND), ("h", 3_600 * SECOND), ("m", 60 * SECOND), ("s", SECOND), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
+const UNITS: [(&str, u64); 7] = [
+    ("d", 86_400 * SECOND),
+    ("h", 3_600 * SECOND),
+    ("m", 60 * SECOND),
+    ("s", SECOND),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+    ("ns", 1),
+];
 
-/// `30s`, `2m 30s`, `14d`.
-pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
+/// `30s`, `2m 30s`, `14d`. `unit` is the one that is suggested where none is written.
+pub(super) fn duration(text: &str, unit: &str) -> Result<Duration, Wrong> {
     let text = text.trim();
     if text.parse::<f64>().is_ok() && text != "0" {
-        return wrong(format!("needs a unit: {}", quoted(text)), format!("write {}", one_of([&*format!("{text}s"), &*format!("{text}ms")])));
+        return wrong(format!("needs a unit: {}", quoted(text)), format!("write {}", quoted(&format!("{text}{unit}"))));
     }
     let mut units = text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
     if let Some(unit) = units.find(|unit| matches!(*unit, "M" | "month" | "months" | "y" | "yr" | "yrs" | "year" | "years")) {
-        let help = if unit == "M" { "a minute is `1m`; longer times are written in days: `30d`" } else { "write it in days: `30d`" };
+        let help =
+            if unit == "M" { "a minute is `1m`; longer times are written in days: `30d`" } else { "write it in days: `30d`" };
         return wrong(format!("can't be in months or years: {}", quoted(text)), help);
     }
     match humantime::parse_duration(text) {
@@ -55,7 +63,10 @@ pub(super) fn show(duration: Duration) -> String {
 pub(super) fn ratio(text: &str) -> Result<f64, Wrong> {
     let text = text.trim();
     let (number, percent) = text.strip_suffix('%').map_or((text, false), |number| (number.trim_end(), true));
-    let parsed = number.parse::<f64>().ok().filter(|n| n.is_finite() && number.starts_with(|c: char| c.is_ascii_digit() || "-.".contains(c)));
+    let parsed = number
+        .parse::<f64>()
+        .ok()
+        .filter(|n| n.is_finite() && number.starts_with(|c: char| c.is_ascii_digit() || "-.".contains(c)));
     let Some(n) = parsed else {
         return wrong(format!("is not a ratio: {}", quoted(text)), "write it as `5%` or `0.05`");
     };
@@ -103,6 +114,10 @@ pub(super) fn show_size(bytes: u64) -> String {
 mod tests {
     use super::*;
 
+    fn duration(text: &str) -> Result<Duration, Wrong> {
+        super::duration(text, "s")
+    }
+
     #[test]
     fn durations_are_read_as_humantime_writes_them() {
         assert_eq!(duration("2m 30s"), Ok(Duration::from_secs(150)));
@@ -112,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_number_without_a_unit_is_answered_with_the_unit() {
-        assert_eq!(duration("10").unwrap_err().help, "write `10s` or `10ms`");
+        assert_eq!(super::duration("10", "d").unwrap_err().help, "write `10d`");
     }
 
     #[test]

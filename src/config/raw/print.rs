@@ -97,11 +97,14 @@ impl Printer<'_> {
             None => {}
         }
         put("subprotocols", list(target.subprotocols.iter().map(text)));
-        put("ip_version", text(match target.ip_version {
-            IpVersion::Any => "any",
-            IpVersion::V4 => "4",
-            IpVersion::V6 => "6",
-        }));
+        put(
+            "ip_version",
+            text(match target.ip_version {
+                IpVersion::Any => "any",
+                IpVersion::V4 => "4",
+                IpVersion::V6 => "6",
+            }),
+        );
         if target.url.is_tls() {
             put("tls", self.tls(&target.tls));
         }
@@ -118,10 +121,13 @@ impl Printer<'_> {
             ("cert_file", file(tls.client_cert.as_ref().map(|client| client.cert_file.as_path()))),
             ("key_file", file(tls.client_cert.as_ref().map(|client| client.key_file.as_path()))),
             ("server_name", tls.server_name.as_ref().map_or(Value::Null, text)),
-            ("min_version", text(match tls.min_version {
-                TlsVersion::V1_2 => "1.2",
-                TlsVersion::V1_3 => "1.3",
-            })),
+            (
+                "min_version",
+                text(match tls.min_version {
+                    TlsVersion::V1_2 => "1.2",
+                    TlsVersion::V1_3 => "1.3",
+                }),
+            ),
             ("verify", Value::Bool(tls.verify)),
         ])
     }
@@ -176,10 +182,13 @@ fn step(step: &Step) -> Value {
 fn expect(expect: &Expect) -> Value {
     map([
         ("message", expect.message.as_ref().map_or(text("none"), matcher)),
-        ("close", text(match expect.close {
-            Closer::Server => "server",
-            Closer::Client => "client",
-        })),
+        (
+            "close",
+            text(match expect.close {
+                Closer::Server => "server",
+                Closer::Client => "client",
+            }),
+        ),
         ("close_codes", list(expect.close_codes.iter().map(|code| code.map_or(text("none"), Value::from)))),
         ("within", expect.within.map_or(Value::Null, |within| text(show(within)))),
     ])
@@ -208,10 +217,14 @@ fn json(value: &serde_json::Value) -> Value {
     match value {
         Json::Null => Value::Null,
         Json::Bool(b) => Value::Bool(*b),
-        Json::Number(n) => n.as_i64().map(Value::from).or(n.as_u64().map(Value::from)).unwrap_or_else(|| Value::from(n.as_f64().unwrap_or(0.0))),
+        Json::Number(n) => {
+            n.as_i64().map(Value::from).or(n.as_u64().map(Value::from)).unwrap_or_else(|| Value::from(n.as_f64().unwrap_or(0.0)))
+        }
         Json::String(s) => text(s),
         Json::Array(items) => list(items.iter().map(json)),
-        Json::Object(entries) => Value::Mapping(entries.iter().map(|(key, value)| (Value::String(key.clone()), json(value))).collect()),
+        Json::Object(entries) => {
+            Value::Mapping(entries.iter().map(|(key, value)| (Value::String(key.clone()), json(value))).collect())
+        }
     }
 }
 

@@ -118,7 +118,11 @@ impl RuleReader<'_> {
     fn matching(&self, item: &Value<'_>) -> Option<Match> {
         if !item.is_mapping() {
             let name = item.word("targets: [prod, {env: staging}]")?;
-            return self.targets.names.check(self.reader, &name, "target").then(|| TargetName::new(&name.value).map(Match::Name))?;
+            return self
+                .targets
+                .names
+                .check(self.reader, &name, "target")
+                .then(|| TargetName::new(&name.value).map(Match::Name))?;
         }
         let mut labels = BTreeMap::new();
         for (key, value) in item.entries("{env: prod}")? {
@@ -142,7 +146,7 @@ impl RuleReader<'_> {
         known.dedup();
         match known.len() {
             0 => "no target has any labels".to_owned(),
-            1..=8 => format!("there are {}", known.iter().map(|label| quoted(label)).collect::<Vec<_>>().join(", ")),
+            1..=8 => format!("the labels are {}", known.iter().map(|label| quoted(label)).collect::<Vec<_>>().join(", ")),
             n => format!("none of the {n} labels of all targets fits"),
         }
     }
@@ -161,18 +165,9 @@ impl RuleReader<'_> {
 
     fn condition(&self, value: &Value<'_>) -> Option<When> {
         let mut fields = value.fields("`when`", "when: {consecutive_failures: 3}")?;
-        let kinds = [
-            "consecutive_failures",
-            "failure_ratio",
-            "redirect_ratio",
-            "latency",
-            "certificate_expires_within",
-            "burn_rate",
-            "session_shorter_than",
-            "no_verdict_for",
-            "http_self_redirect",
-        ];
-        let when = fields.one_of(&kinds, "consecutive_failures: 3").and_then(|(kind, value)| match kind {
+        let kinds = ["consecutive_failures", "failure_ratio", "redirect_ratio", "latency", "certificate_expires_within"];
+        let later = ["burn_rate", "session_shorter_than", "no_verdict_for", "http_self_redirect"];
+        let when = fields.kind(&kinds, &later, "consecutive_failures: 3").and_then(|(kind, value)| match kind {
             "consecutive_failures" => {
                 let n = value.integer(IN_A_ROW, "consecutive_failures: 3")?;
                 Some(When::without_window(Condition::ConsecutiveFailures(n.value)))
@@ -269,7 +264,8 @@ fn window(fields: &mut Fields<'_>, default_samples: u32) -> Option<Window> {
 
 fn ratio(kind: &str, value: &Value<'_>) -> Option<When> {
     let redirects = kind == "redirect_ratio";
-    let (what, samples) = if redirects { ("`redirect_ratio`", DEFAULT_REDIRECT_SAMPLES) } else { ("`failure_ratio`", DEFAULT_SAMPLES) };
+    let (what, samples) =
+        if redirects { ("`redirect_ratio`", DEFAULT_REDIRECT_SAMPLES) } else { ("`failure_ratio`", DEFAULT_SAMPLES) };
     let mut fields = value.fields(what, "failure_ratio: {above: 5%, over: 30m, min_samples: 20}")?;
     let above = fields.require("above", "above: 5%").and_then(|value| {
         let above = value.ratio("above: 5%")?;
@@ -292,7 +288,8 @@ fn ratio(kind: &str, value: &Value<'_>) -> Option<When> {
 
 fn latency(value: &Value<'_>) -> Option<When> {
     let mut fields = value.fields("`latency`", "latency: {phase: total, quantile: 0.95, above: 800ms, over: 10m}")?;
-    let phases: Vec<(&str, Phase)> = Phase::TIMED.into_iter().chain([Phase::Total]).map(|phase| (phase.as_str(), phase)).collect();
+    let phases: Vec<(&str, Phase)> =
+        Phase::TIMED.into_iter().chain([Phase::Total]).map(|phase| (phase.as_str(), phase)).collect();
     let phase = fields.get("phase").map_or(Some(Phase::Total), |value| value.choice(&phases).map(|phase| phase.value));
     let quantile = fields.require("quantile", "quantile: 0.95").and_then(|value| {
         let quantile = value.ratio("quantile: 0.95")?.value;
@@ -306,13 +303,19 @@ fn latency(value: &Value<'_>) -> Option<When> {
     let window = window(&mut fields, DEFAULT_SAMPLES);
     fields.finish();
     let (phase, quantile, above, window) = (phase?, quantile?, above?, window?);
-    let condition = Condition::Latency { phase, quantile, above: above.value, over: window.over, min_samples: window.min_samples };
+    let condition =
+        Condition::Latency { phase, quantile, above: above.value, over: window.over, min_samples: window.min_samples };
     Some(When { condition, window: Some(window), above: Some(above) })
 }
 
 fn remind_every(value: &Value<'_>) -> Option<Option<Duration>> {
-    if value.text("remind_every: 4h")?.value == "never" {
-        return Some(None);
+    match value.text("remind_every: 4h")?.value.as_str() {
+        "never" => return Some(None),
+        "none" | "no" | "off" | "false" => {
+            value.reject("is not a duration", "for no reminders write `never`");
+            return None;
+        }
+        _ => {}
     }
     value.duration(REMIND, "remind_every: 4h").map(|every| Some(every.value))
 }

@@ -101,7 +101,10 @@ pub(super) fn expect(reader: &Reader<'_>, value: &Value<'_>) -> ExpectPart {
     };
     let part = ExpectPart {
         message: fields.get("message").and_then(|value| message(reader, &value)),
-        close: fields.get("close").and_then(|value| value.choice(&[("server", Closer::Server), ("client", Closer::Client)])).map(|c| c.value),
+        close: fields
+            .get("close")
+            .and_then(|value| value.choice(&[("server", Closer::Server), ("client", Closer::Client)]))
+            .map(|c| c.value),
         close_codes: fields.get("close_codes").and_then(|value| close_codes(reader, &value)),
         within: within(&mut fields),
     };
@@ -146,7 +149,10 @@ fn regex(value: &Value<'_>, example: &str) -> Option<Regex> {
             let error = error.to_string();
             // The crate draws its own caret; its last line says what is wrong.
             let reason = error.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").to_owned();
-            value.reject(&format!("is not a regular expression: {reason}"), "see https://docs.rs/regex/latest/regex/#syntax; single quotes keep backslashes");
+            value.reject(
+                &format!("is not a regular expression: {reason}"),
+                "see https://docs.rs/regex/latest/regex/#syntax; single quotes keep backslashes",
+            );
             None
         }
     }
@@ -172,8 +178,12 @@ fn json_path(reader: &Reader<'_>, value: &Value<'_>) -> Option<JsonPath> {
         Err(error) => {
             let at = text.char_indices().nth(error.position()).map_or(text.len(), |(at, _)| at);
             let span = value.part(&text, at..at);
-            let message = format!("not a JSONPath: {}", error.message());
-            reader.report(Draft::new(Code::InvalidValue, span, message).help("it starts with `$`, as in `$.status` or `$.checks[0].ok` (RFC 9535)"));
+            let message = match text.starts_with('$') {
+                true => "not a JSONPath from here on",
+                false => "not a JSONPath: it has to begin with `$`",
+            };
+            let help = "for example `$.status` or `$.checks[0].ok` (RFC 9535)";
+            reader.report(Draft::new(Code::InvalidValue, span, message).help(help));
             None
         }
     }

@@ -138,7 +138,10 @@ fn private_key(reader: &Reader<'_>, value: &Value<'_>) -> Option<(PathBuf, Priva
     match PrivateKeyDer::from_pem_slice(&bytes) {
         Ok(key) => Some((path, key)),
         Err(_) => {
-            value.reject("holds no private key in PEM form", "PEM begins with `-----BEGIN PRIVATE KEY-----`; an encrypted key has to be decrypted first");
+            value.reject(
+                "holds no private key in PEM form",
+                "PEM begins with `-----BEGIN PRIVATE KEY-----`; an encrypted key has to be decrypted first",
+            );
             None
         }
     }
@@ -153,4 +156,3 @@ pub(super) fn server_name(value: &Value<'_>) -> Option<String> {
     }
     Some(text)
 }
-

@@ -38,8 +38,8 @@ pub(super) fn read(reader: &Reader<'_>, value: Option<Value<'_>>) -> Receivers {
 fn receiver(reader: &Reader<'_>, item: &Value<'_>, names: &mut Names) -> Option<Receiver> {
     let mut fields = item.fields("a receiver", "- {name: slack-ops, slack: {webhook_url_file: slack-url}}")?;
     let name = names.read(reader, &mut fields, "receiver", "name: slack-ops");
-    let kinds = ["slack", "webhook", "alertmanager", "pagerduty"];
-    let kind = match fields.one_of(&kinds, "slack: {webhook_url_file: slack-url}") {
+    let example = "slack: {webhook_url_file: slack-url}";
+    let kind = match fields.kind(&["slack", "webhook"], &["alertmanager", "pagerduty"], example) {
         Some(("slack", value)) => slack(reader, &value),
         Some(("webhook", value)) => webhook(reader, &value),
         Some((kind, value)) => {
@@ -65,7 +65,8 @@ fn webhook(reader: &Reader<'_>, value: &Value<'_>) -> Option<ReceiverKind> {
     let mut fields = value.fields("`webhook`", "webhook: {url: \"https://ops.example.com/hook\"}")?;
     let url = files::secret(reader, &mut fields, ["url", "url_file"], true);
     let secret = files::secret(reader, &mut fields, ["signing_secret", "signing_secret_file"], false);
-    let headers = fields.get("headers").map(|value| access::headers(reader, &value, access::OWNED_BY_DELIVERY)).unwrap_or_default();
+    let headers =
+        fields.get("headers").map(|value| access::headers(reader, &value, access::OWNED_BY_DELIVERY)).unwrap_or_default();
     fields.finish();
     if let Some(secret) = &secret {
         check_signing_secret(reader, secret);

@@ -131,7 +131,9 @@ fn url(value: &Value<'_>) -> Option<TargetUrl> {
         }
         Err(UrlError::Syntax(error)) => (format!("is not a URL: {error}"), "for example `wss://example.com/ws/`"),
         Err(UrlError::NoHost) => ("has no host".to_owned(), "for example `wss://example.com/ws/`"),
-        Err(UrlError::Fragment) => ("can't have a fragment (RFC 6455 section 3)".to_owned(), "remove the `#` and what follows; a `#` in a path is `%23`"),
+        Err(UrlError::Fragment) => {
+            ("can't have a fragment (RFC 6455 section 3)".to_owned(), "remove the `#` and what follows; a `#` in a path is `%23`")
+        }
         Err(UrlError::Credentials) => {
             ("can't hold a user name or password".to_owned(), "use `basic_auth: {username: u, password_file: p}`")
         }
@@ -235,10 +237,15 @@ impl Part {
         if let Some(timeout) = timeout.filter(|timeout| timeout.value > every) {
             // The target's own value is what has to change, if it has one.
             let own = [&self.timeout, &self.interval].into_iter().flatten().next().map_or(timeout.span, |own| own.span);
-            let message = format!("the timeout of {} is longer than the interval of {}", scalar::show(timeout.value), scalar::show(every));
+            let message =
+                format!("the timeout of {} is longer than the interval of {}", scalar::show(timeout.value), scalar::show(every));
             let help = format!("a target never overlaps itself: write `timeout: {}` or less here", scalar::show(every));
             let draft = Draft::new(Code::Conflict, own, message).help(help);
-            let other = if own == timeout.span { interval.map(|i| (i.span, "the interval")) } else { Some((timeout.span, "the timeout")) };
+            let other = if own == timeout.span {
+                interval.map(|i| (i.span, "the interval"))
+            } else {
+                Some((timeout.span, "the timeout"))
+            };
             reader.report(match other {
                 Some((span, label)) => draft.see(span, label),
                 None => draft.help(format!("without `interval`, it is {}", scalar::show(every))),
@@ -248,7 +255,11 @@ impl Part {
         let steps = self.steps.as_ref().or(defaults.steps.as_ref()).map(|steps| steps.limits.as_slice()).unwrap_or_default();
         let expect = self.expect.within.as_ref().or(defaults.expect.within.as_ref());
         for within in steps.iter().chain(expect).filter(|within| within.value > limit) {
-            let message = format!("a limit of {} never applies: the whole probe ends after {}", scalar::show(within.value), scalar::show(limit));
+            let message = format!(
+                "a limit of {} never applies: the whole probe ends after {}",
+                scalar::show(within.value),
+                scalar::show(limit)
+            );
             let draft = Draft::new(Code::Conflict, within.span, message).help("write less than `timeout`, or raise `timeout`");
             reader.report(match timeout {
                 Some(timeout) => draft.see(timeout.span, "the timeout"),
@@ -259,7 +270,9 @@ impl Part {
 
     /// Interval and timeout.
     fn times(&self, defaults: &Part) -> (Duration, Duration) {
-        let value = |own: &Option<Spanned<Duration>>, default: &Option<Spanned<Duration>>| own.as_ref().or(default.as_ref()).map(|d| d.value);
+        let value = |own: &Option<Spanned<Duration>>, default: &Option<Spanned<Duration>>| {
+            own.as_ref().or(default.as_ref()).map(|d| d.value)
+        };
         let interval = value(&self.interval, &defaults.interval).unwrap_or(DEFAULT_INTERVAL);
         let timeout = value(&self.timeout, &defaults.timeout).unwrap_or(DEFAULT_TIMEOUT.min(interval));
         (interval, timeout)
@@ -273,7 +286,9 @@ impl Part {
         let headers = inherited.chain(&self.headers).map(|header| (header.name.clone(), header.value.clone())).collect();
         let authorization = self.authorization.or_else(|| defaults.authorization.clone()).map(|a| a.value);
         let ip_version = self.ip_version.as_ref().or(defaults.ip_version.as_ref()).map(|v| v.value).unwrap_or_default();
-        let bytes = self.max_message_bytes.as_ref().or(defaults.max_message_bytes.as_ref()).map_or(DEFAULT_MESSAGE_BYTES, |b| b.value);
+        let bytes =
+            self.max_message_bytes.as_ref().or(defaults.max_message_bytes.as_ref()).map_or(DEFAULT_MESSAGE_BYTES, |b| b.value);
+        let tls = if url.is_tls() { self.tls.over(&defaults.tls) } else { TlsOptions::default() };
         Target {
             name,
             url,
@@ -284,7 +299,7 @@ impl Part {
             authorization,
             subprotocols: self.subprotocols.or_else(|| defaults.subprotocols.clone()).unwrap_or_default(),
             ip_version,
-            tls: self.tls.over(&defaults.tls),
+            tls,
             max_message_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
             steps: self.steps.or_else(|| defaults.steps.clone()).unwrap_or_default().steps,
             expect: self.expect.over(&defaults.expect),
