@@ -4,6 +4,7 @@
 //! sorts them, and draws them as rustc does. It holds the text of the file for that, and which parts of it are secrets:
 //! those are never drawn.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -117,17 +118,21 @@ impl Draft {
 ///
 /// `Display` draws all of them without colour.
 #[derive(Clone)]
-pub struct Report {
-    source: Box<Source>,
+pub struct Report(Box<Drawable>);
+
+#[derive(Clone)]
+struct Drawable {
+    source: Source,
     masks: Masks,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl Report {
     pub(super) fn new(source: Source, masks: Masks, mut drafts: Vec<Draft>) -> Self {
-        drafts.sort_by_key(|draft| draft.span.unwrap_or_default());
         // What an alias or `defaults` brings into many places is one mistake.
-        drafts.dedup_by(|a, b| a.span == b.span && a.message == b.message);
+        let mut seen = HashSet::new();
+        drafts.retain(|draft| seen.insert((draft.span, draft.message.clone())));
+        drafts.sort_by_key(|draft| draft.span.unwrap_or_default());
         let diagnostics = drafts
             .into_iter()
             .map(|draft| Diagnostic {
@@ -140,61 +145,60 @@ impl Report {
                 draft,
             })
             .collect();
-        Report { source: Box::new(source), masks, diagnostics }
+        Report(Box::new(Drawable { source, masks, diagnostics }))
     }
 
     /// The mistakes, in the order of their places.
     pub fn diagnostics(&self) -> &[Diagnostic] {
-        &self.diagnostics
+        &self.0.diagnostics
     }
 
     /// Draws every mistake, and says at the end how many there are. `color` adds terminal colours.
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let mut text = String::new();
-        for diagnostic in &self.diagnostics {
-            text.push_str(&self.draw(diagnostic, &renderer));
+        for diagnostic in &self.0.diagnostics {
+            text.push_str(&self.0.draw(diagnostic, &renderer));
             text.push_str("\n\n");
         }
-        let summary = match self.diagnostics.len() {
-            1 => format!("1 mistake in {}", self.source.path.display()),
-            n => format!("{n} mistakes in {}", self.source.path.display()),
+        let summary = match self.0.diagnostics.len() {
+            1 => format!("1 mistake in {}", self.0.source.path.display()),
+            n => format!("{n} mistakes in {}", self.0.source.path.display()),
         };
         text.push_str(&renderer.render(&[Group::with_title(Level::ERROR.primary_title(summary))]));
         // The drawing pads lines; nobody wants to see that in a log or a diff.
         text.lines().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
     }
+}
 
+impl Drawable {
     fn draw(&self, diagnostic: &Diagnostic, renderer: &Renderer) -> String {
         let draft = &diagnostic.draft;
         let title = Level::ERROR.primary_title(&*draft.message).id(draft.code.as_str());
-        let path = self.source.path.to_string_lossy().into_owned();
-        let mut group = match draft.span {
-            None => title.element(Origin::path(path)),
-            Some(span) => {
+        let other = draft.secondary.as_ref().map(|(span, label)| (*span, AnnotationKind::Context, Some(label.as_str())));
+        let mut group = match (draft.span, other) {
+            (None, _) => title.element(Origin::path(self.source.path.to_string_lossy())),
+            (Some(span), None) => title.element(self.snippet(&[(span, AnnotationKind::Primary, None)])),
+            (Some(span), Some(other)) => {
                 let primary = (span, AnnotationKind::Primary, None);
-                let other = draft.secondary.as_ref().map(|(span, label)| (*span, AnnotationKind::Context, Some(label.as_str())));
-                let apart = other.map(|(other, ..)| self.source.line_of(other.start).abs_diff(self.source.line_of(span.start)));
-                match (other, apart) {
-                    (Some(other), Some(apart)) if apart > TOGETHER => {
-                        title.element(self.snippet(&path, &[primary])).element(self.snippet(&path, &[other]))
-                    }
-                    (other, _) => {
-                        let places: Vec<Mark<'_>> = std::iter::once(primary).chain(other).collect();
-                        title.element(self.snippet(&path, &places))
-                    }
+                let apart = self.source.line_of(other.0.start).abs_diff(self.source.line_of(span.start));
+                match apart <= TOGETHER {
+                    true => title.element(self.snippet(&[primary, other])),
+                    false => title.element(self.snippet(&[primary])).element(self.snippet(&[other])),
                 }
             }
         };
         for help in &draft.help {
             group = group.element(Level::HELP.message(&**help));
         }
-        renderer.render(&[group])
+        let drawn = renderer.render(&[group]);
+        let places = draft.span.into_iter().chain(draft.secondary.as_ref().map(|(span, _)| *span));
+        places.fold(drawn, |drawn, span| self.correct_column(drawn, span))
     }
 
     /// The lines from the first to the last of these places, with secrets masked. Only those lines are given to the
     /// renderer: it walks all it gets, and a file may be large and have thousands of mistakes.
-    fn snippet<'a>(&self, path: &str, marks: &[Mark<'a>]) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    fn snippet<'a>(&self, marks: &[Mark<'a>]) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
         let lines = marks.iter().map(|(span, ..)| self.source.line_of(span.start));
         let (first, last) = (lines.clone().min().unwrap_or(0), lines.max().unwrap_or(0));
         let excerpt = self.masks.excerpt(&self.source, first, last);
@@ -204,7 +208,21 @@ impl Report {
             kind.span(excerpt.map(span.start)..excerpt.map(end)).label(*label)
         });
         let annotations: Vec<_> = annotations.collect();
-        Snippet::source(excerpt.text).line_start(first + 1).path(path.to_owned()).annotations(annotations)
+        let path = self.source.path.to_string_lossy().into_owned();
+        Snippet::source(excerpt.text).line_start(first + 1).path(path).annotations(annotations)
+    }
+
+    /// The renderer counts columns in the masked text; an editor has to find the place in the file.
+    fn correct_column(&self, drawn: String, span: Span) -> String {
+        let at = self.source.location(span.start);
+        let excerpt = self.masks.excerpt(&self.source, at.line - 1, at.line - 1);
+        let column = excerpt.text.get(..excerpt.map(span.start)).unwrap_or_default().chars().count() + 1;
+        let place = |column: usize| format!("{}:{}:{column}", self.source.path.display(), at.line);
+        if column == at.column {
+            drawn
+        } else {
+            drawn.replacen(&format!("{}\n", place(column)), &format!("{}\n", place(at.column)), 1)
+        }
     }
 }
 

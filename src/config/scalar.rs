@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::text::{one_of, quoted};
+use super::text::quoted;
 
 /// Why a text is not what was expected: how the sentence "`key` …" goes on, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,14 +27,11 @@ const UNITS: [(&str, u64); 7] = [
     ("ns", 1),
 ];
 
-/// `30s`, `2m 30s`, `14d`.
-pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
+/// `30s`, `2m 30s`, `14d`. `unit` is the one that is suggested where none is written.
+pub(super) fn duration(text: &str, unit: &str) -> Result<Duration, Wrong> {
     let text = text.trim();
     if text.parse::<f64>().is_ok() && text != "0" {
-        return wrong(
-            format!("needs a unit: {}", quoted(text)),
-            format!("write {}", one_of([&*format!("{text}s"), &*format!("{text}ms")])),
-        );
+        return wrong(format!("needs a unit: {}", quoted(text)), format!("write {}", quoted(&format!("{text}{unit}"))));
     }
     let mut units = text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
     if let Some(unit) = units.find(|unit| matches!(*unit, "M" | "month" | "months" | "y" | "yr" | "yrs" | "year" | "years")) {
@@ -117,6 +114,10 @@ pub(super) fn show_size(bytes: u64) -> String {
 mod tests {
     use super::*;
 
+    fn duration(text: &str) -> Result<Duration, Wrong> {
+        super::duration(text, "s")
+    }
+
     #[test]
     fn durations_are_read_as_humantime_writes_them() {
         assert_eq!(duration("2m 30s"), Ok(Duration::from_secs(150)));
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_number_without_a_unit_is_answered_with_the_unit() {
-        assert_eq!(duration("10").unwrap_err().help, "write `10s` or `10ms`");
+        assert_eq!(super::duration("10", "d").unwrap_err().help, "write `10d`");
     }
 
     #[test]

@@ -13,27 +13,51 @@ pub(super) fn quoted(text: &str) -> String {
     format!("`{shown}`")
 }
 
+/// The part of a key that is a word. What follows may be a secret whose colon or space was forgotten: `password:hunter2`.
+pub(super) fn word_of_key(key: &str) -> &str {
+    let end = key.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))).unwrap_or(key.len());
+    key.get(..end).unwrap_or_default()
+}
+
+/// A key between backticks, as far as it is safe to show.
+pub(super) fn quoted_key(key: &str) -> String {
+    let word = word_of_key(key);
+    if word.len() == key.len() { quoted(key) } else { quoted(&format!("{word}…")) }
+}
+
 /// `` `a`, `b` or `c` ``
 pub(super) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    listed(names, "or")
+}
+
+/// `` `a`, `b` and `c` ``
+pub(super) fn all_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    listed(names, "and")
+}
+
+fn listed<'a>(names: impl IntoIterator<Item = &'a str>, word: &str) -> String {
     let names: Vec<String> = names.into_iter().map(quoted).collect();
     match names.split_last() {
         None => String::new(),
         Some((last, [])) => last.clone(),
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        Some((last, others)) => format!("{} {word} {last}", others.join(", ")),
     }
 }
 
 /// The candidate that was probably meant, if one is near enough.
 pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let text: String = text.chars().take(SHOWN).collect::<String>().to_lowercase().replace('-', "_");
-    let near = candidates.into_iter().map(|candidate| {
+    let near = candidates.into_iter().filter_map(|candidate| {
         let plain = candidate.to_lowercase().replace('-', "_");
-        let allowed = (plain.chars().count().max(text.chars().count()) / 3).max(1);
-        (strsim::damerau_levenshtein(&text, &plain), allowed, candidate)
+        let (short, long) = if plain.len() < text.len() { (&plain, &text) } else { (&text, &plain) };
+        let allowed = (long.chars().count() / 3).max(1);
+        let distance = strsim::damerau_levenshtein(&text, &plain);
+        // Numbers differ by a digit without being alike; a beginning is alike whatever follows.
+        let alike = distance <= allowed && plain.chars().any(char::is_alphabetic);
+        let begins = short.chars().count() >= 3 && long.starts_with(short.as_str());
+        (alike || begins).then_some((distance, candidate))
     });
-    near.filter(|(distance, allowed, _)| distance <= allowed)
-        .min_by_key(|(distance, ..)| *distance)
-        .map(|(.., candidate)| candidate)
+    near.min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
 }
 
 /// `1 target`, `3 targets`
@@ -53,6 +77,8 @@ mod tests {
         assert_eq!(nearest("uri", keys), Some("url"));
         assert_eq!(nearest("max-message-bytes", keys), Some("max_message_bytes"));
         assert_eq!(nearest("banana", keys), None);
+        assert_eq!(nearest("5", ["4", "6"]), None);
+        assert_eq!(nearest("crit", ["critical", "warning"]), Some("critical"));
     }
 
     #[test]

@@ -5,8 +5,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use wsprobe::config::{self, Config, Report};
+use wsprobe::config::diagnostic::Code;
+use wsprobe::config::{
+    self, Authorization, Closer, Condition, Config, IpVersion, JsonTest, Matcher, ReceiverKind, Report, Step, TlsVersion,
+};
 
 /// The only variables that exist in these tests.
 fn env(name: &str) -> Option<String> {
@@ -62,80 +66,317 @@ fn good_files_are_accepted() {
     }
 }
 
-#[test]
-fn a_report_never_shows_a_secret() {
-    let report = config::parse(
-        "targets:\n  - {name: a, url: \"wss://u:hunter2hunter2@a/?token=hunter2hunter2\", headers: {X-Key: hunter2hunter2, Bad Name: hunter2hunter2}, basic_auth: {username: u, password: hunter2hunter2, passwort: x}}\nreceivers:\n  - {name: r, slack: {webhook_url: \"ftp://hunter2hunter2\"}}\n  - {name: h, webhook: {url: \"hunter2hunter2\", signing_secret: hunter2hunter2}}\n",
-        Path::new("m.yaml"),
-        &env,
-    )
-    .unwrap_err();
-    for text in [report.to_string(), report.render(true), format!("{report:?}")] {
-        assert!(!text.contains("hunter2"), "{text}");
-    }
+fn parse(text: &str) -> Result<Config, Report> {
+    config::parse(text, Path::new("monitors.yaml"), &env)
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
 }
 
 #[test]
-fn the_printed_configuration_means_the_same_and_masks_every_secret() {
-    let file = Path::new("tests/config/good/whole_schema.yaml");
-    let text = fs::read_to_string(file).unwrap();
-    // without the secrets that stand in the file itself, what is printed can be read back
-    let text = text
-        .replace("basic_auth: {username: u, password: p}", "labels: {}")
-        .replace("authorization: {credentials: t}", "labels: {}");
-    let text = text.replace(", signing_secret: \"a text of enough characters\"", "").replace("headers: {X-Team: ops}", "");
-    let text = text.replace("url: https://ops.example.com/hooks/wsprobe", "url_file: ../files/hook-url");
-    let text =
-        text.replace("headers: {Origin: https://example.com, X-Common: a}", "").replace("headers: {X-Token: b, x-common: c}", "");
-    let printed = config::parse(&text, file, &env).unwrap_or_else(|report| panic!("{report}")).to_yaml();
-    let again = config::parse(&printed, file, &env).unwrap_or_else(|report| panic!("{report}\n{printed}")).to_yaml();
-    assert_eq!(printed, again);
-
-    let whole = read(file).unwrap_or_else(|report| panic!("{report}")).to_yaml();
-    assert!(whole.contains("<masked>") && !whole.contains("a text of enough"), "{whole}");
+fn the_sample_is_valid_in_a_fresh_clone() {
+    let config = config::load(Path::new("monitors.yaml")).unwrap();
+    assert_eq!((config.targets.len(), config.rules.len(), config.receivers.len()), (2, 5, 0));
 }
 
 #[test]
-fn the_sample_configuration_is_valid_in_a_fresh_checkout() {
-    let sample = Path::new("monitors.yaml");
-    let config =
-        config::parse(&fs::read_to_string(sample).unwrap(), sample, &|_| None).unwrap_or_else(|report| panic!("{report}"));
-    assert!(config.targets.iter().any(|target| target.name.as_str() == "prod"));
+fn what_is_not_written_has_its_default() {
+    let config = parse("targets: [{name: prod, url: 'wss://example.com/ws/'}]").unwrap();
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:19115");
+    assert_eq!(&*config.server.external_url, "http://127.0.0.1:19115");
+    let target = &config.targets[0];
+    assert_eq!((target.interval, target.timeout), (secs(30), secs(10)));
+    assert_eq!(target.max_message_bytes, 65_536);
+    assert!(matches!(target.expect.message, Some(Matcher::AnyText)));
+    assert_eq!(target.expect.close_codes, [Some(1000), Some(1001), None]);
+    let rules: Vec<(&str, &Condition)> = config.rules.iter().map(|rule| (&*rule.name, &rule.when)).collect();
+    let redirects = Condition::RedirectRatio { above: 0.0, over: secs(300), min_samples: 1 };
+    assert_eq!(
+        rules,
+        [
+            ("down", &Condition::ConsecutiveFailures(3)),
+            ("redirecting", &redirects),
+            ("certificate", &Condition::CertificateExpiresWithin(secs(14 * 86_400))),
+        ]
+    );
+    assert!(config.rules.iter().all(|rule| rule.resolve_after == 2 && rule.remind_every == Some(secs(4 * 3600))));
 }
 
 #[test]
-fn without_alerts_a_sensible_set_applies_and_an_empty_list_means_none() {
-    let names = |alerts: &str| -> Vec<String> {
-        let text = format!("targets: [{{name: a, url: 'wss://a/'}}]\n{alerts}");
-        let config = config::parse(&text, Path::new("m.yaml"), &env).unwrap_or_else(|report| panic!("{report}"));
-        config.rules.iter().map(|rule| rule.name.to_string()).collect()
+fn the_default_timeout_never_exceeds_a_short_interval() {
+    let config = parse("targets: [{name: a, url: 'ws://h/', interval: 2s}]").unwrap();
+    assert_eq!(config.targets[0].timeout, secs(2));
+}
+
+#[test]
+fn an_empty_list_of_alerts_means_none() {
+    assert!(parse("targets: [{name: a, url: 'ws://h/'}]\nalerts: []").unwrap().rules.is_empty());
+}
+
+#[test]
+fn the_whole_schema_means_what_it_says() {
+    let config = read(Path::new("tests/config/good/whole_schema.yaml")).unwrap();
+    assert_eq!(&*config.server.external_url, "https://wsprobe.example.com/base");
+    let prod = &config.targets[0];
+    let labels: Vec<(&str, &str)> = prod.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(labels, [("env", "prod"), ("team", "realtime")]);
+    let headers: Vec<(&str, &str)> = prod.headers.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+    assert_eq!(headers, [("origin", "https://example.com"), ("x-token", "b"), ("x-common", "c")]);
+    let Some(Authorization::Basic { username, password }) = &prod.authorization else { panic!() };
+    assert_eq!((username.as_str(), password.expose()), ("u", "not-a-real-password"));
+    assert_eq!(prod.subprotocols, ["json", "graphql-ws"]);
+    assert!(prod.tls.ca_file.is_some() && prod.tls.client_cert.is_some() && !prod.tls.verify);
+    assert_eq!(prod.tls.min_version, TlsVersion::V1_3);
+    assert_eq!(prod.max_message_bytes, 1 << 20);
+    assert_eq!(prod.steps.len(), 6);
+    let Step::Expect(welcome) = &prod.steps[1] else { panic!() };
+    assert_eq!((welcome.within, welcome.any), (Some(secs(2)), false));
+    let Step::Expect(tick) = &prod.steps[2] else { panic!() };
+    assert!(tick.any && matches!(&tick.matcher, Matcher::Regex(regex) if regex.is_match("tick 12")));
+    assert!(matches!(prod.steps[5], Step::Ping { within: None }));
+    assert_eq!((prod.expect.close, prod.expect.within), (Closer::Client, Some(secs(2))));
+    assert_eq!(prod.expect.close_codes, [Some(1000), Some(4001), None]);
+    let staging = &config.targets[1];
+    assert_eq!((staging.ip_version, staging.expect.within), (IpVersion::V6, Some(secs(5))));
+    let Matcher::Json { test: JsonTest::Equals(value), .. } = config.targets[5].expect.message.as_ref().unwrap() else {
+        panic!()
     };
-    assert_eq!(names(""), ["down", "redirecting", "certificate"]);
-    assert!(names("alerts: []").is_empty());
+    assert_eq!(*value, serde_json::json!({"a": [1, 2.5, null, true, "1", "ok"]}));
+    assert!(config.targets[6].expect.message.is_none());
+    let down = &config.rules[0];
+    assert!(down.targets.selects(prod) && down.targets.selects(staging));
+    assert_eq!(config.rules[2].remind_every, None);
+    assert!(config.rules[3].notify.is_empty());
+    assert_eq!(config.rules[4].notify.len(), 3);
+    assert!(
+        matches!(&config.receivers[1].kind, ReceiverKind::Webhook { signing_secret: Some(_), headers, .. } if headers.len() == 1)
+    );
 }
 
-proptest::proptest! {
-    /// Whatever stands in the file, the answer is a configuration or a report.
-    #[test]
-    fn no_text_makes_the_parser_panic(text in "\\PC*") {
-        let _ = config::parse(&text, Path::new("m.yaml"), &env);
+#[test]
+fn variables_take_part_in_every_kind_of_value() {
+    let config = read(Path::new("tests/config/good/variables.yaml")).unwrap();
+    let target = &config.targets[0];
+    assert_eq!(target.url.public(), "wss://example.com/ws/");
+    assert_eq!((target.interval, target.timeout, target.tls.verify), (secs(15), secs(5), true));
+    assert!(matches!(&target.steps[0], Step::Send(text) if text == "costs $5, example.com, $HOME"));
+    assert_eq!(config.rules[0].when, Condition::ConsecutiveFailures(4));
+}
+
+#[test]
+fn anchors_and_merge_keys_share_what_they_name() {
+    let config = read(Path::new("tests/config/good/anchors.yaml")).unwrap();
+    let urls: Vec<String> = config.targets.iter().map(|target| target.url.public()).collect();
+    assert_eq!(urls, ["wss://example.com/ws/", "wss://canary.example.com/ws/", "wss://example.com/feed/"]);
+    assert_eq!(config.targets[1].interval, secs(15));
+    assert!(matches!(&config.targets[2].expect.message, Some(Matcher::Contains(text)) if text == "ok"));
+}
+
+#[test]
+fn what_print_shows_is_valid_and_means_the_same() {
+    for file in yaml_files("tests/config/good") {
+        let config = read(&file).unwrap();
+        let printed = config.to_yaml();
+        let again = config::parse(&printed, &file, &env);
+        let secrets_inline = printed.contains("<masked>");
+        match again {
+            Ok(again) => assert_eq!(again.to_yaml(), printed, "{}", file.display()),
+            Err(report) => assert!(secrets_inline, "{}\n{report}\n{printed}", file.display()),
+        }
+    }
+}
+
+#[test]
+fn print_keeps_every_value_of_the_whole_schema() {
+    let text = fs::read_to_string("tests/config/good/whole_schema.yaml").unwrap();
+    // Without the secrets that stand in the file, what is printed can be read again.
+    let text = text.replace(", password: p}", ", password_file: ../files/password}");
+    let text = text.replace("credentials: t}", "credentials_file: ../files/password}");
+    let text = text.replace("url: https://ops.example.com/hooks/wsprobe", "url_file: ../files/hook-url");
+    let text = text.replace("signing_secret: \"a text of enough characters\"", "signing_secret_file: ../files/signing-secret");
+    let path = Path::new("tests/config/good/whole_schema.yaml");
+    let config = config::parse(&text, path, &env).unwrap();
+    let again = config::parse(&config.to_yaml(), path, &env).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(again.rules, config.rules);
+    assert_eq!(again.server, config.server);
+    for (a, b) in again.targets.iter().zip(&config.targets) {
+        let masked =
+            |t: &wsprobe::config::Target| format!("{:?}", (&t.steps, &t.expect, &t.tls, &t.labels, &t.subprotocols, t.timeout));
+        assert_eq!(masked(a), masked(b));
+    }
+}
+
+const SECRETS: [&str; 8] = ["hunter2", "hunter3", "hunter4", "hunter5", "hunter6", "hunter7", "hunter8", "hunter9"];
+
+const WITH_SECRETS: &str = r#"
+defaults:
+  headers: {X-Key: hunter2}
+targets:
+  - name: a
+    url: wss://h/ws?token=hunter3
+    basic_auth: {username: u, password: hunter4}
+    steps: [{send: '{"token": "hunter9"}'}]
+  - name: b
+    url: wss://h/
+    authorization: {credentials: hunter5}
+receivers:
+  - {name: s, slack: {webhook_url: "https://hooks.example.com/hunter6"}}
+  - name: w
+    webhook: {url: "https://h/hunter7", signing_secret: "hunter8-hunter8-hunter8-hunter8", headers: {X-A: hunter2}}
+"#;
+
+#[test]
+fn print_never_shows_a_secret() {
+    let config = parse(WITH_SECRETS).unwrap();
+    for text in [config.to_yaml(), format!("{:?}", config.receivers)] {
+        assert!(SECRETS.iter().all(|secret| !text.contains(secret)), "{text}");
+    }
+}
+
+#[test]
+fn no_message_shows_a_secret_wherever_the_mistake_is() {
+    // Breaks the file in every place, one character at a time, and looks at what a user would then see.
+    let leaky = WITH_SECRETS.replace("    steps: [{send: '{\"token\": \"hunter9\"}'}]\n", "");
+    let mut reports = 0;
+    let mut leaks = vec![];
+    for (at, _) in leaky.char_indices() {
+        for with in ["", "\"", "[", ": ", "\u{1}", "${", "\n", "  "] {
+            let mut text = leaky.clone();
+            text.replace_range(at..=at, with);
+            // A secret that is itself broken is none any more.
+            if let Err(report) = parse(&text) {
+                let said = report.to_string();
+                reports += 1;
+                if SECRETS.iter().any(|secret| said.contains(secret)) {
+                    leaks.push(format!("with {with:?} at {at}:\n{said}"));
+                }
+            }
+        }
+    }
+    assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
+    assert!(reports > 1000);
+}
+
+#[test]
+fn diagnostics_are_data_in_the_order_of_their_places() {
+    let report = read(Path::new("tests/config/bad/many_mistakes.yaml")).unwrap_err();
+    let places: Vec<_> = report.diagnostics().iter().map(|diagnostic| diagnostic.location.unwrap()).collect();
+    assert!(places.is_sorted() && places.len() == 11);
+    let duplicate = report.diagnostics().iter().find(|diagnostic| diagnostic.code == Code::DuplicateName).unwrap();
+    assert_eq!(duplicate.message, "two targets are named `prod`");
+    assert_eq!(duplicate.location.map(|at| (at.line, at.column)), Some((10, 11)));
+    assert_eq!(duplicate.secondary.as_ref().map(|(at, label)| (at.line, label.as_str())), Some((7, "the first one")));
+    assert_eq!(duplicate.help, ["give one of them another name"]);
+}
+
+#[test]
+fn colour_changes_nothing_but_the_colour() {
+    let report = read(Path::new("tests/config/bad/many_mistakes.yaml")).unwrap_err();
+    let colored = report.render(true);
+    assert!(colored.contains("\u{1b}["));
+    assert!(!report.render(false).contains('\u{1b}'));
+}
+
+#[test]
+fn a_file_that_can_not_be_read_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let cases = [
+        (folder.path().join("missing.yaml"), "No such file or directory"),
+        (folder.path().to_owned(), "Is a directory"),
+        (file("latin1.yaml", b"a: 1\nb: \xe9\n"), "line 2 is not UTF-8"),
+        (file("utf16.yaml", b"\xff\xfea\0:\0"), "it is UTF-16, not UTF-8"),
+        (file("large.yaml", &vec![b'#'; 17 << 20]), "it is larger than 16 MiB"),
+    ];
+    for (path, reason) in cases {
+        let report = config::load(&path).unwrap_err();
+        let [diagnostic] = report.diagnostics() else { panic!("{report}") };
+        assert_eq!(diagnostic.code, Code::UnreadableFile);
+        assert_eq!(diagnostic.message, format!("can't read {}: {reason}", path.display()));
+        assert!(!diagnostic.help.is_empty());
+    }
+}
+
+#[test]
+fn an_endless_file_is_not_read_to_its_end() {
+    let report = config::load(Path::new("/dev/zero")).unwrap_err();
+    assert!(report.to_string().contains("larger than"));
+}
+
+#[test]
+fn a_secret_file_is_read_again_by_each_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, secret) = (folder.path().join("monitors.yaml"), folder.path().join("token"));
+    fs::write(&path, "targets: [{name: a, url: 'ws://h/', authorization: {credentials_file: token}}]").unwrap();
+    for token in ["one\n", "two\n"] {
+        fs::write(&secret, token).unwrap();
+        let config = config::load(&path).unwrap();
+        let Some(Authorization::Scheme { scheme, credentials }) = &config.targets[0].authorization else { panic!() };
+        assert_eq!((scheme.as_str(), credentials.expose(), credentials.file()), ("Bearer", token.trim(), Some(secret.as_path())));
+    }
+}
+
+#[test]
+fn a_mistake_in_a_target_is_not_blamed_on_the_rules_that_name_it() {
+    let report = parse(
+        "targets:\n  - {name: prod, url: 'https://h/'}\nalerts:\n  - {name: down, targets: [prod, {a: b}], when: {consecutive_failures: 3}}\n",
+    );
+    assert_eq!(report.unwrap_err().diagnostics().len(), 1);
+}
+
+#[test]
+fn thousands_of_targets_and_of_mistakes_are_no_trouble() {
+    let target = |i: usize, url: &str| {
+        format!("  - name: t{i}\n    url: {url}://h{i}.example.com/ws/\n    labels: {{env: prod}}\n    interval: 30s\n")
+    };
+    let good: String = (0..5000).map(|i| target(i, "wss")).collect();
+    assert_eq!(parse(&format!("targets:\n{good}")).unwrap().targets.len(), 5000);
+    let bad: String = (0..2000).map(|i| target(i, "https")).collect();
+    let report = parse(&format!("targets:\n{bad}")).unwrap_err();
+    assert!(report.to_string().ends_with("error: 2000 mistakes in monitors.yaml"));
+}
+
+mod fuzz {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn never_panics(text: &str) {
+        if let Err(report) = parse(text) {
+            let said = report.render(true);
+            assert!(!report.diagnostics().is_empty() && !said.is_empty());
+        }
     }
 
-    /// Good files with a piece cut out or doubled: the way people break them.
-    #[test]
-    fn no_damage_to_a_good_file_makes_the_parser_panic(from in 0usize..4000, length in 0usize..200, twice in proptest::bool::ANY) {
-        let file = Path::new("tests/config/good/whole_schema.yaml");
-        let text = fs::read_to_string(file).unwrap();
-        let chars: Vec<char> = text.chars().collect();
-        let (from, to) = (from.min(chars.len()), (from + length).min(chars.len()));
-        let (head, piece, tail) = (&chars[..from], &chars[from..to], &chars[to..]);
-        let damaged: String = match twice {
-            true => [head, piece, piece, tail].concat().into_iter().collect(),
-            false => [head, tail].concat().into_iter().collect(),
-        };
-        if let Err(report) = config::parse(&damaged, file, &env) {
-            proptest::prop_assert!(!report.to_string().is_empty());
-            proptest::prop_assert!(!report.diagnostics().is_empty());
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_text_is_answered(text in ".{0,200}") {
+            never_panics(&text);
+        }
+
+        #[test]
+        fn anything_that_looks_like_yaml_is_answered(text in r"([a-c&*!<$\{}\[\]:,#'|>%@é \t\r\n-]|: |\n  |- |<<: |\$\{){0,60}") {
+            never_panics(&text);
+        }
+
+        #[test]
+        fn a_good_file_with_damage_is_answered(
+            cuts in proptest::collection::vec((any::<prop::sample::Index>(), 0usize..30, ".{0,6}"), 1..4)
+        ) {
+            let mut text: Vec<char> = fs::read_to_string("tests/config/good/whole_schema.yaml").unwrap().chars().collect();
+            for (at, length, with) in cuts {
+                let at = at.index(text.len());
+                let end = (at + length).min(text.len());
+                text.splice(at..end, with.chars());
+            }
+            never_panics(&text.into_iter().collect::<String>());
         }
     }
 }

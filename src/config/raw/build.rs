@@ -7,7 +7,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
 use super::super::diagnostic::{Code, Draft};
 use super::super::source::{Source, Span};
-use super::super::text::quoted;
+use super::super::text::{quoted, quoted_key};
 use super::{Entry, Node, Scalar, Value};
 
 /// Levels a tree may have. The deepest sensible configuration has eight; walking is recursive, so this guards the stack.
@@ -66,7 +66,10 @@ fn syntax(error: &ScanError, source: &Source, offsets: &Offsets) -> Draft {
     let expansion = source.slice(Span::new(0, at)).ends_with('$') && source.slice(Span::new(at, at + 1)) == "{";
     let help = match info {
         _ if expansion => "inside `[ ]` or `{ }` a variable needs quotes: `\"${NAME}\"`",
-        _ if info.starts_with("tabs disallowed") || info.contains("tab") => "indent with spaces: YAML does not allow tabs there",
+        _ if info.contains("unprintable") => "remove the control character",
+        _ if info.split_whitespace().any(|word| word == "tab" || word == "tabs") => {
+            "indent with spaces: YAML does not allow tabs there"
+        }
         _ if info.starts_with("mapping values are not allowed") => {
             "text with a colon followed by a space needs quotes, and the keys of one mapping start in the same column"
         }
@@ -79,10 +82,11 @@ fn syntax(error: &ScanError, source: &Source, offsets: &Offsets) -> Draft {
         _ if info.contains("flow sequence") => "is a comma missing, or the `]` that closes the list?",
         _ if info.contains("flow mapping") => "is a comma missing, or the `}` that closes the mapping?",
         _ if info.contains("block mapping") => "the keys of one mapping start in the same column",
-        _ if info.contains("unprintable") => "remove the control character",
+        _ if info.contains("flow construct") => "a `[` or `{` further up is not closed",
         _ => "",
     };
-    let draft = Draft::new(Code::Syntax, Span::new(at, at), format!("not valid YAML: {}", quoted(info).trim_matches('`')));
+    let info: String = info.chars().flat_map(char::escape_debug).collect::<String>().replace("\\'", "'");
+    let draft = Draft::new(Code::Syntax, Span::new(at, at), format!("not valid YAML: {info}"));
     if help.is_empty() { draft } else { draft.help(help) }
 }
 
@@ -255,7 +259,7 @@ impl OpenMap {
     fn put(&mut self, key: String, key_span: Span, value: Node, mistakes: &mut Vec<Draft>) {
         if let Some(first) = self.index.get(&key).and_then(|at| self.entries.get(*at)) {
             mistakes.push(
-                Draft::new(Code::DuplicateKey, key_span, format!("duplicate key {}", quoted(&key)))
+                Draft::new(Code::DuplicateKey, key_span, format!("duplicate key {}", quoted_key(&key)))
                     .see(first.key_span, "first written here")
                     .help("keep one of them"),
             );

@@ -9,7 +9,7 @@ use super::super::read::{Fields, Reader, Value};
 use super::super::secret::Secret;
 use super::super::source::{Span, Spanned};
 use super::super::target::Authorization;
-use super::super::text::quoted;
+use super::super::text::{quoted, quoted_key};
 use super::files;
 
 /// A header as written.
@@ -47,7 +47,8 @@ pub(super) fn headers(reader: &Reader<'_>, value: &Value<'_>, owned: Owned) -> V
     for (key, value) in value.entries("headers: {Origin: \"https://example.com\"}").unwrap_or_default() {
         let text = value.text("Origin: https://example.com");
         let Ok(name) = HeaderName::from_bytes(key.value.as_bytes()) else {
-            let mistake = Draft::new(Code::InvalidValue, key.span, format!("not the name of a header: {}", quoted(key.value)));
+            let mistake =
+                Draft::new(Code::InvalidValue, key.span, format!("not the name of a header: {}", quoted_key(key.value)));
             reader.report(mistake.help("letters, digits and hyphens"));
             continue;
         };
@@ -107,7 +108,7 @@ fn scheme(reader: &Reader<'_>, value: &Value<'_>) -> Option<Authorization> {
     let scheme = fields.get("type").map_or(Some("Bearer".to_owned()), |value| {
         let text = value.word("type: Bearer")?.value;
         if text.eq_ignore_ascii_case("basic") {
-            value.reject("is `Basic`", "use `basic_auth: {username: u, password_file: p}`");
+            value.reject("can't be `Basic`", "use `basic_auth: {username: u, password_file: p}`");
             return None;
         }
         if !is_token(&text) {

@@ -146,7 +146,7 @@ impl RuleReader<'_> {
         known.dedup();
         match known.len() {
             0 => "no target has any labels".to_owned(),
-            1..=8 => format!("there are {}", known.iter().map(|label| quoted(label)).collect::<Vec<_>>().join(", ")),
+            1..=8 => format!("the labels are {}", known.iter().map(|label| quoted(label)).collect::<Vec<_>>().join(", ")),
             n => format!("none of the {n} labels of all targets fits"),
         }
     }
@@ -165,18 +165,9 @@ impl RuleReader<'_> {
 
     fn condition(&self, value: &Value<'_>) -> Option<When> {
         let mut fields = value.fields("`when`", "when: {consecutive_failures: 3}")?;
-        let kinds = [
-            "consecutive_failures",
-            "failure_ratio",
-            "redirect_ratio",
-            "latency",
-            "certificate_expires_within",
-            "burn_rate",
-            "session_shorter_than",
-            "no_verdict_for",
-            "http_self_redirect",
-        ];
-        let when = fields.one_of(&kinds, "consecutive_failures: 3").and_then(|(kind, value)| match kind {
+        let kinds = ["consecutive_failures", "failure_ratio", "redirect_ratio", "latency", "certificate_expires_within"];
+        let later = ["burn_rate", "session_shorter_than", "no_verdict_for", "http_self_redirect"];
+        let when = fields.kind(&kinds, &later, "consecutive_failures: 3").and_then(|(kind, value)| match kind {
             "consecutive_failures" => {
                 let n = value.integer(IN_A_ROW, "consecutive_failures: 3")?;
                 Some(When::without_window(Condition::ConsecutiveFailures(n.value)))
@@ -318,8 +309,13 @@ fn latency(value: &Value<'_>) -> Option<When> {
 }
 
 fn remind_every(value: &Value<'_>) -> Option<Option<Duration>> {
-    if value.text("remind_every: 4h")?.value == "never" {
-        return Some(None);
+    match value.text("remind_every: 4h")?.value.as_str() {
+        "never" => return Some(None),
+        "none" | "no" | "off" | "false" => {
+            value.reject("is not a duration", "for no reminders write `never`");
+            return None;
+        }
+        _ => {}
     }
     value.duration(REMIND, "remind_every: 4h").map(|every| Some(every.value))
 }

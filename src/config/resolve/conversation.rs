@@ -178,11 +178,12 @@ fn json_path(reader: &Reader<'_>, value: &Value<'_>) -> Option<JsonPath> {
         Err(error) => {
             let at = text.char_indices().nth(error.position()).map_or(text.len(), |(at, _)| at);
             let span = value.part(&text, at..at);
-            let message = format!("not a JSONPath: {}", error.message());
-            reader.report(
-                Draft::new(Code::InvalidValue, span, message)
-                    .help("it starts with `$`, as in `$.status` or `$.checks[0].ok` (RFC 9535)"),
-            );
+            let message = match text.starts_with('$') {
+                true => "not a JSONPath from here on",
+                false => "not a JSONPath: it has to begin with `$`",
+            };
+            let help = "for example `$.status` or `$.checks[0].ok` (RFC 9535)";
+            reader.report(Draft::new(Code::InvalidValue, span, message).help(help));
             None
         }
     }

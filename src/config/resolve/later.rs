@@ -18,13 +18,13 @@ pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, targets: &Targe
     if let Some(value) = fields.get("storage") {
         storage(&value);
     }
-    if let Some(value) = fields.get("target_files") {
+    if let Some(value) = fields.get_later("target_files") {
         for item in value.list("a pattern of `target_files`", "target_files: [\"targets.d/*.yaml\"]").unwrap_or_default() {
             item.word("target_files: [\"targets.d/*.yaml\"]");
         }
         value.not_available("move their targets into `targets`");
     }
-    if let Some(value) = fields.get("maintenance") {
+    if let Some(value) = fields.get_later("maintenance") {
         for item in value
             .list("a maintenance window", "maintenance: [{name: nightly, from: \"02:00\", to: \"03:00\"}]")
             .unwrap_or_default()
@@ -33,13 +33,13 @@ pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, targets: &Targe
         }
         value.not_available("remove it: until then alerts are sent at any time");
     }
-    if let Some(value) = fields.get("connectivity") {
+    if let Some(value) = fields.get_later("connectivity") {
         connectivity(&value);
     }
-    if let Some(value) = fields.get("heartbeat") {
+    if let Some(value) = fields.get_later("heartbeat") {
         heartbeat(reader, &value);
     }
-    if let Some(value) = fields.get("cloudwatch") {
+    if let Some(value) = fields.get_later("cloudwatch") {
         cloudwatch(&value);
     }
     if let Some(value) = fields.get("probe_endpoint") {
@@ -54,12 +54,13 @@ fn storage(value: &Value<'_>) {
     let Some(mut fields) = value.fields("`storage`", "storage: {path: \":memory:\"}") else { return };
     let path = fields.get("path");
     let in_memory = path.as_ref().and_then(|value| value.word("path: wsprobe.db")).is_some_and(|path| path.value == ":memory:");
-    if let Some(value) = fields.get("retention") {
+    if let Some(value) = fields.get_later("retention").map(|value| value.called("storage.retention")) {
         value.duration(DAYS, "retention: 90d");
         value.not_available("remove it: until then state is kept in memory and ends with the process");
     }
     if let Some(path) = path.filter(|path| !in_memory && !path.is_nothing()) {
-        path.not_available("write `path: \":memory:\"`: until then state is kept in memory and ends with the process");
+        path.called("storage.path")
+            .not_available("write `path: \":memory:\"`: until then state is kept in memory and ends with the process");
     }
     fields.finish();
 }
@@ -188,7 +189,7 @@ pub(super) fn target_keys(fields: &mut Fields<'_>, depends_on: &mut Vec<Spanned<
     {
         value.not_available("write `addresses: first`: until then one address of a name is probed");
     }
-    if let Some(value) = fields.get("proxy_url") {
+    if let Some(value) = fields.get_later("proxy_url") {
         if let Some(text) = value.word("proxy_url: http://proxy.example.com:3128")
             && !url::Url::parse(&text.value).is_ok_and(|url| url.scheme() == "http" && url.host_str().is_some())
         {
@@ -200,19 +201,19 @@ pub(super) fn target_keys(fields: &mut Fields<'_>, depends_on: &mut Vec<Spanned<
         ("confirm", "write `confirm: false`: until then use `consecutive_failures` against single failures"),
         ("diagnose", "write `diagnose: false`: until then no follow-up requests are made"),
     ] {
-        if let Some(value) = fields.get(key)
+        if let Some(value) = fields.get_later(key)
             && value.boolean().is_some_and(|on| on.value)
         {
             value.not_available(instead);
         }
     }
-    if let Some(value) = fields.get("depends_on") {
+    if let Some(value) = fields.get_later("depends_on") {
         for item in value.list("a target of `depends_on`", "depends_on: [edge]").unwrap_or_default() {
             depends_on.extend(item.word("depends_on: [edge]"));
         }
         value.not_available("remove it: until then every target alerts by itself");
     }
-    if let Some(value) = fields.get("hold") {
+    if let Some(value) = fields.get_later("hold") {
         if let Some(mut fields) = value.fields("`hold`", "hold: {for: 10m, ping_every: 20s}") {
             fields.require("for", "for: 10m").and_then(|value| value.duration(SECONDS, "for: 10m"));
             if let Some(value) = fields.get("ping_every") {
@@ -222,7 +223,7 @@ pub(super) fn target_keys(fields: &mut Fields<'_>, depends_on: &mut Vec<Spanned<
         }
         value.not_available("remove it: until then each probe opens and closes its own connection");
     }
-    if let Some(value) = fields.get("http") {
+    if let Some(value) = fields.get_later("http") {
         if let Some(mut fields) = value.fields("`http`", "http: {url: \"https://example.com/\", every: 5m}") {
             if let Some(value) = fields.require("url", "url: https://example.com/")
                 && let Some(text) = value.word("url: https://example.com/")

@@ -23,7 +23,7 @@ use super::expand::Env;
 use super::mask::Masks;
 use super::read::{Fields, Reader, Value};
 use super::source::{Source, Span, Spanned};
-use super::text::{nearest, one_of, quoted};
+use super::text::{all_of, nearest, quoted};
 use super::{Config, Server, raw};
 
 /// Largest file that is read: far above any configuration, far below what would hurt.
@@ -82,6 +82,8 @@ pub(super) fn parse(text: &str, path: &Path, env: Env<'_>) -> Result<Config, Rep
             return Err(Report::new(source, masks, mistakes));
         }
     };
+    // A tree from which something had to be left out does not know every secret of the file.
+    let whole = mistakes.is_empty();
     let reader = Reader::new(&source, env, mistakes);
     let config = config(&reader, reader.root(&root));
     let mistakes = reader.into_mistakes();
@@ -89,6 +91,7 @@ pub(super) fn parse(text: &str, path: &Path, env: Env<'_>) -> Result<Config, Rep
         Some(config) if mistakes.is_empty() => Ok(config),
         _ => {
             let masks = Masks::of_tree(&source, &root);
+            let masks = if whole { masks } else { masks.and(Masks::of_lines(&source), &source) };
             Err(Report::new(source, masks, mistakes))
         }
     }
@@ -139,12 +142,14 @@ fn server(value: Option<Value<'_>>) -> Option<Server> {
             }
         }
     });
-    if let Some(value) = fields.get("web_config_file") {
+    if let Some(value) = fields.get_later("web_config_file") {
         value.word("web_config_file: web.yml");
         value.not_available("remove it and keep to a loopback address, or put a proxy with TLS and users in front");
     }
     fields.finish();
-    Some(server_at(listen?, external_url.flatten().as_deref()))
+    // Absent is fine, wrong is not.
+    let external_url = external_url.map_or(Some(None), |written| written.map(Some))?;
+    Some(server_at(listen?, external_url.as_deref()))
 }
 
 fn server_at(listen: SocketAddr, external_url: Option<&str>) -> Server {
@@ -155,9 +160,13 @@ fn server_at(listen: SocketAddr, external_url: Option<&str>) -> Server {
 /// An `http://` or `https://` URL with a host and without credentials. The problem continues a sentence, and does not
 /// repeat the URL: it may be a secret.
 fn http_url(text: &str) -> Result<url::Url, String> {
-    let url = url::Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
+    let scheme = || "has to begin with `https://` or `http://`".to_owned();
+    let url = url::Url::parse(text).map_err(|error| match error {
+        url::ParseError::RelativeUrlWithoutBase => scheme(),
+        error => format!("is not a URL: {error}"),
+    })?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err("has to begin with `https://` or `http://`".to_owned());
+        return Err(scheme());
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("can't hold a user name or password".to_owned());
@@ -196,7 +205,8 @@ impl Names {
             Some(near) => format!("did you mean {}?", quoted(near)),
             None if self.0.is_empty() => format!("there is no {what} at all"),
             None if self.0.len() > SHOWN_NAMES => format!("none of the {} {what}s has this name", self.0.len()),
-            None => format!("the {what}s are {}", one_of(names()).replace(" or ", " and ")),
+            None if self.0.len() == 1 => format!("the only {what} is {}", all_of(names())),
+            None => format!("the {what}s are {}", all_of(names())),
         };
         reader.report(Draft::new(Code::UnknownName, name.span, format!("no {what} is named {}", quoted(&name.value))).help(help));
         false

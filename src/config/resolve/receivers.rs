@@ -38,8 +38,8 @@ pub(super) fn read(reader: &Reader<'_>, value: Option<Value<'_>>) -> Receivers {
 fn receiver(reader: &Reader<'_>, item: &Value<'_>, names: &mut Names) -> Option<Receiver> {
     let mut fields = item.fields("a receiver", "- {name: slack-ops, slack: {webhook_url_file: slack-url}}")?;
     let name = names.read(reader, &mut fields, "receiver", "name: slack-ops");
-    let kinds = ["slack", "webhook", "alertmanager", "pagerduty"];
-    let kind = match fields.one_of(&kinds, "slack: {webhook_url_file: slack-url}") {
+    let example = "slack: {webhook_url_file: slack-url}";
+    let kind = match fields.kind(&["slack", "webhook"], &["alertmanager", "pagerduty"], example) {
         Some(("slack", value)) => slack(reader, &value),
         Some(("webhook", value)) => webhook(reader, &value),
         Some((kind, value)) => {

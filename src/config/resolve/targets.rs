@@ -270,6 +270,7 @@ impl Part {
         let ip_version = self.ip_version.as_ref().or(defaults.ip_version.as_ref()).map(|v| v.value).unwrap_or_default();
         let bytes =
             self.max_message_bytes.as_ref().or(defaults.max_message_bytes.as_ref()).map_or(DEFAULT_MESSAGE_BYTES, |b| b.value);
+        let tls = if url.is_tls() { self.tls.over(&defaults.tls) } else { TlsOptions::default() };
         Target {
             name,
             url,
@@ -280,7 +281,7 @@ impl Part {
             authorization,
             subprotocols: self.subprotocols.or_else(|| defaults.subprotocols.clone()).unwrap_or_default(),
             ip_version,
-            tls: self.tls.over(&defaults.tls),
+            tls,
             max_message_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
             steps: self.steps.or_else(|| defaults.steps.clone()).unwrap_or_default().steps,
             expect: self.expect.over(&defaults.expect),

@@ -3,6 +3,8 @@
 //! Every read that fails reports why, with place and remedy, and answers `None`, so that reading goes on and every mistake
 //! of a file is found in one go. [`Fields`] remembers which keys were asked for; what is left over in the end is unknown.
 
+mod fields;
+
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -12,7 +14,9 @@ use super::expand::{Env, ExpandErrorKind, expand};
 use super::raw::{Entry, Node, Scalar, Value as Yaml};
 use super::scalar::{self, Wrong};
 use super::source::{Source, Span, Spanned};
-use super::text::{nearest, one_of, quoted};
+use super::text::{nearest, one_of, quoted, quoted_key};
+
+pub(super) use fields::Fields;
 
 /// What all reads of one file share.
 pub(super) struct Reader<'a> {
@@ -94,7 +98,16 @@ impl<'a> Value<'a> {
         let message = format!("{} has to be {expected}, not {found}", self.name);
         // Nothing is drawn best where it should have been written: beside its key.
         let span = if self.is_nothing() { self.key_span() } else { self.span() };
-        self.reader.report(Draft::new(Code::WrongType, span, message).help(format!("for example {}", quoted(example))));
+        let glued = matches!(&*self.node.value, Yaml::Scalar(s) if s.plain && s.text.contains(':') && !s.text.contains("://"));
+        let draft = Draft::new(Code::WrongType, span, message);
+        let draft = if glued { draft.help("a key needs a space after its colon") } else { draft };
+        self.reader.report(draft.help(format!("for example {}", quoted(example))));
+    }
+
+    /// This value under a longer name, for where the key alone would say too little.
+    pub fn called(mut self, name: &str) -> Self {
+        self.name = quoted(name);
+        self
     }
 
     pub fn is_nothing(&self) -> bool {
@@ -127,7 +140,7 @@ impl<'a> Value<'a> {
             ExpandErrorKind::Undefined(name) => (
                 Code::UndefinedVariable,
                 format!("the environment variable {} is not set", quoted(name)),
-                format!("set it, or give a default: `${{{name}:-default}}`; a dollar by itself is `$$`"),
+                format!("set it, or give a default: `${{{name}:-default}}`; for the characters themselves write `$${{`"),
             ),
             ExpandErrorKind::Unterminated => (
                 Code::Syntax,
@@ -181,7 +194,8 @@ impl<'a> Value<'a> {
 
     /// A duration within these bounds.
     pub fn duration(&self, bounds: RangeInclusive<Duration>, example: &str) -> Option<Spanned<Duration>> {
-        let read = self.parsed("a duration", example, scalar::duration)?;
+        let unit = example.get(example.trim_end_matches(char::is_alphabetic).len()..).unwrap_or_default();
+        let read = self.parsed("a duration", example, |text| scalar::duration(text, unit))?;
         self.bounded(read, &bounds, |d| scalar::show(*d), ("short", "long"))
     }
 
@@ -288,7 +302,7 @@ impl<'a> Value<'a> {
             return None;
         };
         let left = entries.iter().map(Some).collect();
-        Some(Fields { reader: self.reader, what, span: self.key.unwrap_or(self.node.span), left, asked: vec![] })
+        Some(Fields::new(self.reader, what, self.key_span(), left))
     }
 
     /// The entries of a mapping whose keys are free, e.g. labels.
@@ -299,7 +313,7 @@ impl<'a> Value<'a> {
         };
         let entry = |entry: &'a Entry| {
             let key = Spanned { value: entry.key.as_str(), span: entry.key_span };
-            (key, Value { reader: self.reader, name: quoted(&entry.key), key: Some(entry.key_span), node: &entry.value })
+            (key, Value { reader: self.reader, name: quoted_key(&entry.key), key: Some(entry.key_span), node: &entry.value })
         };
         Some(entries.iter().map(entry).collect())
     }
@@ -342,86 +356,6 @@ fn json_scalar(text: String) -> serde_json::Value {
         number => {
             let number = number.parse::<i64>().ok().map(Number::from).or_else(|| number.parse::<u64>().ok().map(Number::from));
             number.or_else(|| float(&text).and_then(Number::from_f64)).map(Json::Number).unwrap_or(Json::String(text))
-        }
-    }
-}
-
-/// A mapping with known keys.
-pub(super) struct Fields<'a> {
-    reader: &'a Reader<'a>,
-    what: &'static str,
-    /// Where to point when something is missing.
-    span: Span,
-    left: Vec<Option<&'a Entry>>,
-    asked: Vec<&'static str>,
-}
-
-impl<'a> Fields<'a> {
-    /// The value of a key, if it is written.
-    pub fn get(&mut self, key: &'static str) -> Option<Value<'a>> {
-        self.asked.push(key);
-        let slot = self.left.iter_mut().find(|slot| slot.is_some_and(|entry| entry.key == key))?;
-        let entry = slot.take()?;
-        Some(Value { reader: self.reader, name: format!("`{key}`"), key: Some(entry.key_span), node: &entry.value })
-    }
-
-    /// The value of a key that has to be there.
-    pub fn require(&mut self, key: &'static str, example: &str) -> Option<Value<'a>> {
-        let value = self.get(key);
-        if value.is_none() && !self.misspelt(key) {
-            let message = format!("{} needs the key `{key}`", self.what);
-            self.reader.report(Draft::new(Code::MissingKey, self.span, message).help(format!("for example {}", quoted(example))));
-        }
-        value
-    }
-
-    /// At most one of these keys.
-    pub fn any_of(&mut self, keys: &[&'static str]) -> Option<(&'static str, Value<'a>)> {
-        let mut found: Vec<(&'static str, Value<'a>)> = keys.iter().filter_map(|key| Some((*key, self.get(key)?))).collect();
-        if let [(first, value), (second, other), ..] = found.as_slice() {
-            self.clash((first, value.key_span()), (second, other.key_span()));
-        }
-        (!found.is_empty()).then(|| found.swap_remove(0))
-    }
-
-    /// Exactly one of these keys.
-    pub fn one_of(&mut self, keys: &[&'static str], example: &str) -> Option<(&'static str, Value<'a>)> {
-        let found = self.any_of(keys);
-        if found.is_none() && !keys.iter().any(|key| self.misspelt(key)) {
-            let message = format!("{} needs {}", self.what, one_of(keys.iter().copied()));
-            self.reader.report(Draft::new(Code::MissingKey, self.span, message).help(format!("for example {}", quoted(example))));
-        }
-        found
-    }
-
-    /// Reports two keys that exclude each other.
-    pub fn clash(&self, (first, first_span): (&str, Span), (second, second_span): (&str, Span)) {
-        let ((first, first_span), (second, second_span)) = if first_span <= second_span {
-            ((first, first_span), (second, second_span))
-        } else {
-            ((second, second_span), (first, first_span))
-        };
-        self.reader.report(
-            Draft::new(Code::Conflict, second_span, format!("`{first}` and `{second}` exclude each other"))
-                .see(first_span, format!("`{first}` is here"))
-                .help("keep one of them"),
-        );
-    }
-
-    /// Whether a key that is left over was probably meant as this one: then it is reported as unknown, not also as missing.
-    fn misspelt(&self, key: &str) -> bool {
-        self.left.iter().flatten().any(|entry| nearest(&entry.key, [key]).is_some())
-    }
-
-    /// Reports every key that nobody asked for.
-    pub fn finish(self) {
-        for entry in self.left.iter().flatten() {
-            let message = format!("unknown key {} in {}", quoted(&entry.key), self.what);
-            let help = match nearest(&entry.key, self.asked.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("the keys of {} are {}", self.what, one_of(self.asked.iter().copied()).replace(" or ", " and ")),
-            };
-            self.reader.report(Draft::new(Code::UnknownKey, entry.key_span, message).help(help));
         }
     }
 }
