@@ -104,12 +104,16 @@ alerts: []
         hung.url()
     ))
     .await;
-    daemon.until("a few probes have failed", |d| d.target("hung").consecutive >= 4).await;
-    let starts: Vec<_> = daemon.target("hung").outcomes.iter().rev().map(|outcome| outcome.started_at).collect();
-    for pair in starts.windows(2) {
-        let apart = pair[1] - pair[0];
-        let in_order = apart >= Duration::from_millis(300 - 60) && apart < Duration::from_millis(600 - 60);
-        assert!(in_order, "the next slot is 300 ms later, it started after {apart:?}");
+    daemon.until("some probes have failed", |d| d.target("hung").consecutive >= 9).await;
+    let outcomes = daemon.target("hung").outcomes;
+    let (mut next_slot, mut pairs) = (0, 0);
+    for pair in outcomes.windows(2) {
+        let [later, earlier] = pair else { continue };
+        assert!(later.started_at >= earlier.ended_at(), "two probes of one target ran at once");
+        pairs += 1;
+        next_slot += usize::from(later.started_at - earlier.started_at < Duration::from_millis(500));
     }
+    // each would start two slots later, if the end of a probe came too late for the next slot; a loaded machine loses some
+    assert!(next_slot * 2 > pairs, "only {next_slot} of {pairs} probes took the next slot");
     daemon.stop().await;
 }

@@ -388,14 +388,18 @@ async fn a_name_that_is_in_the_hosts_file_is_resolved_and_the_first_address_that
 #[tokio::test]
 async fn each_phase_is_timed_by_itself() {
     let wait = Duration::from_millis;
-    let outcome =
-        meets(vec![Request, Pause(wait(50)), Switch(""), Pause(wait(100)), health(), Pause(wait(80)), close(1000), AwaitClose])
+    let (upgrade, message, close_) = (wait(100), wait(200), wait(150));
+    let peer =
+        Peer::plays(vec![Request, Pause(upgrade), Switch(""), Pause(message), health(), Pause(close_), close(1000), AwaitClose])
             .await;
-    let timings = outcome.timings;
-    for (phase, least) in [(Phase::Upgrade, 50), (Phase::Message, 100), (Phase::Close, 80)] {
+    let mut patient = target(&peer.url());
+    patient.timeout = Duration::from_secs(20);
+    let timings = probe(patient).await.timings;
+    // How exact the times are is for benches. Here only that no phase's wait is charged to another one: a loaded machine
+    // may see the end of a phase late, and then the next one is shorter by that.
+    for (phase, waited) in [(Phase::Upgrade, upgrade), (Phase::Message, message), (Phase::Close, close_)] {
         let took = timings.get(phase).expect("timed");
-        // an upper bound is for benches: here only that no phase's wait is charged to another one
-        assert!(took >= wait(least - 2) && took < wait(least + 48), "{phase} took {took:?}, the peer waited {least} ms");
+        assert!(took >= waited / 2, "{phase} took {took:?}, the peer waited {waited:?}");
     }
 }
 
