@@ -380,3 +380,12 @@ mod fuzz {
         }
     }
 }
+
+#[test]
+fn the_configuration_in_the_readme_is_valid() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let yaml = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    // its secret stands in a file beside it
+    let yaml = yaml.replace("webhook_url_file: slack-webhook-url", "webhook_url_file: tests/config/files/slack-url");
+    config::parse(&yaml, Path::new("monitors.yaml"), &env).unwrap_or_else(|report| panic!("{report}"));
+}

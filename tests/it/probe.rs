@@ -377,6 +377,30 @@ async fn nothing_listens_on_the_port() {
 }
 
 #[tokio::test]
+async fn a_host_that_drops_the_handshake_is_a_connect_timeout() {
+    let socket = tokio::net::TcpSocket::new_v4().expect("socket");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("bind");
+    let full = socket.listen(0).expect("listen"); // once its queue is full, the kernel drops every further SYN
+    let addr = full.local_addr().expect("address");
+    let mut queued = Vec::new();
+    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(300), tokio::net::TcpStream::connect(addr)).await {
+        queued.push(stream);
+    }
+    let outcome = probe(target(&format!("ws://{addr}/"))).await;
+    assert_eq!((outcome.reason, outcome.phase), (Reason::ConnectTimeout, Some(Phase::Connect)), "{outcome:?}");
+    assert!(outcome.timings.connect.is_some_and(|took| took >= TIMEOUT));
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_exist_is_not_found() {
+    // .invalid never exists (RFC 2606); without any resolver in reach the answer is another one, but never a healthy one
+    let outcome = probe(target("ws://wsprobe.invalid/")).await;
+    assert_eq!(outcome.phase, Some(Phase::Dns), "{outcome:?}");
+    let expected = [Reason::DnsNotFound, Reason::DnsFailed, Reason::DnsTimeout, Reason::LocalError];
+    assert!(expected.contains(&outcome.reason), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn a_name_that_is_in_the_hosts_file_is_resolved_and_the_first_address_that_answers_is_used() {
     let peer = Peer::plays(upgraded([health(), close(1000), AwaitClose])).await;
     let outcome = probe(target(&format!("ws://localhost:{}/ws/health/", peer.addr.port()))).await;
