@@ -1,11 +1,10 @@
 //! What is told to people: one event of one alert. How it looks at a receiver is the receiver's business.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::alert::{Alert, Transition, TransitionKind};
-use crate::config::{Condition, Expect, IpVersion, Rule, Selector, Severity, Target, TargetUrl, TlsOptions};
+use crate::config::{Condition, Rule, Selector, Severity, Target, TargetUrl};
 use crate::diagnose::{self, Diagnosis};
 use crate::outcome::{Outcome, TargetName};
 use crate::time::Timestamp;
@@ -114,21 +113,8 @@ fn id(alert: &str, kind: Kind, at: Timestamp) -> Arc<str> {
 
 #[allow(clippy::expect_used)] // constants, checked by a test
 fn sample_alert(at: Timestamp) -> Alert {
-    let target = Target {
-        name: TargetName::new("wsprobe-test").expect("a valid name"),
-        url: TargetUrl::parse("wss://wsprobe.invalid/ws/health/").expect("a valid URL"),
-        interval: Duration::from_secs(30),
-        timeout: Duration::from_secs(10),
-        labels: BTreeMap::new(),
-        headers: vec![],
-        authorization: None,
-        subprotocols: vec![],
-        ip_version: IpVersion::Any,
-        tls: TlsOptions::default(),
-        max_message_bytes: 65_536,
-        steps: vec![],
-        expect: Expect::default(),
-    };
+    let url = TargetUrl::parse("wss://wsprobe.invalid/ws/health/").expect("a valid URL");
+    let target = Target::new(TargetName::lossy("wsprobe-test"), url);
     let rule = Rule {
         name: "test".into(),
         severity: Severity::Info,

@@ -1,11 +1,10 @@
 //! Configurations and outcomes for the tests of this module.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Condition, Config, Expect, IpVersion, Receiver, ReceiverKind, Rule, Secret, Selector, Server, Severity};
-use crate::config::{Target, TargetUrl, TlsOptions};
+use crate::config::{Condition, Config, Receiver, ReceiverKind, Rule, Secret, Selector, Server, Severity};
+use crate::config::{Target, TargetUrl};
 use crate::outcome::{HttpEvidence, Outcome, Phase, Reason, TargetName, Timings};
 use crate::time::Timestamp;
 
@@ -14,21 +13,7 @@ pub(super) fn name(name: &str) -> TargetName {
 }
 
 pub(super) fn target(name_: &str, url: &str) -> Target {
-    Target {
-        name: name(name_),
-        url: TargetUrl::parse(url).unwrap(),
-        interval: Duration::from_secs(30),
-        timeout: Duration::from_secs(10),
-        labels: BTreeMap::new(),
-        headers: vec![],
-        authorization: None,
-        subprotocols: vec![],
-        ip_version: IpVersion::Any,
-        tls: TlsOptions::default(),
-        max_message_bytes: 65_536,
-        steps: vec![],
-        expect: Expect::default(),
-    }
+    Target::new(name(name_), TargetUrl::parse(url).unwrap())
 }
 
 /// These targets, watched by the rule `down`, and one receiver, `ops`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wsprobe::alert::{Book, State, Transition, TransitionKind};
-use wsprobe::config::{Condition, Config, Expect, IpVersion, Rule, Selector, Server, Severity, Target, TargetUrl, TlsOptions};
+use wsprobe::config::{Condition, Config, Rule, Selector, Server, Severity, Target, TargetUrl};
 use wsprobe::outcome::{HttpEvidence, Outcome, Phase, Reason, TargetName, Timings, TlsEvidence};
 use wsprobe::time::Timestamp;
 
@@ -34,21 +34,8 @@ pub fn name(text: &str) -> TargetName {
 
 /// A target probed each 30 s.
 pub fn target(text: &str) -> Arc<Target> {
-    Arc::new(Target {
-        name: name(text),
-        url: TargetUrl::parse(&format!("wss://{text}.example.com/ws/health/")).expect("a valid URL"),
-        interval: secs(30),
-        timeout: secs(10),
-        labels: [("env".to_owned(), text.to_owned())].into(),
-        headers: vec![],
-        authorization: None,
-        subprotocols: vec![],
-        ip_version: IpVersion::Any,
-        tls: TlsOptions::default(),
-        max_message_bytes: 65_536,
-        steps: vec![],
-        expect: Expect::default(),
-    })
+    let url = TargetUrl::parse(&format!("wss://{text}.example.com/ws/health/")).expect("a valid URL");
+    Arc::new(Target { labels: [("env".to_owned(), text.to_owned())].into(), ..Target::new(name(text), url) })
 }
 
 /// A rule on every target that resolves after 2 healthy probes and never reminds.

@@ -14,8 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use wsprobe::config::{
-    Condition, Config, Expect, IpVersion, Receiver, ReceiverKind, Rule, Secret, Selector, Server as ServerConfig, Severity,
-    Target, TargetUrl, TlsOptions,
+    Condition, Config, Receiver, ReceiverKind, Rule, Secret, Selector, Server as ServerConfig, Severity, Target, TargetUrl,
 };
 use wsprobe::http::{AlertRow, AppState, DiagnosisRow, Server};
 use wsprobe::observe::{Board, Metrics};
@@ -137,21 +136,7 @@ pub fn name(name: &str) -> TargetName {
 }
 
 pub fn target(name_: &str, url: &str) -> Target {
-    Target {
-        name: name(name_),
-        url: TargetUrl::parse(url).unwrap(),
-        interval: Duration::from_secs(30),
-        timeout: Duration::from_secs(10),
-        labels: BTreeMap::new(),
-        headers: vec![],
-        authorization: None,
-        subprotocols: vec![],
-        ip_version: IpVersion::Any,
-        tls: TlsOptions::default(),
-        max_message_bytes: 65_536,
-        steps: vec![],
-        expect: Expect::default(),
-    }
+    Target::new(name(name_), TargetUrl::parse(url).unwrap())
 }
 
 /// These targets, watched by the rule `down`, and one receiver, `ops`.

@@ -8,9 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing_subscriber::fmt::MakeWriter;
 use wsprobe::alert::{Alert, Transition, TransitionKind};
-use wsprobe::config::{
-    Condition, Expect, IpVersion, Receiver, ReceiverKind, Rule, Secret, Selector, Severity, Target, TargetUrl, TlsOptions,
-};
+use wsprobe::config::{Condition, Receiver, ReceiverKind, Rule, Secret, Selector, Severity, Target, TargetUrl};
 use wsprobe::diagnose::Diagnosis;
 use wsprobe::notify::{Backoff, Dispatcher, FailureReason, Ledger, Notification, Tuning};
 use wsprobe::outcome::{HttpEvidence, Outcome, Phase, Reason, TargetName, Timings, TlsEvidence};
@@ -25,21 +23,9 @@ pub fn links() -> Links {
 }
 
 pub fn target(name: &str, url: &str) -> Arc<Target> {
-    Arc::new(Target {
-        name: TargetName::new(name).unwrap(),
-        url: TargetUrl::parse(url).unwrap(),
-        interval: Duration::from_secs(15),
-        timeout: Duration::from_secs(10),
-        labels: BTreeMap::from([("env".into(), "staging".into()), ("team".into(), "realtime".into())]),
-        headers: vec![],
-        authorization: None,
-        subprotocols: vec![],
-        ip_version: IpVersion::Any,
-        tls: TlsOptions::default(),
-        max_message_bytes: 65_536,
-        steps: vec![],
-        expect: Expect::default(),
-    })
+    let labels = BTreeMap::from([("env".into(), "staging".into()), ("team".into(), "realtime".into())]);
+    let interval = Duration::from_secs(15);
+    Arc::new(Target { interval, labels, ..Target::new(TargetName::new(name).unwrap(), TargetUrl::parse(url).unwrap()) })
 }
 
 pub fn rule(name: &str, severity: Severity, when: Condition) -> Arc<Rule> {
