@@ -96,11 +96,12 @@ pub const RULES: &[Rule] = &[
                 && (e.detail_has("BadSignature") || e.detail_has("UnsupportedSignatureAlgorithm") || e.detail_has("signature"))
         },
         hop: None,
-        summary: "The signature of the certificate can't be accepted: a weak key or algorithm, or a broken chain",
-        cause: "{detail}. Most likely an RSA key of less than 2048 bits or a SHA-1 signature; otherwise an intermediate that does not \
-                belong to the leaf.",
+        summary: "The signature of the certificate can't be accepted: a weak key, another CA of the same name, or a broken chain",
+        cause: "{detail}. One of: an RSA key of less than 2048 bits or a SHA-1 signature; a private CA that was made anew under the same \
+                name, while this host trusts the old one; an intermediate that does not belong to the leaf.",
         fix: "`openssl s_client -connect {host}:443 -servername {host} -showcerts | openssl x509 -noout -text` shows key size and \
-              algorithm. Reissue with RSA 2048 or ECDSA P-256, with its own intermediate.",
+              algorithm: reissue with RSA 2048 or ECDSA P-256. If they are fine: replace `tls.ca_file` by the current root, or serve the \
+              leaf with its own intermediate.",
     },
     Rule {
         code: "certificate-self-signed",

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod dashboard;
 mod diagnose;
+mod diagnose_wire;
 mod django;
 mod endpoint;
 mod http;
