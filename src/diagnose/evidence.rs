@@ -137,12 +137,22 @@ impl<'a> Evidence<'a> {
             && self.header("content-length").is_none_or(|l| l == "0")
     }
 
+    /// CloudFront says that it answered from its cache.
+    pub fn is_cloudfront_hit(&self) -> bool {
+        self.is_hit() && self.header_has("x-cache", "cloudfront")
+    }
+
     /// A cache says that it answered, not the origin.
     pub fn is_from_cache(&self) -> bool {
+        let age = self.header("age").and_then(|v| v.trim().parse::<u64>().ok());
+        self.is_hit() || age.is_some_and(|age| age > 0)
+    }
+
+    fn is_hit(&self) -> bool {
         self.header("x-cache").is_some_and(|v| {
             let v = v.trim().to_ascii_lowercase();
             v.starts_with("hit") || v.starts_with("refreshhit")
-        }) || self.header("age").and_then(|v| v.trim().parse::<u64>().ok()).is_some_and(|age| age > 0)
+        })
     }
 
     /// Where the answer redirects to.
@@ -163,7 +173,7 @@ impl<'a> Evidence<'a> {
         self.took().is_some_and(|t| (3.5..=6.0).contains(&t.as_secs_f64()))
     }
 
-    /// The failed phase ended at what is a default idle timeout somewhere: 50 s haproxy examples, 55 s Heroku, 60 s nginx
+    /// The failed phase ended at what is a default idle timeout somewhere: 30 s Google Cloud, 50 s haproxy examples, 55 s Heroku, 60 s nginx
     /// and ALB, 100 s Cloudflare, 240 s Azure, 350 s AWS NLB, 600 s CloudFront, 3600 s.
     pub fn at_an_idle_timeout(&self) -> bool {
         const DEFAULTS: [f64; 9] = [30.0, 50.0, 55.0, 60.0, 100.0, 240.0, 350.0, 600.0, 3600.0];

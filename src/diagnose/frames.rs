@@ -30,8 +30,8 @@ pub const RULES: &[Rule] = &[
         hop: None,
         summary: "The peer closed with {closed}: the server is stopping or restarting",
         cause: "1012 (uvicorn) and 1001 are sent by a server that shuts down: a deploy, a scale-in, a worker recycled by its limit.",
-        fix: "During a deploy this is normal for a moment: put it under `maintenance:` or raise `consecutive_failures`. If it goes on: \
-              workers restart in a loop (memory limit, `max_requests`).",
+        fix: "During a deploy this is normal for a moment; if it pages, raise `consecutive_failures`. If it goes on: workers restart in \
+              a loop (memory limit, gunicorn `max_requests`, a failing liveness probe).",
     },
     Rule {
         code: "server-overloaded",

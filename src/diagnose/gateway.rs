@@ -87,7 +87,8 @@ pub const RULES: &[Rule] = &[
         summary: "The service says that it is away for a while: {status}",
         cause: "A 503 with Retry-After and a page of its own: most likely a planned maintenance.{retry} An overloaded hop may answer like \
                 this too.",
-        fix: "Wait, and put such times under `maintenance:` so that nobody is paged. If none is planned: find who switched the page on.",
+        fix: "Wait for its end. If none is planned: find who switched the page on (a flag file, a deploy that stopped half-way, a \
+              fixed-response rule of the ALB).",
     },
     Rule {
         code: "unavailable",

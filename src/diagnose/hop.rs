@@ -276,15 +276,7 @@ impl<'a> Marks<'a> {
     /// Marks of the application and its server, which survive most relays.
     fn app_author(&self) -> Option<Hop> {
         let phrase = self.http.reason_phrase.as_str();
-        if has_django_trio(self.http)
-            || self.body_has("the requested resource was not found on this server.")
-            || self.body_has("<title>page not found at ")
-            || self.body_has("<title>bad request (400)</title>")
-            || self.body_has("<title>server error (500)</title>")
-            || self.body_has("csrf verification failed")
-        {
-            return Some(Hop::Django);
-        }
+        // The WebSocket stack's own texts come first: an edge may put headers like Django's on everything.
         let autobahn = phrase == "Access denied"
             || phrase == "Internal server error"
             || phrase.starts_with("HTTP Connection header")
@@ -294,6 +286,15 @@ impl<'a> Marks<'a> {
             || phrase.starts_with("Hixie76 protocol");
         if autobahn || self.body_has("<footer>daphne") || self.body_has("0.2em 20px; color: #896868") {
             return Some(Hop::Daphne);
+        }
+        if has_django_trio(self.http)
+            || self.body_has("the requested resource was not found on this server.")
+            || self.body_has("<title>page not found at ")
+            || self.body_has("<title>bad request (400)</title>")
+            || self.body_has("<title>server error (500)</title>")
+            || self.body_has("csrf verification failed")
+        {
+            return Some(Hop::Django);
         }
         if self.body_has("failed to open a websocket connection:") {
             return Some(Hop::Uvicorn);

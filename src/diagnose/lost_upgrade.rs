@@ -167,7 +167,9 @@ pub const RULES: &[Rule] = &[
     // --- 2xx: something else lives at this path
     Rule {
         code: "maintenance-page",
-        when: |e| e.is_ignored() && e.is_html() && (e.body_has("maintenance") || e.body_has("back soon")),
+        when: |e| {
+            e.is_ignored() && e.is_html() && !e.author(Hop::Django) && (e.body_has("maintenance") || e.body_has("back soon"))
+        },
         hop: None,
         summary: "A maintenance page answers with {status}",
         cause: "{hop} serves a page that speaks of maintenance for every path. Its 200 makes simple checks believe that all is well.",
@@ -185,7 +187,7 @@ pub const RULES: &[Rule] = &[
                 "id=\"__next\"",
                 "id=\"__nuxt\"",
             ];
-            e.is_ignored() && e.is_html() && (roots.iter().any(|r| e.body_has(r)) || e.is_static_file())
+            e.is_ignored() && e.is_html() && !e.author(Hop::Django) && (roots.iter().any(|r| e.body_has(r)) || e.is_static_file())
         },
         hop: None,
         summary: "A static page answers in place of the WebSocket: no proxy rule covers {path}",

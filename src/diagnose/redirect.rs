@@ -10,10 +10,10 @@ use super::rule::Rule;
 pub const RULES: &[Rule] = &[
     Rule {
         code: "redirect-cached",
-        when: |e| e.redirect.is_some() && e.is_from_cache() && e.hops.has(Hop::CloudFront),
+        when: |e| e.redirect.is_some() && e.is_cloudfront_hit(),
         hop: Some(Hop::CloudFront),
         summary: "CloudFront answered the upgrade with a cached {status}; the origin was not asked",
-        cause: "X-Cache or Age says that the redirect to {location} came from the cache. The fault that made it may be fixed \
+        cause: "X-Cache says that the redirect to {location} came from the cache. The fault that made it may be fixed \
                 already, or still be there: the cache hides which. An answer to an upgrade should never be cached.",
         fix: "Create an invalidation for {path}* and give the path a behaviour with the managed policy CachingDisabled and an \
               origin request policy that forwards all viewer headers. If the redirect comes back without a Hit, the origin \
@@ -79,7 +79,7 @@ pub const RULES: &[Rule] = &[
         when: |e| e.asked_tls() && e.redirects(Redirect::same_url) && e.proxy_wrote(),
         hop: None,
         summary: "{hop} redirects the upgrade to the URL it was asked at: {status}",
-        cause: "{hop} wrote the redirect itself. TLS most likely ends at a hop before it that speaks plain http to it, so its \
+        cause: "{hop} most likely wrote the redirect itself. TLS most likely ends at a hop before it that speaks plain http to it, so its \
                 http-to-https rule matches every request: a loop. With Cloudflare in front this is SSL mode Flexible.",
         fix: "Let the outer hop speak TLS to {hop} (Cloudflare: Full (strict)), or redirect only where X-Forwarded-Proto is http \
               (nginx: `if ($http_x_forwarded_proto = http) { return 301 …; }`), or exempt {path}.",

@@ -401,6 +401,22 @@ fn look_alikes_do_not_get_a_certain_statement() {
     let fresh = same(&django_301(&format!("{CLOUDFRONT}X-Cache: Miss from cloudfront\n"), me));
     assert_eq!(fresh.code, "redirect-same-url", "a miss is no cached answer");
 
+    let behind = same(&django_301(&format!("{CLOUDFRONT}X-Cache: Miss from cloudfront\nAge: 12\n"), me));
+    assert_eq!(behind.code, "redirect-cached");
+    assert_ne!(behind.hop, Some("cloudfront"), "CloudFront asked; a cache behind it answered");
+
+    let hardened_edge = same(&format!("HTTP/1.1 403 Access denied\n{TRIO}\n"));
+    assert_eq!(
+        (hardened_edge.code, hardened_edge.hop),
+        ("handshake-forbidden", Some("daphne")),
+        "the edge adds Django's headers"
+    );
+
+    let view = format!(
+        "HTTP/1.1 200 OK\nContent-Type: text/html; charset=utf-8\nX-Frame-Options: DENY\n{TRIO}\n\n<h1>Maintenance log</h1>"
+    );
+    assert_eq!(same(&view).code, "http-view-answered", "a view that speaks of maintenance is a view");
+
     let own_404 = same("HTTP/1.1 404 Not Found\nContent-Type: text/html\nServer: nginx\n\n<h1>Not Found</h1>");
     assert_eq!((own_404.code, own_404.hop), ("not-found", None), "nginx relayed a page that is not its own");
 
