@@ -18,11 +18,25 @@ pub const CONTROL_PATH: &str = "/-/fault";
 #[derive(Clone, Debug)]
 pub struct Control {
     faults: Arc<watch::Sender<Faults>>,
+    /// The endpoint serves TLS.
+    tls: bool,
 }
 
+/// Where a request to [`CONTROL_PATH`] came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listener {
+    /// The one that serves the health check, too, and suffers its faults.
+    Shared,
+    /// One of its own, which outlives every fault.
+    Separate,
+}
+
+/// Proxies name the true client in one of these; a client of this host has no use for them.
+const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+
 impl Control {
-    pub(super) fn new(faults: Faults) -> Self {
-        Control { faults: Arc::new(watch::Sender::new(faults)) }
+    pub(super) fn new(faults: Faults, tls: bool) -> Self {
+        Control { faults: Arc::new(watch::Sender::new(faults)), tls }
     }
 
     /// Replaces the faults. Conversations that are under way go on as they began.
@@ -44,24 +58,27 @@ impl Control {
         self.faults.subscribe()
     }
 
-    /// Answers a request to [`CONTROL_PATH`]. `can_come_back` says that this listener outlives the `down` fault.
+    /// Answers a request to [`CONTROL_PATH`].
     pub(super) async fn serve<S: AsyncWrite + Unpin>(
         &self,
         stream: &mut S,
         request: &Request,
         peer: SocketAddr,
-        can_come_back: bool,
+        listener: Listener,
     ) -> io::Result<()> {
-        let (status, body) = match self.handle(request, peer, can_come_back) {
+        let (status, body) = match self.handle(request, peer, listener) {
             Ok(faults) => ("200 OK", format!("{faults}\n")),
             Err((status, why)) => (status, format!("{why}\n")),
         };
         answer(stream, status, "Content-Type: text/plain; charset=utf-8\r\n", &body).await
     }
 
-    fn handle(&self, request: &Request, peer: SocketAddr, can_come_back: bool) -> Result<Faults, (&'static str, String)> {
+    fn handle(&self, request: &Request, peer: SocketAddr, listener: Listener) -> Result<Faults, (&'static str, String)> {
         if !peer.ip().to_canonical().is_loopback() {
             return Err(("403 Forbidden", "faults are switched from this host only".into()));
+        }
+        if FORWARDED.iter().any(|name| request.header(name).is_some()) {
+            return Err(("403 Forbidden", "faults are switched from this host only, and not through a proxy".into()));
         }
         // A browser sends one of these; a page of another site must not switch anything.
         if request.header("origin").is_some() || request.header("sec-fetch-site").is_some_and(|s| s != "none") {
@@ -71,9 +88,8 @@ impl Control {
             "GET" => {}
             "PUT" | "POST" => {
                 let faults = Faults::parse(request.body.trim()).map_err(|error| ("400 Bad Request", error.to_string()))?;
-                if faults.has(Fault::Down) && !can_come_back {
-                    let why = "`down` would close this control path too: start the endpoint with --control ADDR";
-                    return Err(("409 Conflict", why.into()));
+                if let Some(why) = self.impossible(&faults, listener) {
+                    return Err(("409 Conflict", why));
                 }
                 self.set(faults);
             }
@@ -81,5 +97,19 @@ impl Control {
             other => return Err(("405 Method Not Allowed", format!("{other} is not possible here: GET, PUT or DELETE"))),
         }
         Ok(self.faults())
+    }
+
+    /// Why these faults would have no effect here, or none that could be ended.
+    fn impossible(&self, faults: &Faults, listener: Listener) -> Option<String> {
+        if faults.has(Fault::ExpiredCertificate) && !self.tls {
+            return Some("`expired-certificate` needs TLS: start the endpoint with --tls".to_owned());
+        }
+        if listener == Listener::Separate {
+            return None;
+        }
+        // without TLS a silent endpoint still reads the request, and so knows this path
+        let cutting: &[Fault] = if self.tls { &[Fault::Down, Fault::SilentAccept] } else { &[Fault::Down] };
+        let fault = cutting.iter().find(|fault| faults.has(**fault))?;
+        Some(format!("`{fault}` would cut off this control path too: start the endpoint with --control ADDR"))
     }
 }

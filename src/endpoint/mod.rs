@@ -23,8 +23,9 @@ pub use control::{CONTROL_PATH, Control};
 pub use fault::{Fault, FaultError, Faults, Stage};
 pub use tls::{Tls, TlsError};
 
+use control::Listener;
 use conversation::End;
-use request::Request;
+use request::{NoRequest, Request};
 use tls::Acceptors;
 
 /// The path of the health check.
@@ -91,7 +92,8 @@ impl Endpoint {
             None => None,
         };
         let addr = listener.local_addr().map_err(|error| BindError::Listen { addr: options.listen, error })?;
-        Ok(Endpoint { listener, addr, tls, control: Control::new(options.faults), control_listener })
+        let control = Control::new(options.faults, tls.is_some());
+        Ok(Endpoint { listener, addr, tls, control, control_listener })
     }
 
     /// Where it listens.
@@ -119,14 +121,15 @@ impl Endpoint {
         self.control.clone()
     }
 
-    /// Serves until `shutdown`, then lets running conversations end for a moment.
+    /// Serves until `shutdown`, then lets running conversations end for a moment: a probe must not see a failure because
+    /// somebody stops the endpoint.
     pub async fn run(self, shutdown: CancellationToken) {
         let Endpoint { listener, addr, tls, control, control_listener } = self;
         let tasks = TaskTracker::new();
+        let server = Server { tls, control: control.clone(), shutdown: shutdown.clone(), cut: CancellationToken::new() };
         if let Some(listener) = control_listener {
-            tasks.spawn(serve_control(listener, control.clone(), shutdown.clone()));
+            tasks.spawn(server.clone().serve_control(listener, tasks.clone()));
         }
-        let server = Server { tls, control: control.clone(), shutdown: shutdown.clone() };
         let mut faults = control.watch();
         let mut open = Some(listener);
         while !shutdown.is_cancelled() {
@@ -153,7 +156,10 @@ impl Endpoint {
         }
         drop(open);
         tasks.close();
-        let _ = timeout(DRAIN, tasks.wait()).await;
+        if timeout(DRAIN, tasks.wait()).await.is_err() {
+            server.cut.cancel();
+            tasks.wait().await; // each ends at its next await
+        }
     }
 }
 
@@ -166,14 +172,17 @@ async fn listen(addr: SocketAddr) -> Result<TcpListener, BindError> {
 struct Server {
     tls: Option<Arc<Acceptors>>,
     control: Control,
+    /// Ends connections that have not asked for anything yet.
     shutdown: CancellationToken,
+    /// Ends all that are left.
+    cut: CancellationToken,
 }
 
 impl Server {
     async fn serve(self, tcp: TcpStream, peer: SocketAddr) {
-        let shutdown = self.shutdown.clone();
+        let cut = self.cut.clone();
         tokio::select! {
-            () = shutdown.cancelled() => {}
+            () = cut.cancelled() => {}
             _ = self.connection(tcp, peer) => {}
         }
     }
@@ -208,9 +217,9 @@ impl Server {
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     {
-        let Some(request) = Request::read(stream).await else { return Ok(End::Fin) };
+        let Some(request) = self.request(stream).await? else { return Ok(End::Fin) };
         if request.path == CONTROL_PATH {
-            self.control.serve(stream, &request, peer, false).await?;
+            self.control.serve(stream, &request, peer, Listener::Shared).await?;
             return Ok(End::Fin);
         }
         if faults.has(Fault::SilentAccept) {
@@ -218,26 +227,52 @@ impl Server {
         }
         conversation::serve(stream, faults, request).await
     }
-}
 
-/// Serves the control path alone, on an address that stays open whatever the faults are.
-async fn serve_control(listener: TcpListener, control: Control, shutdown: CancellationToken) {
-    loop {
-        let accepted = tokio::select! {
-            () = shutdown.cancelled() => return,
-            accepted = listener.accept() => accepted,
+    /// Reads a request; `None` when there is none to answer, because the peer is gone or too slow, or the endpoint shuts down.
+    async fn request(
+        &self,
+        stream: &mut (impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin),
+    ) -> io::Result<Option<Request>> {
+        let read = tokio::select! {
+            () = self.shutdown.cancelled() => return Ok(None),
+            read = Request::read(stream) => read,
         };
-        let Ok((mut stream, peer)) = accepted else {
-            tokio::time::sleep(REBIND_EVERY).await;
-            continue;
-        };
-        let control = control.clone();
-        tokio::spawn(async move {
-            let Some(request) = Request::read(&mut stream).await else { return };
-            let _ = match request.path.as_str() {
-                CONTROL_PATH => control.serve(&mut stream, &request, peer, true).await,
-                _ => conversation::answer(&mut stream, "404 Not Found", "", "").await,
+        match read {
+            Ok(request) => Ok(Some(request)),
+            Err(NoRequest::Gone) => Ok(None),
+            Err(NoRequest::Malformed(why)) => {
+                conversation::answer(stream, "400 Bad Request", "Content-Type: text/plain\r\n", &format!("{why}\n")).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Serves the control path alone, on an address that stays open whatever the faults are.
+    async fn serve_control(self, listener: TcpListener, tasks: TaskTracker) {
+        loop {
+            let accepted = tokio::select! {
+                () = self.shutdown.cancelled() => return,
+                accepted = listener.accept() => accepted,
             };
-        });
+            match accepted {
+                Ok((stream, peer)) => drop(tasks.spawn(self.clone().serve_control_request(stream, peer))),
+                Err(_) => tokio::time::sleep(REBIND_EVERY).await,
+            }
+        }
+    }
+
+    async fn serve_control_request(self, mut tcp: TcpStream, peer: SocketAddr) {
+        tokio::select! {
+            () = self.cut.cancelled() => {}
+            _ = self.respond_to_control(&mut tcp, peer) => {}
+        }
+    }
+
+    async fn respond_to_control(&self, tcp: &mut TcpStream, peer: SocketAddr) -> io::Result<()> {
+        let Some(request) = self.request(tcp).await? else { return Ok(()) };
+        match request.path.as_str() {
+            CONTROL_PATH => self.control.serve(tcp, &request, peer, Listener::Separate).await,
+            _ => conversation::answer(tcp, "404 Not Found", "", "").await,
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
@@ -20,28 +21,49 @@ pub struct Request {
     pub body: String,
 }
 
+/// Why there is no request.
+#[derive(Debug)]
+pub enum NoRequest {
+    /// The peer went away, or is too slow.
+    Gone,
+    /// What came is no request that can be understood.
+    Malformed(String),
+}
+
+impl From<io::Error> for NoRequest {
+    fn from(_: io::Error) -> Self {
+        NoRequest::Gone
+    }
+}
+
 impl Request {
-    /// Reads one request; `None` when the peer goes away, is too slow, or does not speak HTTP.
-    pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Self> {
-        timeout(HEAD_WAIT, Self::read_all(stream)).await.ok()?.ok().flatten()
+    /// Reads one request.
+    pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Self, NoRequest> {
+        timeout(HEAD_WAIT, Self::read_all(stream)).await.unwrap_or(Err(NoRequest::Gone))
     }
 
-    async fn read_all(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Self>> {
+    async fn read_all(stream: &mut (impl AsyncRead + Unpin)) -> Result<Self, NoRequest> {
         let mut bytes = Vec::with_capacity(1024);
         let (mut request, head) = loop {
-            if bytes.len() > MAX_HEAD || stream.read_buf(&mut bytes).await? == 0 {
-                return Ok(None);
+            if bytes.len() > MAX_HEAD {
+                return Err(NoRequest::Malformed(format!("the request head is larger than {MAX_HEAD} bytes")));
+            }
+            if stream.read_buf(&mut bytes).await? == 0 {
+                return Err(NoRequest::Gone);
             }
             match Self::parse(&bytes) {
                 Ok(Some(parsed)) => break parsed,
                 Ok(None) => {}
-                Err(_) => return Ok(None),
+                Err(error) => return Err(NoRequest::Malformed(format!("not an HTTP/1.1 request: {error}"))),
             }
         };
-        let length = request.header("content-length").and_then(|v| v.parse().ok()).unwrap_or(0usize).min(MAX_BODY);
+        let length = request.header("content-length").and_then(|v| v.parse().ok()).unwrap_or(0usize);
+        if length > MAX_BODY {
+            return Err(NoRequest::Malformed(format!("the request body is larger than {MAX_BODY} bytes")));
+        }
         while bytes.len() < head + length && stream.read_buf(&mut bytes).await? > 0 {}
         request.body = String::from_utf8_lossy(bytes.get(head..).unwrap_or_default()).into_owned();
-        Ok(Some(request))
+        Ok(request)
     }
 
     fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, httparse::Error> {
@@ -84,12 +106,16 @@ impl Request {
 
     /// The key of a proper opening handshake (RFC 6455 section 4.2.1), or what is wrong with it.
     pub fn websocket_key(&self) -> Result<&str, &'static str> {
+        if self.method != "GET" {
+            return Err("the method of an opening handshake is GET");
+        }
         if !self.has_token("connection", "upgrade") {
             return Err("the Connection header has no `upgrade`");
         }
         if self.header("sec-websocket-version") != Some("13") {
             return Err("Sec-WebSocket-Version is not 13");
         }
-        self.header("sec-websocket-key").filter(|key| key.len() == 24).ok_or("Sec-WebSocket-Key is missing or malformed")
+        let sixteen_bytes = |key: &&str| BASE64_STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16);
+        self.header("sec-websocket-key").filter(sixteen_bytes).ok_or("Sec-WebSocket-Key is missing or malformed")
     }
 }

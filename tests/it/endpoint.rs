@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use wsprobe::config::{Target, TargetUrl};
 use wsprobe::endpoint::{Control, Endpoint, Fault, Faults, Options, Tls};
@@ -15,6 +18,8 @@ use wsprobe::probe::{Probe, Shared};
 use wsprobe::time::Clock;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+
+const HANDSHAKE: &str = "GET /ws/health/ HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 struct Served {
     url: String,
@@ -68,6 +73,29 @@ impl Served {
         timeout(PATIENCE, asked).await.expect("an answer in time")
     }
 
+    /// The same over TLS.
+    async fn https(&self, request: &str) -> String {
+        let pem = self.root.as_ref().expect("TLS").path();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(pem).expect("PEM")).expect("root");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let asked = async {
+            let tcp = TcpStream::connect(self.addr).await.expect("connect");
+            let name = "localhost".try_into().expect("name");
+            let mut stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("TLS");
+            stream.write_all(request.as_bytes()).await.expect("write");
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            String::from_utf8_lossy(&answer).into_owned()
+        };
+        timeout(PATIENCE, asked).await.expect("an answer in time")
+    }
+
     async fn http(&self, request: &str) -> String {
         Self::ask(self.addr, request).await
     }
@@ -100,6 +128,24 @@ async fn plain_requests_get_plain_and_truthful_answers() {
     let no_key =
         "GET /ws/health/ HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\r\n";
     assert_eq!(status(served.http(no_key).await), "HTTP/1.1 400 Bad Request");
+}
+
+#[tokio::test]
+async fn a_bad_handshake_is_told_what_is_wrong_with_it() {
+    let served = serve(Options::default()).await;
+    let good = HANDSHAKE;
+    for (from, to, said) in [
+        ("GET", "POST", "the method of an opening handshake is GET"),
+        ("Connection: Upgrade", "Connection: close", "the Connection header has no `upgrade`"),
+        ("Version: 13", "Version: 8", "Sec-WebSocket-Version is not 13"),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZQ==", "Sec-WebSocket-Key is missing or malformed"),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "************************", "Sec-WebSocket-Key is missing or malformed"),
+        (good, "SSH-2.0-OpenSSH_9.2\r\n\r\n", "not an HTTP/1.1 request"),
+    ] {
+        assert!(good.contains(from), "{from}");
+        let answer = served.http(&good.replace(from, to)).await;
+        assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n") && answer.contains(said), "{to}: {answer}");
+    }
 }
 
 #[tokio::test]
@@ -180,6 +226,9 @@ async fn faults_are_switched_over_http_from_this_host_and_from_no_web_page() {
     assert!(unknown.starts_with("HTTP/1.1 400") && unknown.contains("did you mean `redirect-301`?"), "{unknown}");
     let page = served.http(&request("PUT", "Origin: https://evil.example.com\r\n", "none")).await;
     assert!(page.starts_with("HTTP/1.1 403"), "{page}");
+    let proxied = served.http(&request("PUT", "X-Forwarded-For: 203.0.113.9\r\n", "none")).await;
+    assert!(proxied.starts_with("HTTP/1.1 403") && proxied.contains("proxy"), "{proxied}");
+    assert_eq!(served.control.faults().to_string(), "slow=10ms,redirect-301", "whoever is refused changes nothing");
     assert!(served.http(&request("DELETE", "", "")).await.ends_with("none\n"));
     assert!(served.http(&request("PATCH", "", "")).await.starts_with("HTTP/1.1 405"));
 
@@ -195,10 +244,71 @@ async fn faults_are_switched_over_http_from_this_host_and_from_no_web_page() {
 }
 
 #[tokio::test]
+async fn a_fault_that_would_do_nothing_or_lock_the_control_path_is_refused() {
+    let put = |fault: &str| format!("PUT /-/fault HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{fault}", fault.len());
+    let plain = serve(Options::default()).await;
+    let expired = plain.http(&put("expired-certificate")).await;
+    assert!(expired.starts_with("HTTP/1.1 409") && expired.contains("--tls"), "{expired}");
+    assert!(plain.http(&put("silent-accept")).await.starts_with("HTTP/1.1 200"), "without TLS the path still answers");
+    assert!(plain.http(&put("none")).await.starts_with("HTTP/1.1 200"));
+
+    let control = Some(([127, 0, 0, 1], 0).into());
+    let secure = serve(Options { tls: Some(Tls::SelfMade), control, ..Options::default() }).await;
+    let shared = secure.https(&put("silent-accept")).await;
+    assert!(shared.starts_with("HTTP/1.1 409") && shared.contains("`silent-accept`"), "{shared}");
+    let separate = Served::ask(secure.control_addr.expect("a control address"), &put("silent-accept")).await;
+    assert!(separate.starts_with("HTTP/1.1 200"), "{separate}");
+    assert_eq!(secure.probe().await.reason, Reason::TlsTimeout);
+}
+
+/// The listener is closed: the shutdown has begun.
+async fn refuses(addr: std::net::SocketAddr) {
+    let refused = async { while TcpStream::connect(addr).await.is_ok() {} };
+    timeout(PATIENCE, refused).await.expect("it stops listening");
+}
+
+#[tokio::test]
+async fn a_conversation_under_way_ends_as_it_should_after_the_shutdown_began() {
+    let faults = Faults::parse("slow-message=200ms").expect("fault");
+    let served = serve(Options { faults, ..Options::default() }).await;
+    let mut stream = TcpStream::connect(served.addr).await.expect("connect");
+    stream.write_all(HANDSHAKE.as_bytes()).await.expect("write");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let read = timeout(PATIENCE, stream.read_buf(&mut head)).await.expect("in time").expect("read");
+        assert_ne!(read, 0, "{}", String::from_utf8_lossy(&head));
+    }
+    served.shutdown.cancel();
+    refuses(served.addr).await;
+    let mut rest = [0u8; 47 + 4];
+    timeout(PATIENCE, stream.read_exact(&mut rest)).await.expect("in time").expect("message and close frame");
+    assert!(rest.ends_with(b"\x88\x02\x03\xe8"));
+    stream.write_all(b"\x88\x82\x00\x00\x00\x00\x03\xe8").await.expect("echo");
+    assert_eq!(timeout(PATIENCE, stream.read(&mut [0u8; 1])).await.expect("in time").ok(), Some(0));
+    timeout(PATIENCE, served.task).await.expect("ends in time").expect("no panic");
+}
+
+#[tokio::test]
 async fn shutting_down_waits_for_nobody_for_long() {
-    let served = serve(Options { faults: Faults::parse("silent-upgrade").expect("fault"), ..Options::default() }).await;
-    let mut half = TcpStream::connect(served.addr).await.expect("connect");
-    half.write_all(b"GET /ws/health/ HTTP/1.1\r\nHo").await.expect("write");
+    let control = Some(([127, 0, 0, 1], 0).into());
+    let faults = Faults::parse("silent-upgrade").expect("fault");
+    let served = serve(Options { control, faults, ..Options::default() }).await;
+    let mut clients = Vec::new();
+    for (addr, bytes) in [
+        (served.addr, ""),
+        (served.addr, "GET /ws/health/ HTTP/1.1\r\nHo"),
+        (served.addr, "PUT /-/fault HTTP/1.1\r\nContent-Length: 500\r\n\r\nslow"),
+        (served.control_addr.expect("a control address"), "GET /-/fau"),
+    ] {
+        let mut client = TcpStream::connect(addr).await.expect("connect");
+        client.write_all(bytes.as_bytes()).await.expect("write");
+        clients.push(client);
+    }
+    let mut held = TcpStream::connect(served.addr).await.expect("connect");
+    held.write_all(HANDSHAKE.as_bytes()).await.expect("write");
+    let mut switched = [0u8; 12];
+    timeout(PATIENCE, held.read_exact(&mut switched)).await.expect("in time").expect("the head");
+    assert_eq!(&switched, b"HTTP/1.1 101");
     served.shutdown.cancel();
     timeout(Duration::from_secs(5), served.task).await.expect("ends in time").expect("no panic");
 }
