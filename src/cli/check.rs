@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until};
 
-use super::{FAILED, INCONCLUSIVE, OK, USAGE, complain, output};
+use super::{FAILED, INCONCLUSIVE, OK, USAGE, complain, output, say};
 use crate::config::{self, Target, TargetUrl, TlsOptions, UrlError};
 use crate::outcome::{Outcome, TargetName, Verdict};
 use crate::probe::{Probe, Shared};
@@ -40,7 +40,7 @@ pub struct Args {
     /// Trust the root certificates in this PEM file too, for the URLs
     #[arg(long, value_name = "FILE", requires = "url")]
     ca_file: Option<PathBuf>,
-    /// Go on until every target is healthy, at most this long
+    /// Go on until every target is healthy; give up after this long, when the try under way has ended
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     wait: Option<Duration>,
     /// Healthy probes in a row that are needed
@@ -72,6 +72,14 @@ fn timeout(text: &str) -> Result<Duration, String> {
 
 pub async fn run(args: Args) -> u8 {
     super::logs::init();
+    let least = RETRY_EVERY * (args.successes - 1);
+    if let Some(wait) = args.wait
+        && wait < least
+    {
+        let (wait, least) = (humantime::format_duration(wait), humantime::format_duration(least));
+        complain(format_args!("--wait {wait} is too short for --successes {}, which takes {least} at least", args.successes));
+        return USAGE;
+    }
     let selected = if args.url.is_empty() { configured(&args) } else { from_urls(&args) };
     let (targets, base) = match selected {
         Ok(selected) => selected,
@@ -93,25 +101,49 @@ pub async fn run(args: Args) -> u8 {
     }
     let until = args.wait.map(|wait| Instant::now() + wait);
     let tries = probes.iter().map(|probe| settle(probe, args.successes, until));
-    let outcomes: Vec<Outcome> = futures_util::stream::iter(tries).buffered(AT_ONCE).collect().await;
-    match args.output {
+    let tried: Vec<Tried> = futures_util::stream::iter(tries).buffered(AT_ONCE).collect().await;
+    let too_few: Vec<&Tried> =
+        tried.iter().filter(|t| t.outcome.verdict() == Verdict::Healthy && t.in_a_row < args.successes).collect();
+    for Tried { outcome, in_a_row } in &too_few {
+        complain(format_args!(
+            "{}: healthy {in_a_row} of {} times in a row when the time was over",
+            outcome.target, args.successes
+        ));
+    }
+    let unstable = !too_few.is_empty();
+    let outcomes: Vec<Outcome> = tried.into_iter().map(|t| t.outcome).collect();
+    let report = match args.output {
         Output::Human => output::human(&outcomes, &base),
         Output::Json => output::json(&outcomes, &base),
+    };
+    let reported = say(report);
+    match exit_code(&outcomes) {
+        OK | INCONCLUSIVE if unstable => FAILED,
+        OK if !reported => INCONCLUSIVE,
+        code => code,
     }
-    exit_code(&outcomes)
 }
 
-/// Probes until healthy often enough in a row, or until that can't happen any more; the last outcome counts.
-async fn settle(probe: &Probe, successes: u32, until: Option<Instant>) -> Outcome {
+/// How a target ended up.
+struct Tried {
+    /// What the last probe found.
+    outcome: Outcome,
+    /// Healthy probes up to it, without a break.
+    in_a_row: u32,
+}
+
+/// Probes until healthy often enough in a row, or until that can't happen any more.
+async fn settle(probe: &Probe, successes: u32, until: Option<Instant>) -> Tried {
     let mut in_a_row = 0;
     let mut last_said = String::new();
     loop {
         let next = Instant::now() + RETRY_EVERY;
         let outcome = probe.run().await;
         in_a_row = if outcome.verdict() == Verdict::Healthy { in_a_row + 1 } else { 0 };
+        let time_is_up = until.is_some_and(|until| Instant::now() >= until);
         let hopeless = in_a_row == 0 && until.is_none_or(|until| next >= until);
-        if in_a_row >= successes || hopeless || until.is_some_and(|until| Instant::now() >= until) {
-            return outcome;
+        if in_a_row >= successes || time_is_up || hopeless {
+            return Tried { outcome, in_a_row };
         }
         if until.is_some() {
             let said = match outcome.verdict() {

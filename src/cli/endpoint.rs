@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{INCONCLUSIVE, OK, USAGE, complain};
+use super::{INCONCLUSIVE, OK, USAGE, complain, say};
 use crate::daemon::signals;
-use crate::endpoint::{BindError, Endpoint, Fault, Faults, Options, Tls};
+use crate::endpoint::{BindError, CONTROL_PATH, Endpoint, Fault, Faults, Options, Tls};
 
 /// Serve the reference health endpoint
 ///
@@ -43,10 +43,8 @@ pub struct Args {
 
 pub async fn run(args: Args) -> u8 {
     if args.fault == "list" {
-        for (name, what) in Fault::all() {
-            anstream::println!("{name:22} {what}");
-        }
-        return OK;
+        let lines: String = Fault::all().map(|(name, what)| format!("{name:22} {what}\n")).collect();
+        return if say(lines) { OK } else { INCONCLUSIVE };
     }
     let faults = match Faults::parse(&args.fault) {
         Ok(faults) => faults,
@@ -77,9 +75,9 @@ pub async fn run(args: Args) -> u8 {
         complain(format_args!("signal handlers can't be installed: {error}"));
         return INCONCLUSIVE;
     }
-    anstream::println!("listening on {}", endpoint.url());
-    if let Some(addr) = endpoint.control_addr() {
-        anstream::println!("control on http://{addr}{}", crate::endpoint::CONTROL_PATH);
+    let control = endpoint.control_addr().map(|addr| format!("control on http://{addr}{CONTROL_PATH}\n"));
+    if !say(format_args!("listening on {}\n{}", endpoint.url(), control.unwrap_or_default())) {
+        return INCONCLUSIVE;
     }
     endpoint.run(shutdown).await;
     OK

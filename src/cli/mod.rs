@@ -45,7 +45,6 @@ enum Command {
 
 /// Runs the command on the command line and returns its exit code.
 pub fn main() -> ExitCode {
-    // Someone who pipes us into `head` wants a quiet end, not a panic message.
     let code = match Cli::parse().command {
         Command::Validate(args) => validate::run(args),
         Command::Run(args) => on_runtime(Threads::Many, run::run(args)),
@@ -74,8 +73,22 @@ fn on_runtime(threads: Threads, command: impl Future<Output = u8>) -> u8 {
         }
         Err(error) => {
             complain(format_args!("the runtime can't be started: {error}"));
-            USAGE
+            INCONCLUSIVE
         }
+    }
+}
+
+/// Writes data to stdout. False, with the cause on stderr, when it can't be written (a full disk); a pipe whose reader is
+/// gone is no such case: someone who pipes us into `head` wants a quiet end.
+fn say(data: impl std::fmt::Display) -> bool {
+    use std::io::Write;
+    let mut out = anstream::stdout().lock();
+    match write!(out, "{data}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            complain(format_args!("stdout can't be written: {error}"));
+            false
+        }
+        _ => true,
     }
 }
 

@@ -1,4 +1,5 @@
-//! How outcomes are printed: for people, or as JSON.
+//! How outcomes are written: for people, or as JSON. Makes text with colours; whoever prints it takes them out where they
+//! don't belong.
 
 use std::time::Duration;
 
@@ -13,79 +14,72 @@ const INDENT: &str = "    ";
 /// Prose is wrapped here, so that it stays readable on a terminal of 100 columns.
 const WIDTH: usize = 92;
 
-/// One block per target on stdout, and a summary where there is more than one.
-pub fn human(outcomes: &[Outcome], base: &str) {
+/// One block per target, and a summary where there is more than one.
+pub fn human(outcomes: &[Outcome], base: &str) -> String {
     let links = Links::new(base);
     let width = outcomes.iter().map(|o| o.target.as_str().len()).max().unwrap_or(0);
+    let mut text = String::new();
     for outcome in outcomes {
-        let total = millis(outcome.timings.total);
-        match outcome.verdict() {
-            Verdict::Healthy => {
-                anstream::println!(
-                    "{} {:width$}  {} in {total}  {}",
-                    "✔".green(),
-                    outcome.target.bold(),
-                    "healthy".green(),
-                    phases(outcome).dimmed()
-                );
-            }
-            Verdict::Failed => anstream::println!(
-                "{} {:width$}  {} {} in phase {} after {total}",
-                "✘".red(),
-                outcome.target.bold(),
-                "failed".red(),
-                outcome.reason.bold(),
-                phase(outcome)
-            ),
-            Verdict::Inconclusive => anstream::println!(
-                "{} {:width$}  {} {} in phase {} after {total}: nothing is known of the target",
-                "?".yellow(),
-                outcome.target.bold(),
-                "inconclusive".yellow(),
-                outcome.reason.bold(),
-                phase(outcome)
-            ),
-        }
+        text += &headline(outcome, width);
         if outcome.verdict() != Verdict::Healthy {
-            explain(outcome, &links);
+            text += &explanation(outcome, &links);
         }
     }
     if outcomes.len() > 1 {
         let count = |verdict| outcomes.iter().filter(|o| o.verdict() == verdict).count();
         let (healthy, failed, unknown) = (count(Verdict::Healthy), count(Verdict::Failed), count(Verdict::Inconclusive));
         let unknown = if unknown > 0 { format!(", {unknown} inconclusive") } else { String::new() };
-        anstream::println!("\n{} targets: {healthy} healthy, {failed} failed{unknown}", outcomes.len());
+        text += &format!("\n{} targets: {healthy} healthy, {failed} failed{unknown}\n", outcomes.len());
+    }
+    text
+}
+
+fn headline(outcome: &Outcome, width: usize) -> String {
+    let (name, reason, phase) = (outcome.target.bold(), outcome.reason.bold(), outcome.phase.map_or("-", Phase::as_str));
+    let total = millis(outcome.timings.total);
+    match outcome.verdict() {
+        Verdict::Healthy => {
+            let (mark, healthy, times) = ("✔".green(), "healthy".green(), phases(outcome));
+            format!("{mark} {name:width$}  {healthy} in {total}  {}\n", times.dimmed())
+        }
+        Verdict::Failed => {
+            let (mark, failed) = ("✘".red(), "failed".red());
+            format!("{mark} {name:width$}  {failed} {reason} in phase {phase} after {total}\n")
+        }
+        Verdict::Inconclusive => {
+            let (mark, inconclusive) = ("?".yellow(), "inconclusive".yellow());
+            format!(
+                "{mark} {name:width$}  {inconclusive} {reason} in phase {phase} after {total}: nothing is known of the target\n"
+            )
+        }
     }
 }
 
-fn explain(outcome: &Outcome, links: &Links) {
-    line("url", &outcome.url);
-    line("found", &outcome.detail);
+fn explanation(outcome: &Outcome, links: &Links) -> String {
+    let mut text = line("url", &outcome.url) + &line("found", &outcome.detail);
     if let Some(address) = outcome.address {
-        line("address", &address.to_string());
+        text += &line("address", &address.to_string());
     }
     let times = phases(outcome);
     if !times.is_empty() {
-        line("times", &times);
+        text += &line("times", &times);
     }
     let diagnosis = diagnose(outcome);
     if let Some(diagnosis) = &diagnosis {
-        line("means", &diagnosis.summary);
-        line("cause", &diagnosis.cause);
-        line("fix", &diagnosis.fix);
+        text += &line("means", &diagnosis.summary);
+        text += &line("cause", &diagnosis.cause);
+        text += &line("fix", &diagnosis.fix);
     }
     let anchor = diagnosis.map_or(outcome.reason.as_str(), |d| d.code);
-    line("runbook", &links.runbook(anchor));
+    text + &line("runbook", &links.runbook(anchor))
 }
 
 /// `label    text`, wrapped under itself.
-fn line(label: &str, text: &str) {
+fn line(label: &str, text: &str) -> String {
     let printable: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let mut rows = wrap(&printable, WIDTH - 9).into_iter();
-    anstream::println!("{INDENT}{:8} {}", label.dimmed(), rows.next().unwrap_or_default());
-    for row in rows {
-        anstream::println!("{INDENT}{:8} {row}", "");
-    }
+    let first = format!("{INDENT}{:8} {}\n", label.dimmed(), rows.next().unwrap_or_default());
+    rows.fold(first, |text, row| text + &format!("{INDENT}{:8} {row}\n", ""))
 }
 
 fn wrap(text: &str, width: usize) -> Vec<String> {
@@ -100,10 +94,6 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     rows
-}
-
-fn phase(outcome: &Outcome) -> &'static str {
-    outcome.phase.map_or("-", Phase::as_str)
 }
 
 /// `dns 1.2 ms, connect 11 ms, …` for the phases that ran.
@@ -122,11 +112,12 @@ pub fn millis(took: Duration) -> String {
     }
 }
 
-/// An array of outcomes on stdout, in the shape that every other place uses.
-pub fn json(outcomes: &[Outcome], base: &str) {
+/// An array of outcomes, in the shape that every other place uses.
+pub fn json(outcomes: &[Outcome], base: &str) -> String {
     let links = Links::new(base);
     let all: Vec<_> = outcomes.iter().map(|outcome| views::outcome(outcome, &links)).collect();
-    anstream::println!("{}", serde_json::to_string_pretty(&all).unwrap_or_else(|error| format!("[] # {error}")));
+    let text = serde_json::to_string_pretty(&all).unwrap_or_else(|error| format!("[] # {error}"));
+    text + "\n"
 }
 
 #[cfg(test)]

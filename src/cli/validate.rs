@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use super::{INCONCLUSIVE, OK, USAGE};
 use crate::config::{self, Config};
 
 /// Check a configuration file: every mistake at once, each with its place and remedy.
@@ -25,15 +26,13 @@ pub fn run(args: Args) -> u8 {
     match config::load(&args.file) {
         Ok(config) => {
             let text = if args.print { config.to_yaml() } else { summary(&args.file, &config) };
-            // Whoever closed the pipe has read enough.
-            let _ = write!(anstream::stdout(), "{text}");
-            0
+            if super::say(text) { OK } else { INCONCLUSIVE }
         }
         Err(report) => {
             let color = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
                 && std::io::stderr().is_terminal();
             let _ = writeln!(anstream::stderr(), "{}", report.render(color));
-            2
+            USAGE
         }
     }
 }

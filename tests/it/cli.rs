@@ -3,35 +3,19 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use regex::Regex;
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use wsprobe::endpoint::{Control, Endpoint, Faults, Options};
 
-use crate::support::daemon::PATIENCE;
+use crate::support::daemon::{PATIENCE, get};
+use crate::support::process::{Running, ran, run, shell, wsprobe};
 use crate::support::stage::{Act::*, Peer};
-
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-fn wsprobe() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wsprobe"));
-    command.env_remove("NO_COLOR").env_remove("WSPROBE_LOG").stdin(Stdio::null()).kill_on_drop(true);
-    command
-}
-
-async fn run(args: &[&str]) -> Ran {
-    let output = timeout(PATIENCE, wsprobe().args(args).output()).await.expect("it ends").expect("it runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
 
 async fn endpoint(faults: &str) -> (String, Control) {
     let endpoint = Endpoint::bind(Options { faults: Faults::parse(faults).expect("faults"), ..Options::default() }).await;
@@ -73,6 +57,45 @@ async fn check_exits_with_0_for_healthy_and_1_for_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_explains_itself_in_these_words() {
+    let (good, _) = endpoint("").await;
+    let nobody = TcpListener::bind("127.0.0.1:0").await.expect("bind").local_addr().expect("address"); // closed again
+    let ran = run(&["check", "--url", &good, "--url", &format!("ws://{nobody}/?token=secret")]).await;
+    let good_port = good.rsplit(':').next().and_then(|rest| rest.split('/').next()).expect("port");
+    let said = ran.stdout.replace(good_port, "GOOD").replace(&nobody.port().to_string(), "BAD");
+    let said = Regex::new(r"\d+(\.\d+)? m?s\b").expect("pattern").replace_all(&said, "TIME");
+    let expected = "\
+✔ 127.0.0.1-GOOD  healthy in TIME  connect TIME, upgrade TIME, message TIME, close TIME
+✘ 127.0.0.1-BAD  failed connect_refused in phase connect after TIME
+    url      ws://127.0.0.1:BAD/
+    found    connection refused: nothing listens on the port, or a firewall rejects it
+    address  127.0.0.1:BAD
+    times    connect TIME
+    means    Nothing listens at 127.0.0.1 on this port, or a firewall rejects the connection
+";
+    assert!(said.starts_with(expected), "{said}");
+    let labels: Vec<&str> =
+        said.lines().filter_map(|l| l.strip_prefix("    ")?.split(' ').next()).filter(|l| !l.is_empty()).collect();
+    assert_eq!(labels, ["url", "found", "address", "times", "means", "cause", "fix", "runbook"]);
+    assert!(said.ends_with("    runbook  docs/runbook.md#connection-refused\n\n2 targets: 1 healthy, 1 failed\n"), "{said}");
+    assert!(said.lines().all(|line| line.chars().count() <= 100), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn colour_is_for_terminals_and_no_color_has_the_last_word() {
+    let (url, _) = endpoint("forbidden").await;
+    let (_folder, bad) = configured("targets: [{name: prod, intervall: 3s}]\n");
+    for args in [vec!["check", "--url", &url], vec!["check", "-c", &bad], vec!["run", "-c", &bad]] {
+        let piped = run(&args).await;
+        assert!(!(piped.stdout + &piped.stderr).contains('\u{1b}'), "{args:?}: no colour in a pipe");
+        let forced = ran(wsprobe().args(&args).env("CLICOLOR_FORCE", "1")).await;
+        assert!((forced.stdout + &forced.stderr).contains('\u{1b}'), "{args:?}: there is colour to leave out");
+        let never = ran(wsprobe().args(&args).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1")).await;
+        assert!(!(never.stdout + &never.stderr).contains('\u{1b}'), "{args:?}: never with NO_COLOR");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn check_prints_outcomes_as_json_in_the_order_that_was_promised() {
     let (url, _) = endpoint("forbidden").await;
     let ran = run(&["check", "--url", &url, "--output", "json"]).await;
@@ -93,14 +116,13 @@ async fn check_prints_outcomes_as_json_in_the_order_that_was_promised() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_without_descriptors_is_inconclusive_and_exits_with_3() {
     let (url, _) = endpoint("").await;
-    let binary = env!("CARGO_BIN_EXE_wsprobe");
     // as many descriptors as the program itself needs, and none for a connection
-    for descriptors in 4..40 {
-        let script = format!("ulimit -n {descriptors}; exec {binary} check --url {url}");
-        let output = Command::new("sh").args(["-c", &script]).output().await.expect("sh");
-        let stdout = String::from_utf8_lossy(&output.stdout);
-        if output.status.code() == Some(3) {
-            assert!(stdout.contains("local_error") && stdout.contains("file descriptors"), "{stdout}");
+    for descriptors in 8..40 {
+        let starved = ran(&mut shell(&format!("ulimit -n {descriptors}; exec \"$0\" check --url {url}"))).await;
+        if starved.code == Some(3) && !starved.stdout.is_empty() {
+            let said = starved.stdout;
+            assert!(said.contains("local_error") && said.contains("file descriptors"), "{said}");
+            assert!(said.contains("nothing is known of the target"), "{said}");
             return;
         }
     }
@@ -110,18 +132,24 @@ async fn a_host_without_descriptors_is_inconclusive_and_exits_with_3() {
 #[tokio::test(flavor = "multi_thread")]
 async fn check_waits_until_the_target_is_healthy_and_says_on_stderr_what_it_waits_for() {
     let (url, control) = endpoint("unavailable-503").await;
-    let mut child = wsprobe()
-        .args(["check", "--url", &url, "--wait", "25s", "--successes", "2"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("spawn");
-    let mut stderr = BufReader::new(child.stderr.take().expect("stderr")).lines();
-    let first = timeout(PATIENCE, stderr.next_line()).await.expect("progress").expect("read").expect("a line");
+    let mut check = Running::start(&["check", "--url", &url, "--wait", "25s", "--successes", "2"]);
+    let first = check.stderr.line().await;
     assert!(first.starts_with("waiting for ") && first.contains("upgrade_server_error"), "{first}");
     control.clear();
-    let output = timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").expect("output");
-    assert_eq!(output.status.code(), Some(0));
+    let result = check.stdout.rest().await;
+    assert!(result.starts_with("✔ ") && result.lines().count() == 1, "the result alone: {result}");
+    let progress = check.stderr.rest().await;
+    assert!(progress.contains("healthy 1 of 2 times in a row"), "{progress}");
+    assert_eq!(check.code(PATIENCE).await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_was_not_healthy_often_enough_in_time_has_failed() {
+    // the second probe begins within the 2 s and ends after them, however fast the machine is
+    let (url, _) = endpoint("slow=1500ms").await;
+    let ran = run(&["check", "--url", &url, "--wait", "2s", "--successes", "3"]).await;
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains(" of 3 times in a row when the time was over"), "{}", ran.stderr);
 }
 
 #[tokio::test]
@@ -132,6 +160,7 @@ async fn usage_errors_exit_with_2_and_name_the_remedy() {
         (vec!["check", "staging", "-c", &file], "no target `staging`"),
         (vec!["check", "-c", "/nonexistent/monitors.yaml"], "/nonexistent/monitors.yaml"),
         (vec!["check", "--url", "ws://h/", "--timeout", "0s"], "more than 0"),
+        (vec!["check", "--url", "ws://h/", "--wait", "2s", "--successes", "5"], "--wait 2s is too short for --successes 5"),
         (vec!["endpoint", "--fault", "redirect-31"], "did you mean `redirect-301`?"),
         (vec!["validate", "/nonexistent.yaml"], "/nonexistent.yaml"),
         (vec!["run", "-c", "/nonexistent.yaml"], "/nonexistent.yaml"),
@@ -160,6 +189,11 @@ async fn validate_reports_every_mistake_and_prints_what_is_meant() {
         "{}",
         bad.stderr
     );
+    for command in ["run", "check"] {
+        let same = run(&[command, "-c", &file]).await;
+        assert_eq!((same.code, same.stdout.as_str(), &same.stderr), (Some(2), "", &bad.stderr), "{command} says the same");
+    }
+    assert!(bad.stderr.ends_with(".yaml\n"), "the prompt begins on a line of its own: {}", bad.stderr);
 }
 
 #[tokio::test]
@@ -172,29 +206,11 @@ async fn every_command_has_help_with_an_example() {
 }
 
 /// `wsprobe run` with this configuration, once it says that it probes.
-async fn daemon(yaml: &str) -> (TempDir, Child, tokio::io::Lines<BufReader<tokio::process::ChildStderr>>) {
+async fn daemon(yaml: &str) -> (TempDir, Running) {
     let (folder, file) = configured(yaml);
-    let mut child = wsprobe().args(["run", "-c", &file]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("spawn");
-    let mut log = BufReader::new(child.stderr.take().expect("stderr")).lines();
-    until(&mut log, "probing").await;
-    (folder, child, log)
-}
-
-async fn until(log: &mut tokio::io::Lines<BufReader<tokio::process::ChildStderr>>, said: &str) {
-    let reading = async {
-        while let Ok(Some(line)) = log.next_line().await {
-            if line.contains(said) {
-                return;
-            }
-        }
-        panic!("it ended without saying {said}");
-    };
-    timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("it never said {said}"));
-}
-
-fn signal(child: &Child, signal: rustix::process::Signal) {
-    let pid = child.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)).expect("it runs");
-    rustix::process::kill_process(pid, signal).expect("signal");
+    let mut daemon = Running::start(&["run", "-c", &file]);
+    daemon.stderr.until("probing").await;
+    (folder, daemon)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,13 +230,12 @@ receivers: [{{name: deaf, webhook: {{url: 'http://{}/'}}}}]
         hung.url(),
         silent.local_addr().expect("address")
     );
-    let (_folder, mut child, mut log) = daemon(&yaml).await;
-    until(&mut log, "alert fires").await;
-    signal(&child, rustix::process::Signal::TERM);
+    let (_folder, mut daemon) = daemon(&yaml).await;
+    daemon.stderr.until("alert fires").await;
+    daemon.signal(Signal::TERM);
     // what could not be delivered is in the log, where somebody may still find it
-    until(&mut log, "bad is down").await;
-    let status = timeout(Duration::from_secs(11), child.wait()).await.expect("within 10 s").expect("status");
-    assert_eq!(status.code(), Some(0));
+    daemon.stderr.until("bad is down").await;
+    assert_eq!(daemon.code(Duration::from_secs(11)).await, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,14 +251,106 @@ receivers: [{{name: deaf, webhook: {{url: 'http://{}/'}}}}]
 ",
         silent.local_addr().expect("address")
     );
-    let (_folder, mut child, mut log) = daemon(&yaml).await;
-    until(&mut log, "alert fires").await;
-    signal(&child, rustix::process::Signal::INT);
-    until(&mut log, "shutting down").await;
-    signal(&child, rustix::process::Signal::INT);
+    let (_folder, mut daemon) = daemon(&yaml).await;
+    daemon.stderr.until("alert fires").await;
+    daemon.signal(Signal::INT);
+    daemon.stderr.until("shutting down").await;
+    daemon.signal(Signal::INT);
     // far less than the drain would take
-    let status = timeout(Duration::from_secs(5), child.wait()).await.expect("at once").expect("status");
-    assert_eq!(status.code(), Some(130));
+    assert_eq!(daemon.code(Duration::from_secs(5)).await, Some(130));
+}
+
+/// Accepts a connection and reads a request: its head and body.
+async fn asked(listener: &TcpListener) -> (TcpStream, String) {
+    let reading = async {
+        let (mut stream, _) = listener.accept().await.expect("accept");
+        let mut bytes = Vec::new();
+        loop {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head.lines().find_map(|l| l.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+                if body.len() >= length.unwrap_or(0) {
+                    return (stream, text);
+                }
+            }
+            assert_ne!(stream.read_buf(&mut bytes).await.expect("read"), 0, "the end of {text}");
+        }
+    };
+    timeout(PATIENCE, reading).await.expect("a request in time")
+}
+
+/// Answers as slowly as a busy server does: at once, an end that waits for nobody would not be noticed.
+async fn answers(mut stream: TcpStream, head: &str) {
+    tokio::time::sleep(Duration::from_millis(300)).await; // the behaviour itself, not a wait for something
+    stream.write_all(format!("{head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes()).await.expect("write");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_loses_neither_the_probe_in_flight_nor_the_alert_that_follows_from_it() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (peer, inbox) = (TcpListener::bind("127.0.0.1:0").await, TcpListener::bind("127.0.0.1:0").await);
+        let (peer, inbox) = (peer.expect("bind"), inbox.expect("bind"));
+        let (peer_addr, inbox_addr) = (peer.local_addr().expect("address"), inbox.local_addr().expect("address"));
+        let (_folder, mut daemon) = daemon(&format!(
+            "
+server: {{listen: '127.0.0.1:0'}}
+targets: [{{name: prod, url: 'ws://{peer_addr}/', interval: 200ms, timeout: 30s}}]
+alerts: [{{name: down, severity: critical, when: {{consecutive_failures: 1}}}}]
+receivers: [{{name: slow, webhook: {{url: 'http://{inbox_addr}/'}}}}]
+"
+        ))
+        .await;
+        let (probe, _) = asked(&peer).await;
+        daemon.signal(signal);
+        daemon.stderr.until("shutting down").await;
+        answers(probe, "HTTP/1.1 503 Service Unavailable").await;
+        let (delivery, message) = asked(&inbox).await;
+        assert!(message.contains("alert.firing") && message.contains("upgrade_server_error"), "{message}");
+        answers(delivery, "HTTP/1.1 204 No Content").await;
+        assert_eq!(daemon.code(PATIENCE).await, Some(0));
+        let log = daemon.stderr.rest().await;
+        assert!(log.contains("stopped") && !log.contains("ERROR") && !log.contains("prod is down"), "nothing is lost: {log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_ready_while_it_probes_and_no_longer_when_it_stops() {
+    let hung = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let (_folder, file) = configured(&format!(
+        "server: {{listen: '127.0.0.1:0'}}\ntargets: [{{name: a, url: 'ws://{}/', interval: 200ms, timeout: 30s}}]\n",
+        hung.local_addr().expect("address")
+    ));
+    let mut daemon = Running::start(&["run", "-c", &file]);
+    let line = daemon.stderr.until("status page at ").await;
+    let page = line.split_whitespace().find(|word| word.starts_with("http://")).expect("a link").to_owned();
+    daemon.stderr.until("probing").await;
+    let (probe, _) = asked(&hung).await;
+    let ready = get(&format!("{page}-/ready")).await;
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    daemon.signal(Signal::TERM);
+    daemon.stderr.until("shutting down").await;
+    // the probe in flight holds the drain open
+    let ready = get(&format!("{page}-/ready")).await;
+    assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
+    answers(probe, "HTTP/1.1 403 Forbidden").await;
+    assert_eq!(daemon.code(PATIENCE).await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_endpoint_says_where_it_is_and_its_root_makes_it_trusted() {
+    let folder = TempDir::new().expect("folder");
+    let ca = folder.path().join("ca.pem").display().to_string();
+    let any = "127.0.0.1:0";
+    let mut endpoint = Running::start(&["endpoint", "--listen", any, "--control", any, "--tls", "--write-ca", &ca]);
+    let url = endpoint.stdout.line().await.strip_prefix("listening on ").expect("the address").to_owned();
+    let control = endpoint.stdout.line().await.strip_prefix("control on ").expect("the control address").to_owned();
+    assert!(url.starts_with("wss://127.0.0.1:") && get(&control).await.ends_with("\r\n\r\nnone\n"));
+    let check = run(&["check", "--url", &url, "--ca-file", &ca]).await;
+    assert_eq!(check.code, Some(0), "{}{}", check.stdout, check.stderr);
+    let untrusted = run(&["check", "--url", &url]).await;
+    assert!(untrusted.code == Some(1) && untrusted.stdout.contains("tls_untrusted"), "{}", untrusted.stdout);
+    endpoint.signal(Signal::TERM);
+    assert_eq!(endpoint.code(PATIENCE).await, Some(0));
 }
 
 #[tokio::test]
@@ -257,18 +364,36 @@ async fn a_taken_port_is_named() {
     assert!(ran.stderr.contains(&addr.to_string()), "{}", ran.stderr);
 }
 
-#[tokio::test]
-async fn the_demo_ends_by_itself_and_says_where_the_page_is() {
-    let ran = run(&["demo", "--for", "2s", "--listen", "127.0.0.1:0"]).await;
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
-    assert!(ran.stdout.contains("status page http://127.0.0.1:"), "{}", ran.stdout);
-    assert!(ran.stdout.contains("prod and staging are healthy"), "{}", ran.stdout);
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_serves_its_page_and_ends_by_itself() {
+    let mut demo = Running::start(&["demo", "--for", "3s", "--listen", "127.0.0.1:0"]);
+    let line = demo.stdout.until("status page ").await;
+    let page = line.split_whitespace().find(|word| word.starts_with("http://")).expect("a link");
+    assert!(!page.ends_with(":0/"), "{line}");
+    let served = get(page).await;
+    assert!(served.starts_with("HTTP/1.1 200") && served.contains("staging"), "{served}");
+    demo.stdout.until("prod and staging are healthy").await;
+    assert_eq!(demo.code(PATIENCE).await, Some(0));
+    assert_eq!(demo.stderr.rest().await, "");
 }
 
-#[tokio::test]
-async fn a_reader_that_goes_away_is_no_panic() {
-    let script = format!("{} endpoint --fault list | head -n 1", env!("CARGO_BIN_EXE_wsprobe"));
-    let output = Command::new("sh").args(["-c", &script]).output().await.expect("sh");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(!stderr.contains("panicked"), "{stderr}");
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_went_away_changes_nothing_and_a_full_disk_is_told() {
+    let (good, _) = endpoint("").await;
+    let (_folder, file) = configured(&format!("targets: [{{name: prod, url: '{good}'}}]\n"));
+    let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").expect("/dev/full"));
+    for args in [
+        vec!["endpoint", "--fault", "list"],
+        vec!["check", "--url", &good],
+        vec!["check", "--url", &good, "--output", "json"],
+        vec!["validate", &file, "--print"],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("pipe");
+        drop(reader);
+        let unread = ran(wsprobe().args(&args).stdout(writer)).await;
+        assert_eq!((unread.code, unread.stderr.as_str()), (Some(0), ""), "{args:?}");
+        let lost = ran(wsprobe().args(&args).stdout(full())).await;
+        assert_eq!(lost.code, Some(3), "{args:?}: {}", lost.stderr);
+        assert!(lost.stderr.starts_with("error: stdout can't be written: "), "{args:?}: {}", lost.stderr);
+    }
 }

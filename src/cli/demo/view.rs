@@ -42,7 +42,7 @@ impl View {
     fn draw(&self, text: Option<&str>, lines: Option<Vec<String>>) {
         let text = text.map(|text| format!("{text}\n")).unwrap_or_default();
         let Some(state) = &self.state else {
-            anstream::print!("{text}");
+            let _ = write!(anstream::stdout(), "{text}"); // the story goes on without a reader
             return;
         };
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,7 +99,7 @@ impl View {
                     for (said, target) in said.iter_mut().zip(&targets) {
                         let now = target.latest().map(|outcome| outcome.reason.to_string());
                         if now.is_some() && *said != now {
-                            anstream::println!("{}", self.row(target));
+                            let _ = writeln!(anstream::stdout(), "{}", self.row(target));
                             *said = now;
                         }
                     }

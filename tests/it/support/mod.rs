@@ -21,3 +21,4 @@ pub fn require(program: &str, package: &str) {
 }
 pub mod http;
 pub mod notify;
+pub mod process;
