@@ -302,18 +302,52 @@ impl HttpEvidence {
 
     /// `301 Moved Permanently`, with the standard phrase where the peer sent none.
     pub fn status_line(&self) -> String {
-        let phrase = match self.reason_phrase.as_str() {
-            "" => http_phrase(self.status),
-            sent => sent,
-        };
-        format!("{} {phrase}", self.status).trim_end().to_owned()
+        status_line(self.status, &self.reason_phrase)
+    }
+
+    /// Whether a header of this name (lower case) may be kept: it identifies a hop or a cause.
+    pub fn keeps(name: &str) -> bool {
+        KEPT.contains(&name) || KEPT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     }
 }
 
-/// The standard reason phrase of a status (RFC 9110 section 15), or an empty string.
-fn http_phrase(status: u16) -> &'static str {
-    http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason()).unwrap_or("")
+/// `301 Moved Permanently`: the phrase as sent, or the standard one (RFC 9110 section 15) where none was.
+pub fn status_line(status: u16, sent: &str) -> String {
+    let standard = || http::StatusCode::from_u16(status).ok().and_then(|s| s.canonical_reason());
+    let phrase = if sent.is_empty() { standard().unwrap_or_default() } else { sent };
+    format!("{status} {phrase}").trim_end().to_owned()
 }
+
+/// Never cookies or credentials.
+const KEPT: &[&str] = &[
+    "server",
+    "via",
+    "location",
+    "www-authenticate",
+    "proxy-authenticate",
+    "retry-after",
+    "content-type",
+    "content-length",
+    "transfer-encoding",
+    "strict-transport-security",
+    "age",
+    "cf-ray",
+    "upgrade",
+    "connection",
+    "x-content-type-options",
+    "referrer-policy",
+    "cross-origin-opener-policy",
+    "x-frame-options",
+    "vary",
+    "etag",
+    "last-modified",
+    "cache-control",
+    "x-cache",
+    "x-powered-by",
+    "x-served-by",
+    "x-varnish",
+];
+const KEPT_PREFIXES: &[&str] = &["x-amz-", "sec-websocket-", "x-envoy-"];
 
 /// What is known of the peer's certificate, also when it was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]

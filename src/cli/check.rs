@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until};
 
-use super::{FAILED, INCONCLUSIVE, OK, USAGE, complain, output, say};
+use super::{FAILED, INCONCLUSIVE, OK, USAGE, complain, output, say, show_mistakes};
 use crate::config::{self, Target, TargetUrl, TlsOptions, UrlError};
 use crate::outcome::{Outcome, TargetName, Verdict};
 use crate::probe::{Probe, Shared};
@@ -83,8 +83,11 @@ pub async fn run(args: Args) -> u8 {
     let selected = if args.url.is_empty() { configured(&args) } else { from_urls(&args) };
     let (targets, base) = match selected {
         Ok(selected) => selected,
-        Err(message) => {
-            anstream::eprintln!("{}", message.trim_end());
+        Err(refused) => {
+            match refused {
+                Refused::Configuration(report) => show_mistakes(&report),
+                Refused::Usage(message) => complain(message),
+            }
             return USAGE;
         }
     };
@@ -159,26 +162,35 @@ async fn settle(probe: &Probe, successes: u32, until: Option<Instant>) -> Tried 
     }
 }
 
+/// What to probe, and the base of links.
 type Selected = (Vec<Arc<Target>>, String);
 
-fn configured(args: &Args) -> Result<Selected, String> {
-    let config = config::load(&args.config).map_err(|report| report.render(true))?;
+/// Why there is nothing to probe.
+enum Refused {
+    Configuration(config::Report),
+    Usage(String),
+}
+
+fn configured(args: &Args) -> Result<Selected, Refused> {
+    let config = config::load(&args.config).map_err(Refused::Configuration)?;
     let base = config.server.external_url.to_string();
     let unknown: Vec<&String> = args.targets.iter().filter(|n| !config.targets.iter().any(|t| t.name.as_str() == *n)).collect();
     if let Some(name) = unknown.first() {
         let known: Vec<&str> = config.targets.iter().map(|t| t.name.as_str()).collect();
-        return Err(format!("error: no target `{name}` in {}, it has: {}", args.config.display(), known.join(", ")));
+        return Err(Refused::Usage(format!("no target `{name}` in {}, it has: {}", args.config.display(), known.join(", "))));
     }
     let chosen = config.targets.iter().filter(|t| args.targets.is_empty() || args.targets.iter().any(|n| n == t.name.as_str()));
     Ok((chosen.map(|target| adjusted(Target::clone(target), args)).collect(), base))
 }
 
-fn from_urls(args: &Args) -> Result<Selected, String> {
+fn from_urls(args: &Args) -> Result<Selected, Refused> {
     let mut targets = Vec::new();
     for text in &args.url {
-        let url = TargetUrl::parse(text).map_err(|error| match &error {
-            UrlError::Scheme { suggestion: Some(better), .. } => format!("error: {text}: {error}, did you mean {better}?"),
-            _ => format!("error: {text}: {error}"),
+        let url = TargetUrl::parse(text).map_err(|error| {
+            Refused::Usage(match &error {
+                UrlError::Scheme { suggestion: Some(better), .. } => format!("{text}: {error}, did you mean {better}?"),
+                _ => format!("{text}: {error}"),
+            })
         })?;
         let name = unique_name(&url, &targets);
         let mut target = Target::new(name, url);

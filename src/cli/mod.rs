@@ -92,6 +92,11 @@ fn say(data: impl std::fmt::Display) -> bool {
     }
 }
 
+/// Every mistake of a configuration on stderr, in colour on a terminal alone.
+fn show_mistakes(report: &crate::config::Report) {
+    anstream::eprintln!("{}", report.render(true));
+}
+
 /// One line on stderr in the form of every error of this program.
 fn complain(message: impl std::fmt::Display) {
     use owo_colors::OwoColorize;

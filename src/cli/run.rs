@@ -26,7 +26,7 @@ pub async fn run(args: Args) -> u8 {
     let config = match config::load(&args.config) {
         Ok(config) => config,
         Err(report) => {
-            anstream::eprintln!("{}", report.render(true));
+            super::show_mistakes(&report);
             return USAGE;
         }
     };

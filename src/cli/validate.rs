@@ -1,6 +1,5 @@
 //! `wsprobe validate`: check a configuration, and show what it means.
 
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use super::{INCONCLUSIVE, OK, USAGE};
@@ -29,9 +28,7 @@ pub fn run(args: Args) -> u8 {
             if super::say(text) { OK } else { INCONCLUSIVE }
         }
         Err(report) => {
-            let color = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
-                && std::io::stderr().is_terminal();
-            let _ = writeln!(anstream::stderr(), "{}", report.render(color));
+            super::show_mistakes(&report);
             USAGE
         }
     }

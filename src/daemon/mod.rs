@@ -117,17 +117,17 @@ impl Daemon {
         let dispatcher = Arc::new(dispatcher);
         let (outcomes, inbox) = mpsc::channel(OUTCOME_QUEUE);
         let pipeline = Pipeline::new(&config, clock.clone(), &metrics, board.clone(), dispatcher.clone(), alerts_tx);
-        let pulse = systemd::Pulse::new();
-        let pipeline = tokio::spawn(pipeline.run(inbox, pulse.stage()));
+        let (pulse, [scheduler_beat, pipeline_beat]) = systemd::Pulse::new();
+        let pipeline = tokio::spawn(pipeline.run(inbox, pipeline_beat));
         let scheduler = Scheduler::new(probes, &clock, metrics, outcomes);
         ready.store(true, Ordering::Release);
-        let service = tokio::spawn(systemd::report(board, pulse.clone(), shutdown.clone()));
+        let service = tokio::spawn(systemd::report(board, pulse, shutdown.clone()));
         tracing::info!(targets = config.targets.len(), rules = config.rules.len(), receivers = config.receivers.len(), "probing");
 
-        let running = scheduler.run(pulse.stage(), &shutdown).await;
+        let running = scheduler.run(scheduler_beat, &shutdown).await;
 
-        tracing::info!("shutting down");
         ready.store(false, Ordering::Release);
+        tracing::info!("shutting down");
         let deadline = Instant::now() + DRAIN;
         running.drain(DRAIN_PROBES).await;
         // The last probe has dropped its end of the queue: the pipeline takes in what is left and ends.

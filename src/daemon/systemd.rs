@@ -19,23 +19,26 @@ const STATUS_EVERY: Duration = Duration::from_secs(2);
 /// A stage that has not moved for this long is stuck. Both loops move once a second when idle.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 
-/// Signs of life of every stage that has to move.
-#[derive(Clone)]
+/// Signs of life of the two stages that have to move: the scheduler and the pipeline.
 pub struct Pulse {
     start: Instant,
-    stages: Arc<[AtomicU64; 2]>,
-    taken: Arc<AtomicU64>,
+    stages: [Arc<AtomicU64>; 2],
+}
+
+/// Held by one stage, which says with it that it is moving.
+pub struct Beat {
+    start: Instant,
+    /// Milliseconds from `start` to the last sign of life.
+    last: Arc<AtomicU64>,
 }
 
 impl Pulse {
-    pub fn new() -> Self {
-        Pulse { start: Instant::now(), stages: Arc::default(), taken: Arc::default() }
-    }
-
-    /// The sign of life of one more stage.
-    pub fn stage(&self) -> Beat {
-        let index = self.taken.fetch_add(1, Ordering::Relaxed) as usize;
-        Beat { pulse: self.clone(), index: index % self.stages.len() }
+    /// What watches, and one beat for each stage.
+    pub fn new() -> (Self, [Beat; 2]) {
+        let start = Instant::now();
+        let stages: [Arc<AtomicU64>; 2] = Default::default();
+        let beats = stages.clone().map(|last| Beat { start, last });
+        (Pulse { start, stages }, beats)
     }
 
     fn all_moved_within(&self, limit: Duration) -> bool {
@@ -44,24 +47,10 @@ impl Pulse {
     }
 }
 
-impl Default for Pulse {
-    fn default() -> Self {
-        Pulse::new()
-    }
-}
-
-/// Held by one stage, which says with it that it is moving.
-pub struct Beat {
-    pulse: Pulse,
-    index: usize,
-}
-
 impl Beat {
     /// The stage has just moved.
     pub fn now(&self) {
-        if let Some(last) = self.pulse.stages.get(self.index) {
-            last.store(self.pulse.start.elapsed().as_millis() as u64, Ordering::Relaxed);
-        }
+        self.last.store(self.start.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 }
 

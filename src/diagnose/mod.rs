@@ -50,20 +50,15 @@ const TABLE: [&[Rule]; 8] = [
 ];
 
 /// Every code that a diagnosis can have, each once, in the order of the table.
-pub const CODES: &[&str] = {
-    const N: usize = distinct().1;
-    const CODES: [&str; N] = {
-        let (all, _) = distinct();
-        let mut codes = [""; N];
-        let mut i = 0;
-        while i < N {
-            codes[i] = all[i];
-            i += 1;
+pub fn codes() -> Vec<&'static str> {
+    let mut codes = vec![];
+    for rule in rows() {
+        if !codes.contains(&rule.code) {
+            codes.push(rule.code);
         }
-        codes
-    };
-    &CODES
-};
+    }
+    codes
+}
 
 /// Diagnoses a failed outcome; `None` when healthy, inconclusive, or nothing more can be said than its reason says.
 pub fn diagnose(outcome: &Outcome) -> Option<Diagnosis> {
@@ -97,41 +92,6 @@ fn capitalized(text: String) -> String {
         Some(first) => first.to_uppercase().chain(chars).collect(),
         None => text,
     }
-}
-
-/// More rows than there will ever be; the length of an array has to be known before its rows are counted.
-const MOST_ROWS: usize = 256;
-
-/// The distinct codes at the front, and how many there are.
-const fn distinct() -> ([&'static str; MOST_ROWS], usize) {
-    let mut codes = [""; MOST_ROWS];
-    let (mut n, mut file) = (0, 0);
-    while file < TABLE.len() {
-        let mut row = 0;
-        while row < TABLE[file].len() {
-            let code = TABLE[file][row].code;
-            let mut seen = 0;
-            while seen < n && !same(codes[seen], code) {
-                seen += 1;
-            }
-            if seen == n {
-                codes[n] = code;
-                n += 1;
-            }
-            row += 1;
-        }
-        file += 1;
-    }
-    (codes, n)
-}
-
-const fn same(a: &str, b: &str) -> bool {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let mut i = 0;
-    while i < a.len() && i < b.len() && a[i] == b[i] {
-        i += 1;
-    }
-    i == a.len() && i == b.len()
 }
 
 #[cfg(test)]
@@ -222,10 +182,10 @@ mod tests {
 
     #[test]
     fn codes_are_stable_words_and_each_is_listed_once() {
-        let listed: BTreeSet<_> = CODES.iter().collect();
-        assert_eq!(listed.len(), CODES.len());
-        assert_eq!(listed, rows().map(|r| &r.code).collect());
-        for code in CODES {
+        let listed: BTreeSet<_> = codes().into_iter().collect();
+        assert_eq!(listed.len(), codes().len());
+        assert_eq!(listed, rows().map(|r| r.code).collect());
+        for code in codes() {
             assert!(code.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{code}");
         }
     }
@@ -239,7 +199,7 @@ mod tests {
             *headings.entry(name.unwrap_or(line)).or_default() += 1;
         }
         let reasons = Reason::ALL.iter().filter(|r| **r != Reason::Ok).map(|r| r.runbook_anchor());
-        let expected: BTreeMap<&str, usize> = reasons.chain(CODES.iter().copied()).map(|name| (name, 1)).collect();
+        let expected: BTreeMap<&str, usize> = reasons.chain(codes()).map(|name| (name, 1)).collect();
         assert_eq!(headings, expected);
     }
 

@@ -120,12 +120,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             Err(
                 Error::Io(_) | Error::ConnectionClosed | Error::AlreadyClosed | Error::Protocol(ProtocolError::SendAfterClosing),
             ) => {
-                let ended = match self.next(Phase::Message).await? {
-                    Next::Close => self.close_seen().1,
-                    Next::End(how) => how,
-                    Next::Data(_) | Next::Pong(_) => "the connection ended".to_owned(),
-                };
-                Err(Failure::new(Reason::MessageMissing, Phase::Message, format!("{ended} while a message was sent")))
+                let gone = self.next(Phase::Message).await?;
+                Err(self.missing(gone, "while a message was sent").1)
             }
             Err(other) => Err(Failure::new(Reason::LocalError, Phase::Message, format!("the message can't be sent: {other}"))),
         }
@@ -134,9 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     /// Sends a ping with a payload of its own and waits for the pong with that payload (RFC 6455 section 5.5.3).
     async fn ping(&mut self) -> Result<(), Failure> {
         let payload = Bytes::copy_from_slice(&fastrand::u64(..).to_be_bytes());
-        if self.ws.send(Message::Ping(payload.clone())).await.is_err() {
-            // The read below says what ended the connection.
-        }
+        let _ = self.ws.send(Message::Ping(payload.clone())).await; // a failed write shows on the read side
         let mut held_bytes = 0;
         loop {
             match self.next(Phase::Message).await? {
@@ -149,13 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                     }
                     self.waiting.push_back(message);
                 }
-                Next::Close => {
-                    let (_, how) = self.close_seen();
-                    return Err(Failure::new(Reason::MessageMissing, Phase::Message, format!("{how} before the pong")));
-                }
-                Next::End(how) => {
-                    return Err(Failure::new(Reason::MessageMissing, Phase::Message, format!("{how} before the pong")));
-                }
+                gone @ (Next::Close | Next::End(_)) => return Err(self.missing(gone, "before the pong").1),
             }
         }
     }
@@ -170,10 +158,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                 Next::Data(message) => {
                     let (data, evidence) = match &message {
                         Message::Text(text) => (Data::Text(text.as_str()), evidence(MessageKind::Text, text.as_bytes())),
-                        other => {
-                            let Message::Binary(bytes) = other else { continue };
-                            (Data::Binary(bytes), evidence(MessageKind::Binary, bytes))
-                        }
+                        Message::Binary(bytes) => (Data::Binary(bytes), evidence(MessageKind::Binary, bytes)),
+                        _ => continue,
                     };
                     findings.message = Some(evidence);
                     match expect::check(matcher, data) {
@@ -183,15 +169,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                     }
                 }
                 Next::Pong(_) => {}
-                Next::Close => {
-                    let (close, how) = self.close_seen();
+                gone @ (Next::Close | Next::End(_)) => {
+                    let (close, failure) = self.missing(gone, &format!("before a {} came", expect::describe(matcher)));
                     findings.close = close;
-                    let what = expect::describe(matcher);
-                    return Err(Failure::new(Reason::MessageMissing, Phase::Message, format!("{how} before a {what} came")));
-                }
-                Next::End(how) => {
-                    let what = expect::describe(matcher);
-                    return Err(Failure::new(Reason::MessageMissing, Phase::Message, format!("{how} before a {what} came")));
+                    return Err(failure);
                 }
             }
         }
@@ -249,11 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                             format!("a message is larger than max_message_bytes ({})", self.max_message_bytes),
                         )),
                         Error::Io(error) => match classify::rustls_error(&error) {
-                            Some(tls) => Err(Failure::new(
-                                classify::rustls_failure(tls).reason,
-                                Phase::Tls,
-                                classify::rustls_failure(tls).detail,
-                            )),
+                            Some(tls) => Err(classify::rustls_failure(tls)),
                             None => Ok(Next::End(self.how_it_ended(match error.kind() {
                                 io::ErrorKind::UnexpectedEof => "the peer ended the connection",
                                 _ => "the connection was reset",
@@ -270,15 +247,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         if self.ws.get_ref().seen.mid_message() { format!("{how} inside a message") } else { how.to_owned() }
     }
 
-    /// The peer's close frame from the wire, and how to say it.
-    fn close_seen(&self) -> (Option<CloseEvidence>, String) {
-        match self.close_evidence() {
-            Ok(close) => {
-                let how = format!("the peer closed with {}", describe_close(&close));
-                (Some(close), how)
-            }
-            Err(_) => (None, "the peer closed with an invalid close frame".to_owned()),
-        }
+    /// The peer went when a message was due: its close frame from the wire, if it sent one, and the failure.
+    fn missing(&self, gone: Next, when: &str) -> (Option<CloseEvidence>, Failure) {
+        let (close, how) = match gone {
+            Next::Close => match self.close_evidence() {
+                Ok(close) => {
+                    let how = format!("the peer closed with {}", describe_close(&close));
+                    (Some(close), how)
+                }
+                Err(_) => (None, "the peer closed with an invalid close frame".to_owned()),
+            },
+            Next::End(how) => (None, how),
+            Next::Data(_) | Next::Pong(_) => (None, "the connection ended".to_owned()),
+        };
+        (close, Failure::new(Reason::MessageMissing, Phase::Message, format!("{how} {when}")))
     }
 
     fn close_evidence(&self) -> Result<CloseEvidence, Failure> {

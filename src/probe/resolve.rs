@@ -7,6 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::system_conf::read_system_conf;
 
 use super::{Failure, classify};
 use crate::config::IpVersion;
@@ -24,14 +26,18 @@ impl Resolver {
     /// Reads the system's resolver configuration. Without a usable one only addresses can be probed, and names end as
     /// `local_error`: a public resolver is never asked instead.
     pub fn system() -> Self {
-        let build = |strategy| {
-            let mut builder = TokioResolver::builder_tokio()
-                .inspect_err(|error| tracing::warn!(%error, "the system's resolver configuration can't be used"))
-                .ok()?;
-            let options = builder.options_mut();
-            options.ip_strategy = strategy;
+        let system = read_system_conf()
+            .inspect_err(|error| tracing::warn!(%error, "the system's resolver configuration can't be used"))
+            .ok();
+        let build = |ip_strategy| {
+            let (config, mut options) = system.clone()?;
+            options.ip_strategy = ip_strategy;
             options.cache_size = 0;
-            builder.build().inspect_err(|error| tracing::warn!(%error, "the resolver can't be set up")).ok()
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+                .with_options(options)
+                .build()
+                .inspect_err(|error| tracing::warn!(%error, "the resolver can't be set up"))
+                .ok()
         };
         Resolver {
             any: build(LookupIpStrategy::Ipv4AndIpv6),

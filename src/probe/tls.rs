@@ -67,7 +67,8 @@ fn read_system_roots() -> Arc<RootCertStore> {
 /// TLS of one target, ready to connect.
 pub struct Tls {
     config: ClientConfig,
-    verifier: Arc<dyn ServerCertVerifier>,
+    judge: Judge,
+    provider: Arc<CryptoProvider>,
     roots: Arc<RootCertStore>,
     name: ServerName<'static>,
     /// The chain seen last and what it says: certificates seldom change, and parsing one costs more than comparing it.
@@ -92,13 +93,15 @@ impl Tls {
                 Arc::new(roots)
             }
         };
-        let verifier: Arc<dyn ServerCertVerifier> = if !options.verify || roots.is_empty() {
-            Arc::new(Unverified { accept: !options.verify, provider: shared.provider.clone() })
+        let judge = if !options.verify {
+            Judge::Anything
+        } else if roots.is_empty() {
+            Judge::Nothing
         } else {
-            WebPkiServerVerifier::builder_with_provider(roots.clone(), shared.provider.clone())
-                .build()
-                .map_err(|error| SetupError::Rustls(rustls::Error::General(error.to_string())))?
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots.clone(), shared.provider.clone()).build();
+            Judge::Roots(verifier.map_err(|error| SetupError::Rustls(rustls::Error::General(error.to_string())))?)
         };
+        let recorder = Arc::new(Recorder { judge: judge.clone(), provider: shared.provider.clone(), seen: Mutex::new(None) });
         let versions: &[_] = match options.min_version {
             TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
             TlsVersion::V1_3 => &[&rustls::version::TLS13],
@@ -106,7 +109,7 @@ impl Tls {
         let builder = ClientConfig::builder_with_provider(shared.provider.clone())
             .with_protocol_versions(versions)?
             .dangerous()
-            .with_custom_certificate_verifier(verifier.clone());
+            .with_custom_certificate_verifier(recorder); // each handshake brings its own
         let mut config = match &options.client_cert {
             None => builder.with_no_client_auth(),
             Some(pair) => builder.with_client_auth_cert(certificates(&pair.cert_file)?, private_key(&pair.key_file)?)?,
@@ -122,7 +125,7 @@ impl Tls {
             (None, url::Host::Ipv4(ip)) => ServerName::IpAddress((*ip).into()),
             (None, url::Host::Ipv6(ip)) => ServerName::IpAddress((*ip).into()),
         };
-        Ok(Tls { config, verifier, roots, name, last: Mutex::new(None) })
+        Ok(Tls { config, judge, provider: shared.provider.clone(), roots, name, last: Mutex::new(None) })
     }
 
     /// Does the handshake. The certificate is kept in `findings` whatever comes of it.
@@ -132,7 +135,7 @@ impl Tls {
         findings: &mut Findings,
     ) -> Result<TlsStream<S>, Failure> {
         findings.enter(Phase::Tls);
-        let recorder = Arc::new(Recorder { inner: self.verifier.clone(), seen: Mutex::new(None) });
+        let recorder = Arc::new(Recorder { judge: self.judge.clone(), provider: self.provider.clone(), seen: Mutex::new(None) });
         let mut config = self.config.clone();
         config.dangerous().set_certificate_verifier(recorder.clone());
         let handshake = TlsConnector::from(Arc::new(config)).connect(self.name.clone(), stream);
@@ -244,10 +247,22 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, SetupError> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| SetupError::Pem { path: path.display().to_string(), error })
 }
 
-/// Keeps the chain that the peer presented, and leaves the judgement to another verifier.
+/// How a chain is judged.
+#[derive(Clone, Debug)]
+enum Judge {
+    /// By the roots of the target.
+    Roots(Arc<WebPkiServerVerifier>),
+    /// `verify: false`: every chain will do.
+    Anything,
+    /// There is not one root to lead to.
+    Nothing,
+}
+
+/// Keeps the chain that the peer presented, whatever the judgement.
 #[derive(Debug)]
 struct Recorder {
-    inner: Arc<dyn ServerCertVerifier>,
+    judge: Judge,
+    provider: Arc<CryptoProvider>,
     seen: Mutex<Option<Chain>>,
 }
 
@@ -262,49 +277,11 @@ impl ServerCertVerifier for Recorder {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let chain = std::iter::once(leaf).chain(intermediates).map(|c| c.clone().into_owned()).collect();
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(chain);
-        self.inner.verify_server_cert(leaf, intermediates, name, ocsp, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
-}
-
-/// Stands in where there is nothing to verify against: accepts every certificate (`verify: false`), or none (no roots).
-#[derive(Debug)]
-struct Unverified {
-    accept: bool,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.accept { Ok(ServerCertVerified::assertion()) } else { Err(CertificateError::UnknownIssuer.into()) }
+        match &self.judge {
+            Judge::Roots(verifier) => verifier.verify_server_cert(leaf, intermediates, name, ocsp, now),
+            Judge::Anything => Ok(ServerCertVerified::assertion()),
+            Judge::Nothing => Err(CertificateError::UnknownIssuer.into()),
+        }
     }
 
     fn verify_tls12_signature(

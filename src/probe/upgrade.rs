@@ -17,7 +17,7 @@ use super::findings::{EVIDENCE_BYTES, Findings, lossy_prefix};
 use super::redact::Redactor;
 use super::{Failure, classify};
 use crate::config::{Authorization, Target};
-use crate::outcome::{HttpEvidence, Phase, Reason};
+use crate::outcome::{HttpEvidence, Phase, Reason, status_line};
 
 /// Largest response head, the 1xx answers before it included.
 const MAX_HEAD: usize = 16 * 1024;
@@ -27,37 +27,6 @@ const BODY_WAIT: Duration = Duration::from_millis(500);
 /// Longest header value kept as evidence; `Location` may be longer.
 const MAX_VALUE: usize = 256;
 const MAX_LOCATION: usize = 2048;
-
-/// Headers that identify a hop or a cause. Never cookies or credentials.
-const KEPT: &[&str] = &[
-    "server",
-    "via",
-    "location",
-    "www-authenticate",
-    "proxy-authenticate",
-    "retry-after",
-    "content-type",
-    "content-length",
-    "transfer-encoding",
-    "strict-transport-security",
-    "age",
-    "cf-ray",
-    "upgrade",
-    "connection",
-    "x-content-type-options",
-    "referrer-policy",
-    "cross-origin-opener-policy",
-    "x-frame-options",
-    "vary",
-    "etag",
-    "last-modified",
-    "cache-control",
-    "x-cache",
-    "x-powered-by",
-    "x-served-by",
-    "x-varnish",
-];
-const KEPT_PREFIXES: &[&str] = &["x-amz-", "sec-websocket-", "x-envoy-"];
 
 /// The request of one target, ready but for the key.
 #[derive(Clone, Debug)]
@@ -128,20 +97,17 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     findings.leave();
-    let judged = judge(&head, &key, subprotocols);
-    let mut evidence = head.evidence(&request.redactor);
-    if let Err(failure) = judged {
-        let failure = Failure { detail: request.redactor.apply(&failure.detail), ..failure };
-        findings.http = Some(evidence.clone());
-        findings.settle(Err(failure.clone()));
-        if head.status != 101 {
-            evidence.body = Some(request.redactor.apply(&body(stream, &head, rest).await));
-            findings.http = Some(evidence);
+    findings.http = Some(head.evidence(&request.redactor));
+    let Err(failure) = judge(&head, &key, subprotocols) else { return Ok(rest) };
+    let failure = Failure { detail: request.redactor.apply(&failure.detail), ..failure };
+    findings.settle(Err(failure.clone()));
+    if head.status != 101 {
+        let body = request.redactor.apply(&body(stream, &head, rest).await);
+        if let Some(http) = &mut findings.http {
+            http.body = Some(body);
         }
-        return Err(failure);
     }
-    findings.http = Some(evidence);
-    Ok(rest)
+    Err(failure)
 }
 
 /// A response head.
@@ -163,7 +129,6 @@ impl Head {
     }
 
     fn evidence(&self, redactor: &Redactor) -> HttpEvidence {
-        let kept = |name: &str| KEPT.contains(&name) || KEPT_PREFIXES.iter().any(|p| name.starts_with(p));
         let bounded = |name: &str, value: &str| {
             let limit = if name == "location" { MAX_LOCATION } else { MAX_VALUE };
             redactor.apply(&value.chars().take(limit).collect::<String>())
@@ -172,7 +137,12 @@ impl Head {
             status: self.status,
             reason_phrase: redactor.apply(&self.phrase.chars().take(MAX_VALUE).collect::<String>()),
             location: self.all("location").next().map(|v| bounded("location", v)),
-            headers: self.headers.iter().filter(|(n, _)| kept(n)).map(|(n, v)| (n.clone(), bounded(n, v))).collect(),
+            headers: self
+                .headers
+                .iter()
+                .filter(|(n, _)| HttpEvidence::keeps(n))
+                .map(|(n, v)| (n.clone(), bounded(n, v)))
+                .collect(),
             body: None,
         }
     }
@@ -240,8 +210,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Failure> {
 /// What the answer means (contract of the reasons), and for a 101 whether it keeps RFC 6455 section 4.1.
 fn judge(head: &Head, key: &str, subprotocols: &[String]) -> Result<(), Failure> {
     let status = head.status;
-    let line =
-        || HttpEvidence { status, reason_phrase: head.phrase.clone(), location: None, headers: vec![], body: None }.status_line();
+    let line = || status_line(status, &head.phrase);
     let fail = |reason, detail| Err(Failure::new(reason, Phase::Upgrade, detail));
     match status {
         101 => {}

@@ -3,37 +3,19 @@
 //! Some causes show only in the words of the probe's one-line detail. Both ends are tested by themselves elsewhere; this
 //! is the thread between them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_rustls::TlsAcceptor;
-use wsprobe::config::{Step, Target, TargetUrl};
+use wsprobe::config::Step;
 use wsprobe::diagnose::diagnose;
-use wsprobe::outcome::{Outcome, TargetName};
-use wsprobe::probe::{Probe, Shared};
-use wsprobe::time::Clock;
+use wsprobe::outcome::Outcome;
 
 use crate::support::certs::{Authority, Flaw};
+use crate::support::probing::{probe, target, upgraded};
 use crate::support::stage::{Act, Act::*, Peer, close, text, write};
-
-const TIMEOUT: Duration = Duration::from_millis(700);
-
-fn target(url: &str) -> Target {
-    let mut target = Target::new(TargetName::lossy("t"), TargetUrl::parse(url).expect("url"));
-    target.timeout = TIMEOUT;
-    target
-}
-
-async fn probe(target: Target) -> Outcome {
-    Probe::new(Arc::new(target), &Shared::system(Clock::system())).expect("probe").run().await
-}
 
 fn code(outcome: &Outcome) -> Option<&'static str> {
     diagnose(outcome).map(|d| d.code)
-}
-
-fn upgraded(acts: impl IntoIterator<Item = Act>) -> Vec<Act> {
-    [Request, Switch("")].into_iter().chain(acts).collect()
 }
 
 /// A fatal TLS alert in place of an answer to the client's hello.

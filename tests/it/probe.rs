@@ -1,41 +1,20 @@
 //! Every way in which a WebSocket endpoint can fail gets its reason and its phase, by a peer that does exactly that.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::time::Instant;
-use wsprobe::config::{Closer, ExpectStep, JsonTest, Matcher, Step, Target, TargetUrl, TlsVersion};
-use wsprobe::outcome::{Ended, Outcome, Phase, Reason, TargetName, Verdict};
-use wsprobe::probe::{Probe, Shared};
-use wsprobe::time::Clock;
+use wsprobe::config::{Closer, ExpectStep, JsonTest, Matcher, Step, TlsVersion};
+use wsprobe::outcome::{Ended, Outcome, Phase, Reason, Verdict};
 
 use crate::support::certs::{Authority, Flaw};
+use crate::support::probing::{TIMEOUT, probe, target, upgraded};
 use crate::support::stage::{Act, Act::*, Peer, close, frame, health, text, write};
-
-/// Long enough for a loaded machine to answer, short enough for a table of peers that never do.
-const TIMEOUT: Duration = Duration::from_millis(700);
-
-fn target(url: &str) -> Target {
-    let mut target = Target::new(TargetName::lossy("t"), TargetUrl::parse(url).expect("url"));
-    target.timeout = TIMEOUT;
-    target
-}
-
-async fn probe(target: Target) -> Outcome {
-    let shared = Shared::system(Clock::system());
-    Probe::new(Arc::new(target), &shared).expect("probe").run().await
-}
 
 /// Plays the acts and probes the peer once.
 async fn meets(acts: Vec<Act>) -> Outcome {
     let peer = Peer::plays(acts).await;
     probe(target(&peer.url())).await
-}
-
-/// The upgrade succeeds, then these acts follow.
-fn upgraded(acts: impl IntoIterator<Item = Act>) -> Vec<Act> {
-    [Request, Switch("")].into_iter().chain(acts).collect()
 }
 
 fn answers(bytes: &str) -> Vec<Act> {

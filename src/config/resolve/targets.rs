@@ -23,12 +23,8 @@ use crate::outcome::TargetName;
 /// The shortest is for tests on loopback; a day between probes is not monitoring.
 const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
-/// Or the interval, if that is shorter: a target never overlaps itself.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A message is held in memory.
 const MESSAGE_BYTES: RangeInclusive<u64> = 1..=16 << 20;
-const DEFAULT_MESSAGE_BYTES: u64 = 64 << 10;
 
 const URL_EXAMPLE: &str = "url: wss://example.com/ws/";
 
@@ -255,8 +251,8 @@ impl Part {
         let value = |own: &Option<Spanned<Duration>>, default: &Option<Spanned<Duration>>| {
             own.as_ref().or(default.as_ref()).map(|d| d.value)
         };
-        let interval = value(&self.interval, &defaults.interval).unwrap_or(DEFAULT_INTERVAL);
-        let timeout = value(&self.timeout, &defaults.timeout).unwrap_or(DEFAULT_TIMEOUT.min(interval));
+        let interval = value(&self.interval, &defaults.interval).unwrap_or(Target::DEFAULT_INTERVAL);
+        let timeout = value(&self.timeout, &defaults.timeout).unwrap_or(Target::DEFAULT_TIMEOUT.min(interval));
         (interval, timeout)
     }
 
@@ -268,8 +264,7 @@ impl Part {
         let headers = inherited.chain(&self.headers).map(|header| (header.name.clone(), header.value.clone())).collect();
         let authorization = self.authorization.or_else(|| defaults.authorization.clone()).map(|a| a.value);
         let ip_version = self.ip_version.as_ref().or(defaults.ip_version.as_ref()).map(|v| v.value).unwrap_or_default();
-        let bytes =
-            self.max_message_bytes.as_ref().or(defaults.max_message_bytes.as_ref()).map_or(DEFAULT_MESSAGE_BYTES, |b| b.value);
+        let bytes = self.max_message_bytes.as_ref().or(defaults.max_message_bytes.as_ref());
         let tls = if url.is_tls() { self.tls.over(&defaults.tls) } else { TlsOptions::default() };
         Target {
             name,
@@ -282,7 +277,8 @@ impl Part {
             subprotocols: self.subprotocols.or_else(|| defaults.subprotocols.clone()).unwrap_or_default(),
             ip_version,
             tls,
-            max_message_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+            max_message_bytes: bytes
+                .map_or(Target::DEFAULT_MAX_MESSAGE_BYTES, |b| usize::try_from(b.value).unwrap_or(usize::MAX)),
             steps: self.steps.or_else(|| defaults.steps.clone()).unwrap_or_default().steps,
             expect: self.expect.over(&defaults.expect),
         }

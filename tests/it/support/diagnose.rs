@@ -7,37 +7,6 @@ use wsprobe::outcome::{
 };
 use wsprobe::time::Timestamp;
 
-/// The headers a probe keeps.
-const KEPT: [&str; 26] = [
-    "server",
-    "via",
-    "x-cache",
-    "cf-ray",
-    "location",
-    "www-authenticate",
-    "proxy-authenticate",
-    "retry-after",
-    "content-type",
-    "content-length",
-    "transfer-encoding",
-    "strict-transport-security",
-    "age",
-    "x-powered-by",
-    "x-served-by",
-    "x-varnish",
-    "upgrade",
-    "connection",
-    "x-content-type-options",
-    "referrer-policy",
-    "cross-origin-opener-policy",
-    "x-frame-options",
-    "vary",
-    "etag",
-    "last-modified",
-    "cache-control",
-];
-const KEPT_PREFIXES: [&str; 3] = ["x-amz-", "sec-websocket-", "x-envoy-"];
-
 /// A probe of this URL of which nothing is known yet.
 pub fn asked(url: &str) -> Outcome {
     Outcome {
@@ -82,7 +51,7 @@ impl Evidence for Outcome {
         let headers: Vec<(String, String)> = lines
             .map(|line| line.split_once(':').unwrap_or_else(|| panic!("not a header: {line}")))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-            .filter(|(name, _)| KEPT.contains(&name.as_str()) || KEPT_PREFIXES.iter().any(|p| name.starts_with(p)))
+            .filter(|(name, _)| HttpEvidence::keeps(name))
             .collect();
         let http = HttpEvidence {
             status,

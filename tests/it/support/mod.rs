@@ -21,4 +21,5 @@ pub fn require(program: &str, package: &str) {
 }
 pub mod http;
 pub mod notify;
+pub mod probing;
 pub mod process;
