@@ -442,6 +442,24 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// An outcome of which nothing more is known.
+    pub fn new(target: TargetName, url: String, started_at: Timestamp, reason: Reason) -> Self {
+        Outcome {
+            target,
+            url,
+            address: None,
+            started_at,
+            reason,
+            phase: None,
+            detail: String::new(),
+            timings: Timings::default(),
+            http: None,
+            tls: None,
+            message: None,
+            close: None,
+        }
+    }
+
     /// What this outcome says of the target.
     pub const fn verdict(&self) -> Verdict {
         self.reason.verdict()

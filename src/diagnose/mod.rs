@@ -97,25 +97,13 @@ fn capitalized(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{Reason, TargetName, Timings};
+    use crate::outcome::{Reason, TargetName};
     use crate::time::Timestamp;
     use std::collections::{BTreeMap, BTreeSet};
 
     fn outcome(reason: Reason) -> Outcome {
-        Outcome {
-            target: TargetName::new("t").unwrap(),
-            url: "wss://api.example.com/ws/health/".into(),
-            address: None,
-            started_at: Timestamp::EPOCH,
-            reason,
-            phase: None,
-            detail: String::new(),
-            timings: Timings::default(),
-            http: None,
-            tls: None,
-            message: None,
-            close: None,
-        }
+        let name = TargetName::new("t").unwrap();
+        Outcome::new(name, "wss://api.example.com/ws/health/".into(), Timestamp::EPOCH, reason)
     }
 
     /// A template with the evidence of an ordinary outage behind a long path of hops.

@@ -46,13 +46,7 @@ pub(super) fn outcome(name_: &str, second: i64, reason: Reason) -> Outcome {
         _ => None,
     };
     Outcome {
-        target: name(name_),
-        url: "ws://t/".to_owned(),
-        address: None,
-        started_at: Timestamp::from_secs(second),
-        reason,
         phase: (reason != Reason::Ok).then_some(Phase::Upgrade),
-        detail: String::new(),
         timings: Timings { connect: Some(Duration::from_millis(2)), total: Duration::from_millis(10), ..Timings::default() },
         http: status.map(|status| HttpEvidence {
             status,
@@ -61,8 +55,6 @@ pub(super) fn outcome(name_: &str, second: i64, reason: Reason) -> Outcome {
             headers: vec![],
             body: None,
         }),
-        tls: None,
-        message: None,
-        close: None,
+        ..Outcome::new(name(name_), "ws://t/".to_owned(), Timestamp::from_secs(second), reason)
     }
 }

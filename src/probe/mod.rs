@@ -103,11 +103,7 @@ impl Probe {
             Err(failure) => (failure.reason, Some(failure.phase), failure.detail),
         };
         Outcome {
-            target: self.target.name.clone(),
-            url: self.public_url.clone(),
             address: findings.address,
-            started_at,
-            reason,
             phase,
             detail,
             timings: findings.timings,
@@ -115,21 +111,27 @@ impl Probe {
             tls: findings.tls,
             message: findings.message,
             close: findings.close,
+            ..Outcome::new(self.target.name.clone(), self.public_url.clone(), started_at, reason)
         }
     }
 
     async fn converse(&self, findings: &mut Findings) -> Result<(), Failure> {
         let target = &*self.target;
         let addresses = self.addresses(findings).await?;
-        findings.enter(Phase::Connect);
-        let tcp = connect::first_answering(&addresses, |address| findings.address = Some(address)).await?;
-        findings.leave();
-        let mut stream = match &self.tls {
-            Some(tls) => Stream::Tls(Box::new(tls.handshake(tcp, findings).await?)),
-            None => Stream::Plain(tcp),
-        };
+        let mut stream = self.dial(&addresses, findings).await?;
         let already_read = upgrade::upgrade(&mut stream, &self.request, &target.subprotocols, findings).await?;
         conversation::hold(stream, already_read, target, findings).await
+    }
+
+    /// Connects to the first of these addresses that answers, with TLS where the target wants it.
+    async fn dial(&self, addresses: &[SocketAddr], findings: &mut Findings) -> Result<Stream, Failure> {
+        findings.enter(Phase::Connect);
+        let tcp = connect::first_answering(addresses, |address| findings.address = Some(address)).await?;
+        findings.leave();
+        Ok(match &self.tls {
+            Some(tls) => Stream::Tls(Box::new(tls.handshake(tcp, findings).await?)),
+            None => Stream::Plain(tcp),
+        })
     }
 
     async fn addresses(&self, findings: &mut Findings) -> Result<Vec<SocketAddr>, Failure> {

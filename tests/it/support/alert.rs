@@ -78,18 +78,10 @@ pub fn outcome(target: &str, started_at: Timestamp, reason: Reason) -> Outcome {
         body: None,
     });
     Outcome {
-        target: name(target),
-        url: format!("wss://{target}.example.com/ws/health/"),
-        address: None,
-        started_at,
-        reason,
         phase,
-        detail: String::new(),
         timings: Timings { connect: Some(Duration::from_millis(10)), total: Duration::from_millis(50), ..Timings::default() },
         http,
-        tls: None,
-        message: None,
-        close: None,
+        ..Outcome::new(name(target), format!("wss://{target}.example.com/ws/health/"), started_at, reason)
     }
 }
 

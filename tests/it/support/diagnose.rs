@@ -3,26 +3,14 @@
 use std::time::Duration;
 
 use wsprobe::outcome::{
-    CloseEvidence, Ended, HttpEvidence, MessageEvidence, MessageKind, Outcome, Phase, Reason, TargetName, Timings, TlsEvidence,
+    CloseEvidence, Ended, HttpEvidence, MessageEvidence, MessageKind, Outcome, Phase, Reason, TargetName, TlsEvidence,
 };
 use wsprobe::time::Timestamp;
 
 /// A probe of this URL of which nothing is known yet.
 pub fn asked(url: &str) -> Outcome {
-    Outcome {
-        target: TargetName::new("prod").unwrap(),
-        url: url.to_owned(),
-        address: None,
-        started_at: Timestamp::from_secs(1_767_323_045),
-        reason: Reason::Ok,
-        phase: None,
-        detail: String::new(),
-        timings: Timings::default(),
-        http: None,
-        tls: None,
-        message: None,
-        close: None,
-    }
+    let name = TargetName::new("prod").unwrap();
+    Outcome::new(name, url.to_owned(), Timestamp::from_secs(1_767_323_045), Reason::Ok)
 }
 
 /// Adds evidence to an outcome.

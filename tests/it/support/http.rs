@@ -172,11 +172,7 @@ pub fn outcome(name_: &str, ago: Duration, reason: Reason) -> Outcome {
         _ => None,
     };
     Outcome {
-        target: name(name_),
-        url: format!("wss://{name_}.example.com/ws/health/"),
         address: Some(([203, 0, 113, 7], 443).into()),
-        started_at: NOW.before(ago + Duration::from_millis(67)),
-        reason,
         phase: (!healthy).then_some(Phase::Upgrade),
         detail: if healthy { String::new() } else { format!("{reason} at the upgrade") },
         timings: Timings {
@@ -203,7 +199,11 @@ pub fn outcome(name_: &str, ago: Duration, reason: Reason) -> Outcome {
             names: vec![format!("{name_}.example.com")],
             chain_length: 2,
         }),
-        message: None,
-        close: None,
+        ..Outcome::new(
+            name(name_),
+            format!("wss://{name_}.example.com/ws/health/"),
+            NOW.before(ago + Duration::from_millis(67)),
+            reason,
+        )
     }
 }

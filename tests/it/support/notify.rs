@@ -45,11 +45,7 @@ pub fn redirected() -> Outcome {
     let ms = |ms| Some(Duration::from_millis(ms));
     let location = "https://staging.example.com/ws/health/";
     Outcome {
-        target: TargetName::new("staging").unwrap(),
-        url: "wss://staging.example.com/ws/health/".into(),
         address: Some("203.0.113.7:443".parse().unwrap()),
-        started_at: START,
-        reason: Reason::UpgradeRedirected,
         phase: Some(Phase::Upgrade),
         detail: format!("301 Moved Permanently to {location}"),
         timings: Timings {
@@ -81,8 +77,12 @@ pub fn redirected() -> Outcome {
             names: vec!["staging.example.com".into()],
             chain_length: 2,
         }),
-        message: None,
-        close: None,
+        ..Outcome::new(
+            TargetName::new("staging").unwrap(),
+            "wss://staging.example.com/ws/health/".into(),
+            START,
+            Reason::UpgradeRedirected,
+        )
     }
 }
 
