@@ -439,6 +439,8 @@ pub struct Outcome {
     pub tls: Option<TlsEvidence>,
     pub message: Option<MessageEvidence>,
     pub close: Option<CloseEvidence>,
+    /// With `addresses: all`, what was found at each address; this outcome is then what they add up to. Empty otherwise.
+    pub addresses: Vec<Outcome>,
 }
 
 impl Outcome {
@@ -457,6 +459,7 @@ impl Outcome {
             tls: None,
             message: None,
             close: None,
+            addresses: vec![],
         }
     }
 
