@@ -24,5 +24,6 @@ pub mod observe;
 pub mod outcome;
 pub mod probe;
 pub mod schedule;
+pub mod store;
 pub mod time;
 pub mod views;

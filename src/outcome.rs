@@ -1,6 +1,7 @@
 //! The vocabulary of the whole product: what one probe found.
 //!
-//! Plain values without IO. The shapes that leave the process (JSON, labels) are made from these in `views`.
+//! Plain values without IO. The shapes that leave the process (JSON, labels) are made from these in `views`; what serde makes
+//! of the types themselves is how `store` keeps them, and nobody else reads that.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -8,10 +9,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer, Serialize};
+
 use crate::time::Timestamp;
 
 /// The unique name of a target: `[a-zA-Z0-9_.-]+`. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TargetName(Arc<str>);
 
 impl TargetName {
@@ -84,7 +87,8 @@ impl fmt::Display for Verdict {
 }
 
 /// The part of the conversation that was running. In the order in which they happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Asking the resolver for the host's addresses.
     Dns,
@@ -105,6 +109,9 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Every phase, in order.
+    pub const ALL: [Phase; 8] =
+        [Phase::Dns, Phase::Connect, Phase::Tls, Phase::Upgrade, Phase::Message, Phase::Close, Phase::Total, Phase::Hold];
     /// The phases that are timed by themselves, in order.
     pub const TIMED: [Phase; 6] = [Phase::Dns, Phase::Connect, Phase::Tls, Phase::Upgrade, Phase::Message, Phase::Close];
 
@@ -132,8 +139,8 @@ impl fmt::Display for Phase {
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
         /// Why a probe ended as it did: a closed set, used as a metric label, each with an entry in the runbook.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Reason { $($(#[$doc])* $variant,)+ }
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Reason { $($(#[$doc])* #[serde(rename = $name)] $variant,)+ }
 
         impl Reason {
             /// Every reason, in the order of the phases.
@@ -238,7 +245,7 @@ impl fmt::Display for Reason {
 
 /// How long each phase took; `None` where it did not run or did not end. A phase that failed or ran out of time
 /// carries the time spent in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timings {
     pub dns: Option<Duration>,
     pub connect: Option<Duration>,
@@ -280,7 +287,7 @@ impl Timings {
 }
 
 /// What the peer answered to the upgrade request, kept when there was an HTTP answer at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpEvidence {
     pub status: u16,
     /// The reason phrase as sent; may be empty, and then names the server (hypercorn).
@@ -350,10 +357,11 @@ const KEPT: &[&str] = &[
 const KEPT_PREFIXES: &[&str] = &["x-amz-", "sec-websocket-", "x-envoy-"];
 
 /// What is known of the peer's certificate, also when it was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsEvidence {
     /// `TLSv1.3`; `None` when the handshake did not get that far.
-    pub version: Option<&'static str>,
+    #[serde(deserialize_with = "known_version")]
+    pub version: Option<VersionName>,
     /// End of validity of the certificate of the chain that ends first.
     pub not_after: Option<Timestamp>,
     /// Distinguished name of the leaf, e.g. `CN=api.example.com`.
@@ -365,8 +373,16 @@ pub struct TlsEvidence {
     pub chain_length: usize,
 }
 
+/// `TLSv1.3`. A name of its own, so that serde does not try to borrow it from what it reads.
+pub type VersionName = &'static str;
+
+fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<VersionName>, D::Error> {
+    let kept: Option<String> = Option::deserialize(deserializer)?;
+    Ok(kept.and_then(|kept| ["TLSv1.2", "TLSv1.3"].into_iter().find(|known| *known == kept)))
+}
+
 /// The message that ended the conversation: the one that satisfied the last expectation, or the one that failed it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageEvidence {
     pub kind: MessageKind,
     /// Length of the payload.
@@ -375,7 +391,8 @@ pub struct MessageEvidence {
     pub text: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MessageKind {
     Text,
     Binary,
@@ -391,7 +408,7 @@ impl MessageKind {
 }
 
 /// The peer's close frame, as it was on the wire.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CloseEvidence {
     /// `None`: a close frame without a code.
     pub code: Option<u16>,
@@ -400,7 +417,8 @@ pub struct CloseEvidence {
 }
 
 /// What the TCP connection did after the close frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ended {
     /// The peer ended it properly.
     Fin,
@@ -421,7 +439,7 @@ impl Ended {
 }
 
 /// What one probe of one address of a target found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     pub target: TargetName,
     /// The probed URL without credentials or query.

@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use super::condition::{Judge, judge};
 use super::finding::Finding;
+use super::saved::{Change, Saved, SavedAlert};
 use super::state::{Machine, Occasion, Reading, Terms};
 use super::timeline::{Flow, Moment, Timeline};
 use super::{Alert, State, Status, Transition, TransitionKind};
 use crate::config::{Config, Rule, Target};
-use crate::outcome::{Outcome, TargetName, Verdict};
+use crate::outcome::{Outcome, Reason, TargetName, Verdict};
 use crate::time::Timestamp;
 
 /// All rules over all targets.
@@ -27,6 +28,10 @@ pub struct Book {
     /// When which slot may change by time alone: (time, position in `watched`, position in `slots`).
     due: BTreeSet<(Flow, usize, usize)>,
     timeline: Timeline,
+    /// Slots (position in `watched`, position in `slots`) whose kept state is not the present one.
+    unsaved: BTreeSet<(usize, usize)>,
+    /// Kept states of which nothing is known any more.
+    gone: Vec<(TargetName, Arc<str>)>,
 }
 
 /// One target and the rules that watch it.
@@ -52,6 +57,17 @@ struct Slot {
     due: Option<Flow>,
     /// The time in the id of the last episode, in ms.
     last_id: i64,
+    /// What was last handed out to be kept.
+    kept: Option<Mark>,
+}
+
+/// What makes the kept state of a firing alert outdated when it changes: not each further failure, which would be written down
+/// for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    healthy_in_a_row: u32,
+    remind_at: Option<Flow>,
+    reason: Option<Reason>,
 }
 
 /// What stays the same, or is remembered, while an alert fires.
@@ -70,7 +86,7 @@ impl Book {
     pub fn new(config: &Config) -> Self {
         let watched: Vec<_> = config.targets.iter().map(|target| Watched::new(target, &config.rules)).collect();
         let index = watched.iter().enumerate().map(|(i, w)| (w.target.name.clone(), i)).collect();
-        Book { watched, index, due: BTreeSet::new(), timeline: Timeline::default() }
+        Book { watched, index, due: BTreeSet::new(), timeline: Timeline::default(), unsaved: BTreeSet::new(), gone: vec![] }
     }
 
     /// Takes up a changed configuration. A rule on a target that was there before (by both names) keeps its state; its
@@ -116,6 +132,9 @@ impl Book {
             let step = slot.step(Occasion::Probe { healthy }, now, &watched.target, watched.latest.as_ref());
             transitions.extend(step);
             slot.reschedule(&mut self.due, (at, i), now);
+            if slot.mark() != slot.kept {
+                self.unsaved.insert((at, i));
+            }
         }
         transitions
     }
@@ -139,8 +158,73 @@ impl Book {
             slot.due = None;
             transitions.extend(slot.step(Occasion::Tick, now, &watched.target, watched.latest.as_ref()));
             slot.reschedule(&mut self.due, (at, i), now);
+            if slot.mark() != slot.kept {
+                self.unsaved.insert((at, i));
+            }
         }
         transitions
+    }
+
+    /// What has changed since the last call and has to survive a restart.
+    pub fn changes(&mut self) -> Vec<Change> {
+        let now = self.timeline.last();
+        let gone = std::mem::take(&mut self.gone).into_iter();
+        let mut changes: Vec<Change> = gone.map(|(target, rule)| Change { target, rule, state: None }).collect();
+        for (at, i) in std::mem::take(&mut self.unsaved) {
+            let Some(watched) = self.watched.get_mut(at) else { continue };
+            let (target, latest) = (&watched.target, watched.latest.as_ref());
+            let Some(slot) = watched.slots.get_mut(i) else { continue };
+            slot.kept = slot.mark();
+            let state = slot.saved(target, latest, now).map(Box::new);
+            changes.push(Change { target: target.name.clone(), rule: slot.rule.name.clone(), state });
+        }
+        changes
+    }
+
+    /// Takes up an outcome from before a restart: it counts for the rules, and nothing comes of it. To be called before
+    /// [`Book::restore`], oldest first.
+    pub fn replay(&mut self, outcome: &Arc<Outcome>) {
+        let Some(watched) = self.index.get(&outcome.target).and_then(|at| self.watched.get_mut(*at)) else { return };
+        if outcome.verdict() == Verdict::Inconclusive {
+            return;
+        }
+        let now = self.timeline.advance(outcome.ended_at());
+        watched.latest = Some(outcome.clone());
+        for slot in &mut watched.slots {
+            slot.judge.observe(outcome, now);
+        }
+    }
+
+    /// Takes up what was kept: alerts that were firing fire on, without a transition. One whose target or rule is gone is ended
+    /// by one, which says so; one that fires again already is the newer.
+    pub fn restore(&mut self, kept: Vec<Saved>, config: &Config, now: Timestamp) -> Vec<Transition> {
+        let now = self.timeline.advance(now);
+        let mut ended = vec![];
+        for saved in kept {
+            let Some(alert) = saved.alert.restore(config) else { continue };
+            let at = self.index.get(&alert.target.name).copied();
+            let watched = at.and_then(|at| self.watched.get_mut(at));
+            let slot = watched.and_then(|w| w.slots.iter_mut().enumerate().find(|(_, s)| s.rule.name == alert.rule.name));
+            let (Some(at), Some((i, slot))) = (at, slot) else {
+                let cause = "no longer watched: its target or rule was taken out of the configuration".to_owned();
+                self.gone.push((alert.target.name.clone(), alert.rule.name.clone()));
+                let alert = Alert { resolved_at: Some(now.wall), cause, ..alert };
+                ended.push(Transition { kind: TransitionKind::Resolved, alert, at: now.wall });
+                continue;
+            };
+            if slot.episode.is_some() {
+                continue;
+            }
+            slot.resume(alert, saved.finding, (saved.healthy_in_a_row, saved.remind_at), now);
+            slot.reschedule(&mut self.due, (at, i), now);
+        }
+        for (at, watched) in self.watched.iter_mut().enumerate() {
+            for (i, slot) in watched.slots.iter_mut().enumerate() {
+                slot.reading = slot.judge.read(now);
+                slot.reschedule(&mut self.due, (at, i), now);
+            }
+        }
+        ended
     }
 
     /// State of every rule that watches this target, as of the last outcome or tick.
@@ -198,7 +282,35 @@ impl Slot {
             episode: None,
             due: None,
             last_id: i64::MIN,
+            kept: None,
         }
+    }
+
+    /// What is kept of this slot is up to date while this is the same.
+    fn mark(&self) -> Option<Mark> {
+        let reason = self.episode.as_ref()?.evidence.as_ref().map(|o| o.reason);
+        match self.machine {
+            Machine::Firing { healthy_in_a_row, remind_at } => Some(Mark { healthy_in_a_row, remind_at, reason }),
+            Machine::Inactive | Machine::Pending => None,
+        }
+    }
+
+    fn saved(&self, target: &Arc<Target>, latest: Option<&Arc<Outcome>>, now: Moment) -> Option<Saved> {
+        let episode = self.episode.as_ref()?;
+        let Machine::Firing { healthy_in_a_row, remind_at } = self.machine else { return None };
+        let alert = self.alert(episode, target, latest, episode.finding.present(now.wall), None);
+        let remind_at = remind_at.map(|at| now.wall + at.since(now.flow));
+        Some(Saved { alert: SavedAlert::of(&alert), finding: episode.finding, healthy_in_a_row, remind_at })
+    }
+
+    /// Fires on after a restart.
+    fn resume(&mut self, alert: Alert, finding: Finding, (healthy, remind_at): (u32, Option<Timestamp>), now: Moment) {
+        let remind_at = remind_at.filter(|_| self.terms.remind_every.is_some()).map(|at| now.flow_of(at));
+        self.machine = Machine::Firing { healthy_in_a_row: healthy, remind_at };
+        self.last_id = alert.fired_at.as_nanos().div_euclid(1_000_000);
+        let Alert { id, since, fired_at, evidence, .. } = alert;
+        self.episode = Some(Box::new(Episode { id, since, fired_at, finding, evidence }));
+        self.kept = self.mark();
     }
 
     fn take_over(&mut self, before: &mut Slot, same_interval: bool, now: Moment) {
@@ -207,6 +319,7 @@ impl Slot {
             self.reading = before.reading;
         }
         (self.machine, self.episode, self.last_id) = (before.machine, before.episode.take(), before.last_id);
+        self.kept = before.kept;
         if before.terms.remind_every != self.terms.remind_every {
             self.machine.restart_reminders(now.flow, self.terms);
         }

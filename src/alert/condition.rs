@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::finding::Finding;
+use super::finding::{Counted, Finding};
 use super::state::Reading;
 use super::timeline::{Flow, Moment};
 use super::window::Window;
@@ -118,13 +118,6 @@ impl Judge for Run {
     }
 }
 
-/// What a ratio counts.
-#[derive(Clone, Copy, Debug)]
-enum Counted {
-    Failed,
-    Redirected,
-}
-
 /// `failure_ratio` and `redirect_ratio`: more than this part of the probes of a window.
 #[derive(Debug)]
 struct Ratio {
@@ -165,11 +158,7 @@ impl Judge for Ratio {
     }
 
     fn finding(&self) -> Finding {
-        let verb = match self.counted {
-            Counted::Failed => "failed",
-            Counted::Redirected => "redirected",
-        };
-        Finding::Ratio { bad: self.window.bad(), total: self.window.total(), over: self.window.over(), verb }
+        Finding::Ratio { bad: self.window.bad(), total: self.window.total(), over: self.window.over(), counted: self.counted }
     }
 
     fn since(&self, now: Moment) -> Timestamp {

@@ -3,16 +3,34 @@
 use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
+
 use crate::outcome::Phase;
 use crate::time::Timestamp;
 
 /// The numbers behind an alert. Small and without text: the sentence is made when someone reads it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Finding {
     Run { failures: u32 },
-    Ratio { bad: usize, total: usize, over: Duration, verb: &'static str },
+    Ratio { bad: usize, total: usize, over: Duration, counted: Counted },
     Latency { phase: Phase, quantile: f64, value: Duration, limit: Duration, over: Duration },
     Certificate { not_after: Timestamp },
+}
+
+/// What a ratio counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Counted {
+    Failed,
+    Redirected,
+}
+
+impl Counted {
+    const fn verb(self) -> &'static str {
+        match self {
+            Counted::Failed => "failed",
+            Counted::Redirected => "redirected",
+        }
+    }
 }
 
 impl Finding {
@@ -56,8 +74,8 @@ impl Finding {
         match self {
             Finding::Run { failures: 1 } => "1 probe failed".to_owned(),
             Finding::Run { failures } => format!("{failures} probes in a row failed"),
-            Finding::Ratio { bad, total, verb, .. } => {
-                let probes = if total == 1 { "probe" } else { "probes" };
+            Finding::Ratio { bad, total, counted, .. } => {
+                let (probes, verb) = (if total == 1 { "probe" } else { "probes" }, counted.verb());
                 format!("{bad} of {total} {probes} ({}) {verb}", percent(bad as f64 / total.max(1) as f64))
             }
             _ => String::new(),
@@ -150,12 +168,12 @@ mod tests {
             (Finding::Run { failures: 1 }, "1 probe failed", "1 probe failed"),
             (Finding::Run { failures: 3 }, "3 probes in a row failed", "3 probes in a row failed"),
             (
-                Finding::Ratio { bad: 2, total: 10, over: mins(5), verb: "redirected" },
+                Finding::Ratio { bad: 2, total: 10, over: mins(5), counted: Counted::Redirected },
                 "2 of 10 probes (20%) redirected in the last 5m",
                 "2 of 10 probes (20%) redirected within 5m",
             ),
             (
-                Finding::Ratio { bad: 1, total: 19, over: mins(30), verb: "failed" },
+                Finding::Ratio { bad: 1, total: 19, over: mins(30), counted: Counted::Failed },
                 "1 of 19 probes (5.3%) failed in the last 30m",
                 "1 of 19 probes (5.3%) failed within 30m",
             ),

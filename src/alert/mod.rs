@@ -7,6 +7,7 @@
 mod book;
 mod condition;
 mod finding;
+mod saved;
 mod state;
 mod timeline;
 mod window;
@@ -14,6 +15,7 @@ mod window;
 use std::sync::Arc;
 
 pub use book::Book;
+pub use saved::{Change, Saved, SavedAlert};
 
 use crate::config::{Rule, Target};
 use crate::outcome::Outcome;

@@ -19,6 +19,7 @@ mod text;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use diagnostic::Report;
 pub use policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector, Severity};
@@ -34,6 +35,7 @@ pub struct Config {
     /// The file it came from; `None` when it was made in memory.
     pub path: Option<PathBuf>,
     pub server: Server,
+    pub storage: Storage,
     pub targets: Vec<Arc<Target>>,
     pub rules: Vec<Arc<Rule>>,
     pub receivers: Vec<Arc<Receiver>>,
@@ -45,6 +47,31 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Base of the links in notifications, without a trailing slash; `http://<listen>` unless configured.
     pub external_url: Arc<str>,
+}
+
+/// Where alert state and undelivered messages are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// The database; `None`: in memory, and gone with the process.
+    pub path: Option<PathBuf>,
+    /// Ended incidents are forgotten after this time.
+    pub retention: Duration,
+}
+
+impl Storage {
+    /// The path that means memory.
+    pub const MEMORY: &str = ":memory:";
+    /// Name of the database unless configured.
+    pub const FILE: &str = "wsprobe.db";
+    /// Kept this long unless configured.
+    pub const DEFAULT_RETENTION: Duration = Duration::from_secs(90 * 86_400);
+}
+
+/// In memory.
+impl Default for Storage {
+    fn default() -> Self {
+        Storage { path: None, retention: Storage::DEFAULT_RETENTION }
+    }
 }
 
 impl Config {

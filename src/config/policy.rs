@@ -1,16 +1,18 @@
-//! When to alert, and whom to tell, as meant.
+//! When to alert, and whom to tell, as meant. Rules can be kept with their alerts over a restart, hence serde.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::secret::Secret;
 use super::target::Target;
 use crate::outcome::{Phase, TargetName};
 
 /// How urgent an alert is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Severity {
     Info,
     Warning,
@@ -35,7 +37,7 @@ impl fmt::Display for Severity {
 }
 
 /// One entry of `alerts:`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
     /// Unique among the rules.
     pub name: Arc<str>,
@@ -51,14 +53,14 @@ pub struct Rule {
 }
 
 /// Which targets a rule watches.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Selector {
     All,
     /// Any of these.
     Any(Vec<Match>),
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Match {
     Name(TargetName),
     /// All of these labels have these values.
@@ -79,7 +81,7 @@ impl Selector {
 }
 
 /// What makes an alert fire. Ratios are 0 to 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Condition {
     /// This many failed probes in a row.
     ConsecutiveFailures(u32),

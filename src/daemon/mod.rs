@@ -22,11 +22,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Condition, Config};
 use crate::http;
 use crate::notify::Dispatcher;
 use crate::observe::{Board, Metrics};
 use crate::probe::{Probe, SetupError, Shared};
+use crate::store::{self, Kept, Store};
 use crate::time::Clock;
 use crate::views::Links;
 use pipeline::Pipeline;
@@ -38,6 +39,8 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 const DRAIN_PROBES: Duration = Duration::from_secs(3);
 /// The part of it that is kept for the HTTP server to end.
 const DRAIN_HTTP: Duration = Duration::from_secs(1);
+/// How long the store may take to write what is left.
+const DRAIN_STORE: Duration = Duration::from_millis(500);
 /// Finished probes that wait for the pipeline; each one holds back only its own target.
 const OUTCOME_QUEUE: usize = 1024;
 
@@ -52,13 +55,16 @@ pub enum StartError {
 
 /// The daemon, bound to its address and ready to run.
 pub struct Daemon {
-    config: Config,
+    config: Arc<Config>,
     clock: Clock,
     server: http::Server,
     probes: Vec<Arc<Probe>>,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
     dispatcher: Dispatcher,
+    store: Arc<Store>,
+    kept: Kept,
+    answers: pipeline::Answers,
     ready: Arc<AtomicBool>,
 }
 
@@ -82,9 +88,15 @@ impl Daemon {
         metrics.config_loaded(clock.now());
         let board = Arc::new(Board::new(&config));
         let links = Links::new(&config.server.external_url);
-        let ledger = Arc::new(pipeline::MetricsLedger(metrics.clone()));
+        let (answers_tx, answers) = mpsc::unbounded_channel();
+        let settings = store::Settings { path: config.storage.path.clone(), replay: looks_back(&config) };
+        let (store, kept) = Store::open(settings, clock.clone(), answers_tx);
+        let store = Arc::new(store);
+        let ledger = Arc::new(pipeline::Deliveries { metrics: metrics.clone(), store: store.clone() });
         let dispatcher = Dispatcher::start(&config.receivers, links, clock.clone(), ledger);
-        Ok(Daemon { config, clock, server, probes, metrics, board, dispatcher, ready: Arc::new(AtomicBool::new(false)) })
+        let ready = Arc::new(AtomicBool::new(false));
+        let config = Arc::new(config);
+        Ok(Daemon { config, clock, server, probes, metrics, board, dispatcher, store, kept, answers, ready })
     }
 
     /// Where metrics, API and status page are served.
@@ -99,7 +111,7 @@ impl Daemon {
 
     /// Probes, alerts and notifies until `shutdown`, then drains within [`DRAIN`].
     pub async fn run(self, shutdown: CancellationToken) {
-        let Daemon { config, clock, server, probes, metrics, board, dispatcher, ready } = self;
+        let Daemon { config, clock, server, probes, metrics, board, dispatcher, store, kept, answers, ready } = self;
         let (alerts_tx, alerts) = watch::channel(Arc::new(Vec::new()));
         let http_shutdown = CancellationToken::new();
         let state = http::AppState {
@@ -116,9 +128,11 @@ impl Daemon {
 
         let dispatcher = Arc::new(dispatcher);
         let (outcomes, inbox) = mpsc::channel(OUTCOME_QUEUE);
-        let pipeline = Pipeline::new(&config, clock.clone(), &metrics, board.clone(), dispatcher.clone(), alerts_tx);
+        let stages = (board.clone(), dispatcher.clone(), store.clone());
+        let mut pipeline = Pipeline::new(&config, clock.clone(), &metrics, stages, alerts_tx);
+        pipeline.resume(kept);
         let (pulse, [scheduler_beat, pipeline_beat]) = systemd::Pulse::new();
-        let pipeline = tokio::spawn(pipeline.run(inbox, pipeline_beat));
+        let pipeline = tokio::spawn(pipeline.run(inbox, answers, pipeline_beat));
         let scheduler = Scheduler::new(probes, &clock, metrics, outcomes);
         ready.store(true, Ordering::Release);
         let service = tokio::spawn(systemd::report(board, pulse, shutdown.clone()));
@@ -135,13 +149,31 @@ impl Daemon {
             tracing::error!("outcomes were still queued at the end of the drain");
         }
         if let Some(dispatcher) = Arc::into_inner(dispatcher) {
-            dispatcher.drain((deadline - DRAIN_HTTP).saturating_duration_since(Instant::now())).await;
+            let durable = store.health().is_durable();
+            let left = dispatcher.drain((deadline - DRAIN_HTTP).saturating_duration_since(Instant::now()), durable).await;
+            if durable && !left.lost.is_empty() {
+                tracing::warn!(messages = left.lost.len(), "undelivered messages are kept for the next start");
+            }
+        }
+        if timeout(DRAIN_STORE, tokio::task::spawn_blocking(move || store.close())).await.is_err() {
+            tracing::error!("the store did not end in time");
         }
         http_shutdown.cancel();
         let _ = timeout(DRAIN_HTTP, http).await;
         service.abort();
         tracing::info!("stopped");
     }
+}
+
+/// How far back the rules look, in time: what has to be known after a restart.
+fn looks_back(config: &Config) -> Duration {
+    let slowest = config.targets.iter().map(|target| target.interval).max().unwrap_or_default();
+    let rules = config.rules.iter().map(|rule| match rule.when {
+        Condition::ConsecutiveFailures(needed) => slowest.saturating_mul(needed.saturating_add(1)),
+        Condition::FailureRatio { over, .. } | Condition::RedirectRatio { over, .. } | Condition::Latency { over, .. } => over,
+        Condition::CertificateExpiresWithin(_) => slowest.saturating_mul(2),
+    });
+    rules.max().unwrap_or_default()
 }
 
 /// Raises the soft limit of file descriptors to the hard one: each running probe needs one, and the usual soft limit is

@@ -1,25 +1,31 @@
 //! The one task that owns the state: takes in outcomes, keeps metrics, board and alert book, hands on notifications.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::systemd::Beat;
 use crate::alert::{Book, State, Transition, TransitionKind};
 use crate::config::Config;
 use crate::diagnose::diagnose;
 use crate::http::{AlertRow, AlertRowState, DiagnosisRow};
-use crate::notify::{Decision, Dispatcher, FailureReason, Ledger, decide};
+use crate::notify::{Decision, Dispatcher, FailureReason, Ledger, Notification, SavedNotification, decide};
 use crate::observe::{AlertLevel, Board, Metrics, TargetMetrics};
 use crate::outcome::{Outcome, Reason, TargetName};
+use crate::store::{Answer, Change, Kept, Message, Store};
 use crate::time::{Clock, Timestamp};
 use crate::views::{self, Links};
 
 /// How often time is allowed to pass in the alert book.
 const TICK: Duration = Duration::from_secs(1);
+/// How long a message waits to be kept. A disk that hangs must not keep a page from being sent.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where the store answers.
+pub type Answers = mpsc::UnboundedReceiver<Answer>;
 
 pub struct Pipeline {
     clock: Clock,
@@ -32,6 +38,18 @@ pub struct Pipeline {
     alerts: watch::Sender<Arc<Vec<AlertRow>>>,
     /// Targets that had a pending or firing alert when their states were last shown.
     shown_active: BTreeSet<TargetName>,
+    config: Arc<Config>,
+    store: Arc<Store>,
+    /// Number of the last change.
+    number: u64,
+    /// Messages that are being kept, by the number of their change. Nothing is sent before.
+    unsent: BTreeMap<u64, Unsent>,
+}
+
+/// The messages of one change.
+struct Unsent {
+    since: Instant,
+    messages: Vec<(Vec<Arc<str>>, Arc<Notification>)>,
 }
 
 /// What is kept of one target between two outcomes.
@@ -42,11 +60,10 @@ struct Series {
 
 impl Pipeline {
     pub fn new(
-        config: &Config,
+        config: &Arc<Config>,
         clock: Clock,
         metrics: &Metrics,
-        board: Arc<Board>,
-        dispatcher: Arc<Dispatcher>,
+        (board, dispatcher, store): (Arc<Board>, Arc<Dispatcher>, Arc<Store>),
         alerts: watch::Sender<Arc<Vec<AlertRow>>>,
     ) -> Self {
         let targets = config.targets.iter().filter_map(|target| {
@@ -58,6 +75,10 @@ impl Pipeline {
             rules: config.rules.iter().enumerate().map(|(n, rule)| (rule.name.clone(), n)).collect(),
             book: Book::new(config),
             shown_active: BTreeSet::new(),
+            config: config.clone(),
+            store,
+            number: 0,
+            unsent: BTreeMap::new(),
             clock,
             board,
             dispatcher,
@@ -66,19 +87,67 @@ impl Pipeline {
     }
 
     /// Runs until every sender of outcomes is gone.
-    pub async fn run(mut self, mut inbox: mpsc::Receiver<Arc<Outcome>>, beat: Beat) {
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Arc<Outcome>>, mut answers: Answers, beat: Beat) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
                 outcome = inbox.recv() => match outcome {
                     Some(outcome) => self.take_in(&outcome),
-                    None => return,
+                    None => break,
                 },
+                Some(answer) = answers.recv() => self.hear(answer),
                 _ = tick.tick() => {
                     beat.now();
                     self.let_time_pass();
                 }
+            }
+        }
+        // the last messages may be sent once they are kept
+        while !self.unsent.is_empty() {
+            match timeout(PATIENCE, answers.recv()).await {
+                Ok(Some(answer)) => self.hear(answer),
+                _ => self.send_all_before(u64::MAX),
+            }
+        }
+    }
+
+    /// Takes up what the process before left behind: rules count on, alerts fire on, messages are sent.
+    pub fn resume(&mut self, kept: Kept) {
+        for outcome in kept.outcomes {
+            self.book.replay(&Arc::new(outcome));
+        }
+        let (alerts, messages) = (kept.alerts.len(), kept.messages.len());
+        let orphans = self.book.restore(kept.alerts, &self.config, self.clock.now());
+        for Message { receiver, notification } in kept.messages {
+            if let Some(notification) = notification.restore(&self.config) {
+                self.dispatcher.submit(&[receiver], &Arc::new(notification));
+            }
+        }
+        if alerts + messages > 0 {
+            tracing::info!(alerts, messages, "taken up from before the restart");
+        }
+        self.hand_on(None, orphans);
+        let targets: Vec<TargetName> = self.targets.keys().cloned().collect();
+        for target in &targets {
+            self.show_states(target);
+        }
+        self.show_alerts();
+    }
+
+    fn hear(&mut self, answer: Answer) {
+        match answer {
+            Answer::Kept(number) => self.send_all_before(number + 1),
+            Answer::Found(kept) => self.resume(*kept),
+        }
+    }
+
+    /// Sends what was decided in the changes before this one.
+    fn send_all_before(&mut self, number: u64) {
+        let later = self.unsent.split_off(&number);
+        for (_, unsent) in std::mem::replace(&mut self.unsent, later) {
+            for (to, notification) in unsent.messages {
+                self.dispatcher.submit(&to, &notification);
             }
         }
     }
@@ -92,7 +161,7 @@ impl Pipeline {
         self.board.record(outcome);
         let transitions = self.book.on_outcome(outcome, self.clock.now());
         let changed = self.show_states(&outcome.target) || !transitions.is_empty();
-        self.hand_on(transitions);
+        self.hand_on(Some(outcome.clone()), transitions);
         if changed {
             self.show_alerts();
         }
@@ -105,7 +174,13 @@ impl Pipeline {
         for target in &touched {
             self.show_states(target);
         }
-        self.hand_on(transitions);
+        self.hand_on(None, transitions);
+        let impatient = Instant::now() - PATIENCE;
+        let overdue = self.unsent.iter().take_while(|(_, unsent)| unsent.since < impatient).last().map(|(number, _)| *number);
+        if let Some(number) = overdue {
+            tracing::warn!("the store is slow: messages are sent before they are kept");
+            self.send_all_before(number + 1);
+        }
         if !touched.is_empty() {
             self.show_alerts();
         }
@@ -148,7 +223,9 @@ impl Pipeline {
         self.alerts.send_replace(Arc::new(rows.collect()));
     }
 
-    fn hand_on(&self, transitions: Vec<Transition>) {
+    /// Has everything that one event changed kept as a whole; what it says to people is sent after that.
+    fn hand_on(&mut self, outcome: Option<Arc<Outcome>>, transitions: Vec<Transition>) {
+        let mut messages = vec![];
         for transition in transitions {
             let (target, rule) = (&transition.alert.target.name, &transition.alert.rule.name);
             match transition.kind {
@@ -157,10 +234,24 @@ impl Pipeline {
                 TransitionKind::Resolved => tracing::info!(%target, %rule, "alert resolved"),
             }
             match decide(&transition) {
-                Decision::Send { to, notification, .. } => self.dispatcher.submit(&to, &notification),
+                Decision::Send { to, notification, .. } => messages.push((to, notification)),
                 Decision::Keep(why) => tracing::info!(%target, %rule, %why, "nobody is notified"),
             }
         }
+        let alerts = self.book.changes();
+        if outcome.is_none() && alerts.is_empty() && messages.is_empty() {
+            return;
+        }
+        self.number += 1;
+        let to_keep = messages.iter().flat_map(|(to, notification)| {
+            let saved = SavedNotification::of(notification);
+            to.iter().map(move |receiver| Message { receiver: receiver.clone(), notification: saved.clone() })
+        });
+        let change = Change { number: self.number, outcome, alerts, messages: to_keep.collect() };
+        if !messages.is_empty() {
+            self.unsent.insert(self.number, Unsent { since: Instant::now(), messages });
+        }
+        self.store.keep(change);
     }
 }
 
@@ -193,19 +284,26 @@ pub fn outcome_json(links: Links) -> impl Fn(&Outcome) -> serde_json::Value + Se
     move |outcome| serde_json::to_value(views::outcome(outcome, &links)).unwrap_or_default()
 }
 
-/// Counts deliveries in the metrics.
-pub struct MetricsLedger(pub Arc<Metrics>);
+/// Counts deliveries in the metrics, and strikes them off the store.
+pub struct Deliveries {
+    pub metrics: Arc<Metrics>,
+    pub store: Arc<Store>,
+}
 
-impl Ledger for MetricsLedger {
+impl Ledger for Deliveries {
     fn sent(&self, receiver: &str) {
-        self.0.notification_sent(receiver);
+        self.metrics.notification_sent(receiver);
     }
 
     fn failed(&self, receiver: &str, reason: FailureReason) {
-        self.0.notification_failed(receiver, reason.as_str());
+        self.metrics.notification_failed(receiver, reason.as_str());
+    }
+
+    fn done(&self, receiver: &Arc<str>, id: &Arc<str>) {
+        self.store.done(receiver, id);
     }
 
     fn pending(&self, receiver: &str, count: usize, oldest: Option<Timestamp>) {
-        self.0.notifications_pending(receiver, count, oldest);
+        self.metrics.notifications_pending(receiver, count, oldest);
     }
 }

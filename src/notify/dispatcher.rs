@@ -26,6 +26,8 @@ pub trait Ledger: Send + Sync {
     fn sent(&self, receiver: &str);
     /// An attempt failed, and may be repeated; or a notification was given up.
     fn failed(&self, receiver: &str, reason: FailureReason);
+    /// A notification left the queue of this receiver: delivered, or given up. It is not to be sent again after a restart.
+    fn done(&self, receiver: &Arc<str>, id: &Arc<str>);
     /// So many notifications wait for this receiver, the oldest since then.
     fn pending(&self, receiver: &str, count: usize, oldest: Option<Timestamp>);
 }
@@ -129,7 +131,10 @@ impl Dispatcher {
 
     /// Takes no more messages and tries to deliver what waits, for at most `within`. Whatever is left is logged as an error
     /// with its text, and reported.
-    pub async fn drain(self, within: Duration) -> Undelivered {
+    ///
+    /// With `kept`, what is left is in the store and will be delivered after the next start: nothing is lost, and nothing is
+    /// logged as lost.
+    pub async fn drain(self, within: Duration, kept: bool) -> Undelivered {
         let lanes = std::mem::take(&mut *self.lanes());
         let end = tokio::time::Instant::now() + within;
         for running in lanes.values() {
@@ -143,7 +148,9 @@ impl Dispatcher {
                 let _ = task.await;
             }
             for notification in lane.take_all(&self.shared) {
-                lose(&self.shared, &name, &notification, FailureReason::Shutdown);
+                if !kept {
+                    lose(&self.shared, &name, &notification, FailureReason::Shutdown);
+                }
                 lost.push(Lost { receiver: name.clone(), notification });
             }
         }
@@ -168,7 +175,7 @@ impl fmt::Debug for Dispatcher {
     }
 }
 
-/// What a drain had to leave behind; already logged and counted.
+/// What a drain had to leave behind; already logged and counted where it is lost.
 #[derive(Clone, Debug, Default)]
 pub struct Undelivered {
     pub lost: Vec<Lost>,
@@ -182,8 +189,9 @@ pub struct Lost {
 }
 
 /// Gives a notification up: counts it, and leaves its text in the log, where somebody may still find it.
-pub(super) fn lose(shared: &Shared, receiver: &str, n: &Notification, reason: FailureReason) {
+pub(super) fn lose(shared: &Shared, receiver: &Arc<str>, n: &Notification, reason: FailureReason) {
     shared.ledger.failed(receiver, reason);
+    shared.ledger.done(receiver, &n.id);
     log_loss(shared, receiver, n, reason);
 }
 

@@ -96,7 +96,9 @@ impl Lane {
     fn finish(&self, shared: &Shared) {
         let mut state = self.state();
         state.busy = false;
-        state.queue.pop_front();
+        if let Some(done) = state.queue.pop_front() {
+            shared.ledger.done(&state.receiver.name, &done.id);
+        }
         state.report(shared);
     }
 

@@ -23,7 +23,7 @@ mod wording;
 
 pub use decide::{Decision, Why, WhyNot, decide};
 pub use dispatcher::{Dispatcher, Ledger, Lost, Tuning, Undelivered};
-pub use notification::{Kind, Notification};
+pub use notification::{Kind, Notification, SavedNotification};
 pub use retry::{Backoff, FailureReason};
 
 use crate::views::Links;

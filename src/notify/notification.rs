@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::alert::{Alert, Transition, TransitionKind};
-use crate::config::{Condition, Rule, Selector, Severity, Target, TargetUrl};
+use serde::{Deserialize, Serialize};
+
+use crate::alert::{Alert, SavedAlert, Transition, TransitionKind};
+use crate::config::{Condition, Config, Rule, Selector, Severity, Target, TargetUrl};
 use crate::diagnose::{self, Diagnosis};
 use crate::outcome::{Outcome, TargetName};
 use crate::time::Timestamp;
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     Fired,
     /// Still firing.
@@ -96,6 +99,30 @@ impl Notification {
     /// How long the trouble has lasted, or had lasted when it ended.
     pub fn lasted(&self) -> Duration {
         self.alert.resolved_at.unwrap_or(self.at).since(self.alert.since)
+    }
+}
+
+/// A notification as it is kept until it is delivered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SavedNotification {
+    pub id: Arc<str>,
+    kind: Kind,
+    alert: SavedAlert,
+    at: Timestamp,
+}
+
+impl SavedNotification {
+    /// What is to be kept of a notification.
+    pub fn of(n: &Notification) -> Self {
+        SavedNotification { id: n.id.clone(), kind: n.kind, alert: SavedAlert::of(&n.alert), at: n.at }
+    }
+
+    /// The notification again; see [`SavedAlert::restore`].
+    pub fn restore(self, config: &Config) -> Option<Notification> {
+        let SavedNotification { id, kind, alert, at } = self;
+        let alert = alert.restore(config)?;
+        let diagnosis = alert.evidence.as_deref().and_then(diagnose::diagnose);
+        Some(Notification { id, kind, alert, at, diagnosis })
     }
 }
 

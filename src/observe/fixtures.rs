@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Condition, Config, Receiver, ReceiverKind, Rule, Secret, Selector, Server, Severity};
+use crate::config::{Condition, Config, Receiver, ReceiverKind, Rule, Secret, Selector, Server, Severity, Storage};
 use crate::config::{Target, TargetUrl};
 use crate::outcome::{HttpEvidence, Outcome, Phase, Reason, TargetName, Timings};
 use crate::time::Timestamp;
@@ -21,6 +21,7 @@ pub(super) fn config(targets: Vec<Target>) -> Config {
     Config {
         path: None,
         server: Server { listen: ([127, 0, 0, 1], 0).into(), external_url: "http://127.0.0.1".into() },
+        storage: Storage::default(),
         targets: targets.into_iter().map(Arc::new).collect(),
         rules: vec![Arc::new(Rule {
             name: "down".into(),

@@ -12,7 +12,7 @@ use super::super::secret::Secret;
 use super::super::target::{
     Addresses, Authorization, Closer, Expect, IpVersion, JsonTest, Matcher, Step, Target, TlsOptions, TlsVersion,
 };
-use super::super::{Config, Server};
+use super::super::{Config, Server, Storage};
 
 use std::path::Path;
 
@@ -22,6 +22,7 @@ pub(in super::super) fn print(config: &Config) -> String {
     let printer = Printer { folder };
     let whole = map([
         ("server", printer.server(&config.server)),
+        ("storage", printer.storage(&config.storage)),
         ("targets", list(config.targets.iter().map(|target| printer.target(target)))),
         ("alerts", list(config.rules.iter().map(|r| rule(r)))),
         ("receivers", list(config.receivers.iter().map(|receiver| printer.receiver(receiver)))),
@@ -65,6 +66,11 @@ struct Printer<'a> {
 impl Printer<'_> {
     fn server(&self, server: &Server) -> Value {
         map([("listen", text(server.listen.to_string())), ("external_url", text(&*server.external_url))])
+    }
+
+    fn storage(&self, storage: &Storage) -> Value {
+        let path = storage.path.as_ref().map_or(Storage::MEMORY.into(), |path| path.to_string_lossy());
+        map([("path", text(path)), ("retention", text(show(storage.retention)))])
     }
 
     fn target(&self, target: &Target) -> Value {

@@ -30,6 +30,11 @@ impl<'a> Reader<'a> {
         Reader { source, env, mistakes: RefCell::new(mistakes) }
     }
 
+    /// A variable of the environment.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        (self.env)(name)
+    }
+
     pub fn report(&self, mistake: Draft) {
         self.mistakes.borrow_mut().push(mistake);
     }
@@ -102,12 +107,6 @@ impl<'a> Value<'a> {
         let draft = Draft::new(Code::WrongType, span, message);
         let draft = if glued { draft.help("a key needs a space after its colon") } else { draft };
         self.reader.report(draft.help(format!("for example {}", quoted(example))));
-    }
-
-    /// This value under a longer name, for where the key alone would say too little.
-    pub fn called(mut self, name: &str) -> Self {
-        self.name = quoted(name);
-        self
     }
 
     pub fn is_nothing(&self) -> bool {

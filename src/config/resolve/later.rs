@@ -11,13 +11,9 @@ use super::targets::Targets;
 use super::{files, http_url};
 
 const SECONDS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
-const DAYS: RangeInclusive<Duration> = Duration::from_secs(3_600)..=Duration::from_secs(3_650 * 86_400);
 
 /// Reads the keys of the top level.
 pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, targets: &Targets) {
-    if let Some(value) = fields.get("storage") {
-        storage(&value);
-    }
     if let Some(value) = fields.get_later("target_files") {
         for item in value.list("a pattern of `target_files`", "target_files: [\"targets.d/*.yaml\"]").unwrap_or_default() {
             item.word("target_files: [\"targets.d/*.yaml\"]");
@@ -48,21 +44,6 @@ pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, targets: &Targe
     if let Some(value) = fields.get("shard") {
         shard(&value);
     }
-}
-
-fn storage(value: &Value<'_>) {
-    let Some(mut fields) = value.fields("`storage`", "storage: {path: \":memory:\"}") else { return };
-    let path = fields.get("path");
-    let in_memory = path.as_ref().and_then(|value| value.word("path: wsprobe.db")).is_some_and(|path| path.value == ":memory:");
-    if let Some(value) = fields.get_later("retention").map(|value| value.called("storage.retention")) {
-        value.duration(DAYS, "retention: 90d");
-        value.not_available("remove it: until then state is kept in memory and ends with the process");
-    }
-    if let Some(path) = path.filter(|path| !in_memory && !path.is_nothing()) {
-        path.called("storage.path")
-            .not_available("write `path: \":memory:\"`: until then state is kept in memory and ends with the process");
-    }
-    fields.finish();
 }
 
 fn maintenance(reader: &Reader<'_>, item: &Value<'_>, targets: &Targets) {

@@ -9,6 +9,7 @@ mod conversation;
 mod files;
 mod later;
 mod receivers;
+mod storage;
 mod targets;
 
 use std::collections::BTreeMap;
@@ -101,6 +102,7 @@ pub(super) fn parse(text: &str, path: &Path, env: Env<'_>) -> Result<Config, Rep
 fn config(reader: &Reader<'_>, root: Value<'_>) -> Option<Config> {
     let mut fields = root.fields("the configuration", TARGETS_EXAMPLE)?;
     let server = server(fields.get("server"));
+    let storage = storage::read(reader, fields.get("storage"));
     let targets = targets::read(reader, &mut fields);
     let receivers = receivers::read(reader, fields.get("receivers"));
     let rules = alerts::read(reader, fields.get("alerts"), &targets, &receivers);
@@ -109,6 +111,7 @@ fn config(reader: &Reader<'_>, root: Value<'_>) -> Option<Config> {
     Some(Config {
         path: Some(reader.source.path.clone()),
         server: server?,
+        storage: storage?,
         targets: targets.targets,
         rules,
         receivers: receivers.receivers,

@@ -210,7 +210,7 @@ async fn a_receiver_that_asks_for_time_gets_it_for_the_next_message_too() {
     delivery.submit("ops", resolved());
     assert_eq!(delivery.next().await, failed("ops", FailureReason::RateLimited));
     // Draining is no reason to break the word: nothing more is sent.
-    let undelivered = delivery.dispatcher.drain(Duration::from_millis(200)).await;
+    let undelivered = delivery.dispatcher.drain(Duration::from_millis(200), false).await;
     assert_eq!(undelivered.lost.len(), 2);
     assert_eq!(server.received_requests().await.unwrap().len(), 1);
 }
@@ -321,7 +321,8 @@ async fn a_full_queue_gives_up_a_reminder_first_and_then_the_oldest() {
         delivery.submit("hook", at(message, name));
     }
     assert_eq!(delivery.rest(), [failed("hook", FailureReason::QueueFull), failed("hook", FailureReason::QueueFull)]);
-    let left: Vec<_> = delivery.dispatcher.drain(Duration::ZERO).await.lost.iter().map(|l| l.notification.id.clone()).collect();
+    let left: Vec<_> =
+        delivery.dispatcher.drain(Duration::ZERO, false).await.lost.iter().map(|l| l.notification.id.clone()).collect();
     assert_eq!(left, ["m1767323045".into(), "m4".into(), "m5".into()], "the reminder went first, then the oldest that waited");
 }
 
@@ -345,7 +346,7 @@ async fn draining_delivers_what_waits_without_sitting_out_the_backoff() {
     delivery.submit("hook", fired());
     delivery.submit("hook", resolved());
     assert_eq!(delivery.next().await, failed("hook", FailureReason::ServerError));
-    let undelivered = delivery.dispatcher.drain(Duration::from_secs(10)).await;
+    let undelivered = delivery.dispatcher.drain(Duration::from_secs(10), false).await;
     assert!(undelivered.lost.is_empty(), "{undelivered:?}");
     assert_eq!(server.received_requests().await.unwrap().len(), 3);
 }
@@ -356,7 +357,7 @@ async fn what_cannot_be_delivered_in_the_end_is_reported_and_left_in_the_log() {
     let (_listener, url) = silent().await;
     let delivery = Delivery::start(&[webhook("hook", &url)]);
     delivery.submit("hook", fired());
-    let undelivered = delivery.dispatcher.drain(Duration::from_millis(50)).await;
+    let undelivered = delivery.dispatcher.drain(Duration::from_millis(50), false).await;
     let [lost] = undelivered.lost.as_slice() else { panic!("{undelivered:?}") };
     assert_eq!((&*lost.receiver, &lost.notification.id), ("hook", &fired().id));
     let text = log.text();

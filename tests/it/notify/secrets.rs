@@ -38,7 +38,7 @@ async fn run(base: &str, expected: Option<FailureReason>) {
             Some(reason) => assert_eq!(delivery.next().await, Event::Failed(name, reason)),
         }
     }
-    let undelivered = delivery.dispatcher.drain(std::time::Duration::ZERO).await;
+    let undelivered = delivery.dispatcher.drain(std::time::Duration::ZERO, false).await;
     tracing::info!("{undelivered:?}");
 }
 

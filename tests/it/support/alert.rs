@@ -54,6 +54,7 @@ pub fn rule(name: &str, when: Condition) -> Rule {
 pub fn config(targets: Vec<Arc<Target>>, rules: Vec<Rule>) -> Config {
     Config {
         path: None,
+        storage: Default::default(),
         server: Server { listen: SocketAddr::from(([127, 0, 0, 1], 19115)), external_url: "http://127.0.0.1:19115".into() },
         targets,
         rules: rules.into_iter().map(Arc::new).collect(),

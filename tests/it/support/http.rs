@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use wsprobe::config::{
-    Condition, Config, Receiver, ReceiverKind, Rule, Secret, Selector, Server as ServerConfig, Severity, Target, TargetUrl,
+    Condition, Config, Receiver, ReceiverKind, Rule, Secret, Selector, Server as ServerConfig, Severity, Storage, Target,
+    TargetUrl,
 };
 use wsprobe::http::{AlertRow, AppState, DiagnosisRow, Server};
 use wsprobe::observe::{Board, Metrics};
@@ -144,6 +145,7 @@ pub fn config(targets: Vec<Target>) -> Config {
     Config {
         path: None,
         server: ServerConfig { listen: ([127, 0, 0, 1], 0).into(), external_url: "http://127.0.0.1".into() },
+        storage: Storage::default(),
         targets: targets.into_iter().map(Arc::new).collect(),
         rules: vec![Arc::new(Rule {
             name: "down".into(),

@@ -1,0 +1,74 @@
+//! What is kept of an alert over a restart: the running episodes, and the alert inside a message that waits to be sent.
+//!
+//! Nothing is kept of a rule that does not fire: what counts towards firing is found again in the outcomes that are replayed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Alert;
+use super::finding::Finding;
+use crate::config::{Config, Rule, Target, TargetUrl};
+use crate::outcome::{Outcome, TargetName};
+use crate::time::Timestamp;
+
+/// One firing (target, rule).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Saved {
+    pub(super) alert: SavedAlert,
+    pub(super) finding: Finding,
+    pub(super) healthy_in_a_row: u32,
+    pub(super) remind_at: Option<Timestamp>,
+}
+
+/// What became of one (target, rule) since it was last asked for.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub target: TargetName,
+    pub rule: Arc<str>,
+    /// `None`: it does not fire any more.
+    pub state: Option<Box<Saved>>,
+}
+
+/// An alert with everything that a message about it needs, even when its target or rule is gone from the configuration. The
+/// URL is the one without its query.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SavedAlert {
+    id: Arc<str>,
+    target: TargetName,
+    url: String,
+    labels: BTreeMap<String, String>,
+    rule: Arc<Rule>,
+    since: Timestamp,
+    fired_at: Timestamp,
+    resolved_at: Option<Timestamp>,
+    cause: String,
+    evidence: Option<Arc<Outcome>>,
+    latest: Option<Arc<Outcome>>,
+}
+
+impl SavedAlert {
+    /// What is to be kept of an alert.
+    pub fn of(alert: &Alert) -> Self {
+        let Alert { id, target, rule, since, fired_at, resolved_at, cause, evidence, latest } = alert.clone();
+        let (url, labels) = (target.url.public(), target.labels.clone());
+        SavedAlert { id, target: target.name.clone(), url, labels, rule, since, fired_at, resolved_at, cause, evidence, latest }
+    }
+
+    /// The alert again, with target and rule as they are configured now; those that are gone are as they were. `None` when
+    /// the kept URL can't be read.
+    pub fn restore(self, config: &Config) -> Option<Alert> {
+        let target = config.targets.iter().find(|t| t.name == self.target).cloned();
+        let target = match target {
+            Some(target) => target,
+            None => {
+                let url = TargetUrl::parse(&self.url).ok()?;
+                Arc::new(Target { labels: self.labels, ..Target::new(self.target, url) })
+            }
+        };
+        let rule = config.rules.iter().find(|r| r.name == self.rule.name).cloned().unwrap_or(self.rule);
+        let SavedAlert { id, since, fired_at, resolved_at, cause, evidence, latest, .. } = self;
+        Some(Alert { id, target, rule, since, fired_at, resolved_at, cause, evidence, latest })
+    }
+}

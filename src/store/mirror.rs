@@ -1,0 +1,141 @@
+//! Alerts and outbox as they should be in the database: small, and what makes recovery simple.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Change, Kept, Message};
+use crate::outcome::{Outcome, TargetName};
+use crate::time::Timestamp;
+
+/// Everything but the outcomes, in memory.
+#[derive(Debug, Default)]
+pub(super) struct Mirror {
+    alerts: BTreeMap<(TargetName, Arc<str>), Arc<str>>,
+    outbox: BTreeMap<u64, Row>,
+    places: BTreeMap<(Arc<str>, Arc<str>), u64>,
+}
+
+/// A row of the outbox.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub receiver: Arc<str>,
+    pub id: Arc<str>,
+    /// JSON.
+    pub message: Arc<str>,
+}
+
+/// One change of the database.
+#[derive(Clone, Debug)]
+pub(super) enum Write {
+    Alert {
+        target: TargetName,
+        rule: Arc<str>,
+        state: Option<Arc<str>>,
+    },
+    Queue {
+        seq: u64,
+        row: Row,
+    },
+    Unqueue {
+        seq: u64,
+    },
+    Outcome(Arc<Outcome>),
+    /// Deletes outcomes.
+    Forget {
+        before: Timestamp,
+    },
+}
+
+impl Mirror {
+    /// Takes a change up, and adds what it means for the database.
+    pub(super) fn apply(&mut self, change: Change, writes: &mut Vec<Write>) {
+        writes.extend(change.outcome.map(Write::Outcome));
+        for alert in change.alerts {
+            let (target, rule) = (alert.target, alert.rule);
+            let state = alert.state.and_then(|state| json(&state));
+            match &state {
+                Some(state) => self.put_alert(target.clone(), rule.clone(), state.clone()),
+                None => drop(self.alerts.remove(&(target.clone(), rule.clone()))),
+            }
+            writes.push(Write::Alert { target, rule, state });
+        }
+        for Message { receiver, notification } in change.messages {
+            let Some(message) = json(&notification) else { continue };
+            let seq = self.outbox.last_key_value().map_or(1, |(last, _)| last + 1);
+            let row = Row { receiver, id: notification.id.clone(), message };
+            self.put_row(seq, row.clone());
+            writes.push(Write::Queue { seq, row });
+        }
+    }
+
+    /// A message has left the outbox.
+    pub(super) fn done(&mut self, receiver: &Arc<str>, id: &Arc<str>, writes: &mut Vec<Write>) {
+        if let Some(seq) = self.places.remove(&(receiver.clone(), id.clone())) {
+            self.outbox.remove(&seq);
+            writes.push(Write::Unqueue { seq });
+        }
+    }
+
+    pub(super) fn put_alert(&mut self, target: TargetName, rule: Arc<str>, state: Arc<str>) {
+        self.alerts.insert((target, rule), state);
+    }
+
+    pub(super) fn put_row(&mut self, seq: u64, row: Row) {
+        self.places.insert((row.receiver.clone(), row.id.clone()), seq);
+        self.outbox.insert(seq, row);
+    }
+
+    /// Takes up what another mirror has and this one does not; the other's messages are the older ones. Returns what was new.
+    pub(super) fn merge(&mut self, stored: Mirror) -> Mirror {
+        let mut new = Mirror::default();
+        for (key, state) in stored.alerts {
+            if !self.alerts.contains_key(&key) {
+                new.alerts.insert(key.clone(), state.clone());
+                self.alerts.insert(key, state);
+            }
+        }
+        let own: Vec<Row> = std::mem::take(&mut self.outbox).into_values().collect();
+        self.places.clear();
+        for (seq, row) in stored.outbox {
+            new.put_row(seq, row.clone());
+            self.put_row(seq, row);
+        }
+        for row in own {
+            let seq = self.outbox.last_key_value().map_or(1, |(last, _)| last + 1);
+            self.put_row(seq, row);
+        }
+        new
+    }
+
+    /// Everything, as changes of an empty database.
+    pub(super) fn writes(&self) -> Vec<Write> {
+        let alerts = self.alerts.iter().map(|((target, rule), state)| Write::Alert {
+            target: target.clone(),
+            rule: rule.clone(),
+            state: Some(state.clone()),
+        });
+        let outbox = self.outbox.iter().map(|(&seq, row)| Write::Queue { seq, row: row.clone() });
+        alerts.chain(outbox).collect()
+    }
+
+    /// What was kept, read. What can't be read was written by another version: it is said and left out.
+    pub(super) fn read(&self, outcomes: Vec<Outcome>) -> Kept {
+        let alerts = self.alerts.iter().filter_map(|((target, rule), state)| {
+            let read = serde_json::from_str(state);
+            read.inspect_err(|error| tracing::error!(%target, %rule, %error, "a kept alert can't be read")).ok()
+        });
+        let messages = self.outbox.values().filter_map(|row| {
+            let read = serde_json::from_str(&row.message);
+            let read = read.inspect_err(|error| {
+                tracing::error!(receiver = %row.receiver, id = %row.id, %error, "a kept message can't be read");
+            });
+            Some(Message { receiver: row.receiver.clone(), notification: read.ok()? })
+        });
+        Kept { alerts: alerts.collect(), messages: messages.collect(), outcomes }
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Option<Arc<str>> {
+    let text = serde_json::to_string(value);
+    text.inspect_err(|error| tracing::error!(%error, "state can't be written")).ok().map(Arc::from)
+}
