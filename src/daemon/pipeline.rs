@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::diagnose::diagnose;
 use crate::http::{AlertRow, AlertRowState, DiagnosisRow};
 use crate::notify::{Decision, Dispatcher, FailureReason, Ledger, Notification, SavedNotification, decide};
-use crate::observe::{AlertLevel, Board, Metrics, TargetMetrics};
+use crate::observe::{AlertLevel, Board, Metrics, StorageState, TargetMetrics};
 use crate::outcome::{Outcome, Reason, TargetName};
 use crate::store::{Answer, Change, Kept, Message, Store};
 use crate::time::{Clock, Timestamp};
@@ -39,6 +39,7 @@ pub struct Pipeline {
     /// Targets that had a pending or firing alert when their states were last shown.
     shown_active: BTreeSet<TargetName>,
     config: Arc<Config>,
+    metrics: Arc<Metrics>,
     store: Arc<Store>,
     /// Number of the last change.
     number: u64,
@@ -62,7 +63,7 @@ impl Pipeline {
     pub fn new(
         config: &Arc<Config>,
         clock: Clock,
-        metrics: &Metrics,
+        metrics: &Arc<Metrics>,
         (board, dispatcher, store): (Arc<Board>, Arc<Dispatcher>, Arc<Store>),
         alerts: watch::Sender<Arc<Vec<AlertRow>>>,
     ) -> Self {
@@ -76,6 +77,7 @@ impl Pipeline {
             book: Book::new(config),
             shown_active: BTreeSet::new(),
             config: config.clone(),
+            metrics: metrics.clone(),
             store,
             number: 0,
             unsent: BTreeMap::new(),
@@ -168,6 +170,7 @@ impl Pipeline {
     }
 
     fn let_time_pass(&mut self) {
+        self.show_storage();
         let transitions = self.book.on_tick(self.clock.now());
         let touched: BTreeSet<TargetName> =
             self.shown_active.iter().cloned().chain(transitions.iter().map(|t| t.alert.target.name.clone())).collect();
@@ -203,6 +206,12 @@ impl Pipeline {
             self.shown_active.remove(target);
         }
         active || was_active
+    }
+
+    fn show_storage(&self) {
+        let health = self.store.health();
+        let state = StorageState { trouble: health.trouble(), dropped_outcomes: health.dropped_outcomes() };
+        self.metrics.storage_state(health.has_database().then_some(state));
     }
 
     fn show_alerts(&self) {

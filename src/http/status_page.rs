@@ -112,6 +112,12 @@ impl<'a> View<'a> {
         let why = blind.iter().find_map(|t| t.latest()).map(|o| o.detail.as_str()).filter(|d| !d.is_empty());
         let stale = all().filter(|t| self.overdue(t).is_some()).count();
         html! {
+            @if let Some(trouble) = self.app.metrics.storage_trouble() {
+                p.notice {
+                    strong { "State is in memory only." }
+                    " The database can't be used, so alerts and undelivered messages would not survive a restart: " (trouble)
+                }
+            }
             @if !blind.is_empty() {
                 p.notice {
                     strong { "This prober could not judge " (format::count(blind.len(), "target")) " just now." }

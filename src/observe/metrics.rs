@@ -33,6 +33,8 @@ pub struct Metrics {
     skipped: ByReason,
     reload_successful: AtomicBool,
     reloaded_at: MaybeTime,
+    /// `None` when nothing is meant to be kept.
+    storage: Mutex<Option<StorageState>>,
     /// One scrape at a time: the crate's collector computes a counter from the difference to the time before.
     process: Mutex<prometheus::process_collector::ProcessCollector>,
 }
@@ -41,6 +43,15 @@ impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Metrics").field("targets", &self.table().targets.len()).finish_non_exhaustive()
     }
+}
+
+/// How the database does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageState {
+    /// Why state is only in memory at the moment.
+    pub trouble: Option<String>,
+    /// Outcomes that could not be kept.
+    pub dropped_outcomes: u64,
 }
 
 /// What depends on the configuration. Replaced as a whole at a reload.
@@ -70,6 +81,7 @@ impl Metrics {
             skipped: ByReason::starting_with(&SKIPS),
             reload_successful: AtomicBool::new(true),
             reloaded_at: MaybeTime::default(),
+            storage: Mutex::default(),
             process: Mutex::new(prometheus::process_collector::ProcessCollector::for_self()),
         })
     }
@@ -142,6 +154,16 @@ impl Metrics {
         }
     }
 
+    /// How the database does, where there is one.
+    pub fn storage_state(&self, state: Option<StorageState>) {
+        *self.storage.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    /// Why state is only in memory at the moment, where it is meant to be kept.
+    pub fn storage_trouble(&self) -> Option<String> {
+        self.storage.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.trouble.clone()
+    }
+
     /// The whole exposition in the text format 0.0.4.
     ///
     /// # Errors
@@ -199,6 +221,19 @@ impl Metrics {
             "wsprobe_config_last_reload_success_timestamp_seconds",
             "When the configuration in force was read, in seconds since the epoch.",
             self.reloaded_at.get().map(|at| gauge(vec![], at.as_secs_f64())),
+        )?;
+        let storage = self.storage.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        w.family(
+            GAUGE,
+            "wsprobe_storage_up",
+            "Whether alerts and messages are kept on disk (1) or in memory only, because the database can't be used (0).",
+            storage.iter().map(|s| gauge(vec![], f64::from(u8::from(s.trouble.is_none())))),
+        )?;
+        w.family(
+            COUNTER,
+            "wsprobe_storage_dropped_outcomes_total",
+            "Outcomes that were not kept for the next start, because the database was slow or could not be used.",
+            storage.iter().map(|s| counter(vec![], s.dropped_outcomes)),
         )?;
         w.family(
             GAUGE,

@@ -15,6 +15,6 @@ mod target_metrics;
 
 pub use board::{Board, TargetSnapshot};
 pub use exposition::EncodeError;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, StorageState};
 pub use recent::Sample;
 pub use target_metrics::{AlertLevel, TargetMetrics};

@@ -1,6 +1,7 @@
 //! Alerts and outbox as they should be in the database: small, and what makes recovery simple.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::{Change, Kept, Message};
@@ -89,9 +90,9 @@ impl Mirror {
     pub(super) fn merge(&mut self, stored: Mirror) -> Mirror {
         let mut new = Mirror::default();
         for (key, state) in stored.alerts {
-            if !self.alerts.contains_key(&key) {
-                new.alerts.insert(key.clone(), state.clone());
-                self.alerts.insert(key, state);
+            if let Entry::Vacant(vacant) = self.alerts.entry(key.clone()) {
+                vacant.insert(state.clone());
+                new.alerts.insert(key, state);
             }
         }
         let own: Vec<Row> = std::mem::take(&mut self.outbox).into_values().collect();

@@ -99,6 +99,11 @@ pub struct Health {
 }
 
 impl Health {
+    /// Whether there is a database at all, working or not.
+    pub fn has_database(&self) -> bool {
+        self.durable
+    }
+
     /// Whether what is handed over now survives a restart.
     pub fn is_durable(&self) -> bool {
         self.durable && self.trouble().is_none()

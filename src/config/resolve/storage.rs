@@ -19,17 +19,17 @@ pub(super) fn read(reader: &Reader<'_>, value: Option<Value<'_>>) -> Option<Stor
         return Some(Storage { path: state_folder.as_deref().map(|folder| standard(Some(folder))), ..Storage::default() });
     };
     let mut fields = value.fields("`storage`", EXAMPLE)?;
-    let path = match fields.get("path") {
-        Some(value) => match value.word("path: wsprobe.db")?.value.as_str() {
+    let path = fields.get("path").map(|value| value.word("path: wsprobe.db"));
+    let retention = fields.get("retention").map(|value| value.duration(RETENTION, "retention: 90d"));
+    fields.finish();
+    // Absent is fine, wrong is not.
+    let path = match path {
+        Some(written) => match written?.value.as_str() {
             Storage::MEMORY => None,
             path => Some(state_folder.unwrap_or_default().join(path)),
         },
         None => Some(standard(state_folder.as_deref())),
     };
-    let retention = match fields.get("retention") {
-        Some(value) => value.duration(RETENTION, "retention: 90d")?.value,
-        None => Storage::DEFAULT_RETENTION,
-    };
-    fields.finish();
+    let retention = retention.map_or(Some(Storage::DEFAULT_RETENTION), |written| Some(written?.value))?;
     Some(Storage { path, retention })
 }

@@ -29,6 +29,13 @@ pub fn shell(script: &str) -> Command {
     command
 }
 
+/// As [`shell`], where what it mounts is seen by nobody else and gone with it.
+pub fn shell_in_own_mounts(script: &str) -> Command {
+    let mut command = quiet(Command::new("unshare"));
+    command.args(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_wsprobe")]);
+    command
+}
+
 fn quiet(mut command: Command) -> Command {
     for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "WSPROBE_LOG", "JOURNAL_STREAM", "NOTIFY_SOCKET"] {
         command.env_remove(variable);
@@ -62,7 +69,13 @@ pub struct Said<S>(Lines<BufReader<S>>);
 
 impl Running {
     pub fn start(args: &[&str]) -> Self {
-        let mut child = wsprobe().args(args).spawn().expect("it starts");
+        let mut command = wsprobe();
+        command.args(args);
+        Running::of(command)
+    }
+
+    pub fn of(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("it starts");
         let (stdout, stderr) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
         Running { child, stdout: Said(BufReader::new(stdout).lines()), stderr: Said(BufReader::new(stderr).lines()) }
     }
