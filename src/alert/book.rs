@@ -206,10 +206,10 @@ impl Book {
             let watched = at.and_then(|at| self.watched.get_mut(at));
             let slot = watched.and_then(|w| w.slots.iter_mut().enumerate().find(|(_, s)| s.rule.name == alert.rule.name));
             let (Some(at), Some((i, slot))) = (at, slot) else {
-                let cause = "no longer watched: its target or rule was taken out of the configuration".to_owned();
+                let cause = "the target or the rule was taken out of the configuration".to_owned();
                 self.gone.push((alert.target.name.clone(), alert.rule.name.clone()));
                 let alert = Alert { resolved_at: Some(now.wall), cause, ..alert };
-                ended.push(Transition { kind: TransitionKind::Resolved, alert, at: now.wall });
+                ended.push(Transition { kind: TransitionKind::Withdrawn, alert, at: now.wall });
                 continue;
             };
             if slot.episode.is_some() {
@@ -341,7 +341,7 @@ impl Slot {
                 let episode = self.episode.as_ref()?;
                 self.alert(episode, target, latest, self.current_finding(episode).present(now.wall), None)
             }
-            TransitionKind::Resolved => {
+            TransitionKind::Resolved | TransitionKind::Withdrawn => {
                 let episode = self.episode.take()?;
                 self.alert(&episode, target, latest, episode.finding.past(), Some(now.wall))
             }

@@ -35,6 +35,8 @@ pub enum TransitionKind {
     /// Still firing, `remind_every` has passed.
     Reminder,
     Resolved,
+    /// Nobody watches any more: the target or the rule was taken out of the configuration. How the target is, is not known.
+    Withdrawn,
 }
 
 /// One episode of one rule on one target, from the first sign to the resolution.

@@ -241,6 +241,7 @@ impl Pipeline {
                 TransitionKind::Fired => tracing::warn!(%target, %rule, cause = transition.alert.cause, "alert fires"),
                 TransitionKind::Reminder => tracing::warn!(%target, %rule, cause = transition.alert.cause, "alert still fires"),
                 TransitionKind::Resolved => tracing::info!(%target, %rule, "alert resolved"),
+                TransitionKind::Withdrawn => tracing::info!(%target, %rule, "alert ended: nobody watches any more"),
             }
             match decide(&transition) {
                 Decision::Send { to, notification, .. } => messages.push((to, notification)),

@@ -23,6 +23,8 @@ pub enum Why {
     /// Still firing, and `remind_every` has passed.
     ReminderDue,
     Resolved,
+    /// Nobody watches any more.
+    Withdrawn,
 }
 
 /// Why a transition is not told to anybody.
@@ -50,6 +52,7 @@ pub fn decide(transition: &Transition) -> Decision {
         TransitionKind::Fired => Why::BeganFiring,
         TransitionKind::Reminder => Why::ReminderDue,
         TransitionKind::Resolved => Why::Resolved,
+        TransitionKind::Withdrawn => Why::Withdrawn,
     };
     // A receiver named twice is told once.
     let mut to: Vec<Arc<str>> = Vec::with_capacity(rule.notify.len());

@@ -19,6 +19,8 @@ pub enum Kind {
     /// Still firing.
     Reminder,
     Resolved,
+    /// Nobody watches any more.
+    Withdrawn,
     /// Somebody tries whether messages arrive.
     Test,
 }
@@ -30,6 +32,7 @@ impl Kind {
             Kind::Fired => "fired",
             Kind::Reminder => "reminder",
             Kind::Resolved => "resolved",
+            Kind::Withdrawn => "withdrawn",
             Kind::Test => "test",
         }
     }
@@ -39,7 +42,7 @@ impl Kind {
     pub const fn time_to_live(self) -> Duration {
         match self {
             Kind::Fired | Kind::Reminder | Kind::Test => Duration::from_secs(3600),
-            Kind::Resolved => Duration::from_secs(24 * 3600),
+            Kind::Resolved | Kind::Withdrawn => Duration::from_secs(24 * 3600),
         }
     }
 }
@@ -50,6 +53,7 @@ impl From<TransitionKind> for Kind {
             TransitionKind::Fired => Kind::Fired,
             TransitionKind::Reminder => Kind::Reminder,
             TransitionKind::Resolved => Kind::Resolved,
+            TransitionKind::Withdrawn => Kind::Withdrawn,
         }
     }
 }
@@ -91,7 +95,7 @@ impl Notification {
     pub fn outcome(&self) -> Option<&Outcome> {
         let Alert { evidence, latest, .. } = &self.alert;
         match self.kind {
-            Kind::Resolved => latest.as_deref(),
+            Kind::Resolved | Kind::Withdrawn => latest.as_deref(),
             Kind::Fired | Kind::Reminder | Kind::Test => evidence.as_deref().or(latest.as_deref()),
         }
     }
@@ -130,7 +134,7 @@ impl SavedNotification {
 /// allows no full stop in an id, and names of targets may have one.
 fn id(alert: &str, kind: Kind, at: Timestamp) -> Arc<str> {
     let event = match kind {
-        Kind::Fired | Kind::Resolved | Kind::Test => format!("{alert}/{}", kind.as_str()),
+        Kind::Fired | Kind::Resolved | Kind::Withdrawn | Kind::Test => format!("{alert}/{}", kind.as_str()),
         Kind::Reminder => format!("{alert}/{}/{}", kind.as_str(), at.as_nanos()),
     };
     let digest = ring::digest::digest(&ring::digest::SHA256, event.as_bytes());

@@ -38,7 +38,8 @@ pub fn body(n: &Notification, links: &Links) -> Result<String, serde_json::Error
     let r#type = match n.kind {
         Kind::Fired => "alert.firing",
         Kind::Reminder => "alert.reminder",
-        Kind::Resolved => "alert.resolved",
+        // for whoever keeps count of open alerts it is closed
+        Kind::Resolved | Kind::Withdrawn => "alert.resolved",
         Kind::Test => "test",
     };
     let outcome = n.outcome().map(|o| views::outcome(o, links));

@@ -10,6 +10,7 @@ pub fn sign(n: &Notification) -> &'static str {
     match (n.kind, n.alert.rule.severity) {
         (Kind::Test, _) => "🔔",
         (Kind::Resolved, _) => "🟢",
+        (Kind::Withdrawn, _) => "⚪",
         (Kind::Fired | Kind::Reminder, Severity::Critical) => "🔴",
         (Kind::Fired | Kind::Reminder, Severity::Warning) => "🟠",
         (Kind::Fired | Kind::Reminder, Severity::Info) => "🔵",
@@ -24,6 +25,7 @@ pub fn title(n: &Notification) -> String {
     let reason = reason(n).map(|r| format!(": {r}")).unwrap_or_default();
     match (&n.alert.rule.when, n.kind) {
         (_, Kind::Test) => "test notification from wsprobe".into(),
+        (_, Kind::Withdrawn) => format!("{target} is no longer watched; its alert {} is closed", n.alert.rule.name),
 
         (Condition::ConsecutiveFailures(_), Kind::Fired) => format!("{target} is down{reason}"),
         (Condition::ConsecutiveFailures(_), Kind::Reminder) => format!("{target} is still down, for {lasted}{reason}"),
@@ -55,6 +57,7 @@ pub fn summary(n: &Notification) -> Vec<String> {
     let mut lines = vec![format!("{} {}", sign(n), title(n))];
     match n.kind {
         Kind::Test => lines.push("messages of wsprobe arrive here; nothing is wrong".into()),
+        Kind::Withdrawn => lines.push(one_line(&n.alert.cause)),
         Kind::Resolved => lines.extend(reason(n).map(|r| format!("it was {r}"))),
         Kind::Fired | Kind::Reminder => {
             let detail = n.alert.evidence.as_ref().map(|o| one_line(&o.detail)).filter(|d| !d.is_empty());

@@ -183,7 +183,7 @@ async fn an_alert_whose_target_is_gone_after_a_restart_is_ended_with_one_message
     let ended = inbox.hook.next().await;
     assert_eq!((&ended["type"], &ended["data"]["alert"]["id"]), (&"alert.resolved".into(), &firing["data"]["alert"]["id"]));
     let cause = ended["data"]["alert"]["cause"].as_str().expect("cause");
-    assert!(cause.contains("no longer watched"), "{cause}");
+    assert!(cause.contains("taken out of the configuration"), "{cause}");
     daemon.stop().await;
 
     let daemon = Daemon::start(&yaml.replace("name: prod", "name: other")).await;

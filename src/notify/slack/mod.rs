@@ -29,7 +29,7 @@ pub fn render(n: &Notification, links: &Links) -> Value {
     let text: Vec<String> = wording::summary(n).iter().map(|line| prose(line, 400)).collect();
     let details = match n.kind {
         Kind::Fired | Kind::Reminder => trouble(n, links),
-        Kind::Resolved => resolution(n, links),
+        Kind::Resolved | Kind::Withdrawn => resolution(n, links),
         Kind::Test => test(n, links),
     };
     json!({
@@ -46,6 +46,7 @@ pub const RESOLVED: &str = "good";
 fn colour(n: &Notification) -> &'static str {
     match (n.kind, n.alert.rule.severity) {
         (Kind::Resolved, _) => RESOLVED,
+        (Kind::Withdrawn, _) => "#808080",
         (Kind::Test, _) => "#439fe0",
         (Kind::Fired | Kind::Reminder, Severity::Critical) => "danger",
         (Kind::Fired | Kind::Reminder, Severity::Warning) => "warning",

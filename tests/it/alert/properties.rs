@@ -137,6 +137,7 @@ proptest! {
                     }
                     TransitionKind::Reminder => prop_assert_eq!(open.as_ref(), Some(&t.alert.id)),
                     TransitionKind::Resolved => prop_assert_eq!(open.take(), Some(t.alert.id)),
+                    TransitionKind::Withdrawn => prop_assert!(false, "everything is still watched"),
                 }
             }
             prop_assert_eq!(state(&book) == State::Firing, open.is_some());

@@ -69,6 +69,7 @@ fn every_message_reads_well_at_three_in_the_morning() {
         ("fired", fired()),
         ("reminder", reminded()),
         ("resolved", resolved()),
+        ("withdrawn", withdrawn()),
         ("test", Notification::test(START)),
         ("slow", plain(TransitionKind::Fired, slow)),
         ("certificate", plain(TransitionKind::Fired, certificate)),

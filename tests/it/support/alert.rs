@@ -221,6 +221,7 @@ fn line(t: &Transition) -> String {
         TransitionKind::Fired => "FIRED",
         TransitionKind::Reminder => "REMINDER",
         TransitionKind::Resolved => "RESOLVED",
+        TransitionKind::Withdrawn => "WITHDRAWN",
     };
     format!("{} {kind} {}", humantime::format_duration(t.at.since(START)), t.alert.cause)
 }

@@ -151,6 +151,14 @@ pub fn resolved() -> Notification {
     message(TransitionKind::Resolved, alert, after)
 }
 
+/// The target was taken out of the configuration.
+pub fn withdrawn() -> Notification {
+    let after = Duration::from_secs(753);
+    let cause = "the target or the rule was taken out of the configuration".to_owned();
+    let alert = Alert { resolved_at: Some(START + after), latest: None, cause, ..down() };
+    message(TransitionKind::Withdrawn, alert, after)
+}
+
 pub fn slack(name: &str, url: &str) -> Arc<Receiver> {
     Arc::new(Receiver { name: name.into(), kind: ReceiverKind::Slack { webhook_url: Secret::inline(url) } })
 }
