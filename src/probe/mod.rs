@@ -9,6 +9,7 @@ mod conversation;
 mod expect;
 mod findings;
 mod frames;
+mod recorder;
 mod redact;
 mod resolve;
 mod tls;
@@ -28,9 +29,11 @@ pub use resolve::Resolver;
 pub use tls::{Roots, SetupError};
 
 use crate::config::{IpVersion, Target};
+use crate::outcome::timeline::Timeline;
 use crate::outcome::{Outcome, Phase, Reason};
 use crate::time::Clock;
 use findings::Findings;
+use recorder::Recorder;
 
 /// Why a probe was not healthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,11 +94,40 @@ impl Probe {
 
     /// Probes once. Ends within the target's timeout, whatever the peer does.
     pub async fn run(&self) -> Outcome {
-        let started_at = self.shared.clock.now();
+        self.perform(None, None).await
+    }
+
+    /// Probes once, as [`run`](Self::run) does, and writes down what happens on the wire.
+    pub async fn trace(&self) -> (Outcome, Timeline) {
+        self.recorded(None).await
+    }
+
+    /// The same with this one of the target's addresses.
+    pub async fn trace_at(&self, address: SocketAddr) -> (Outcome, Timeline) {
+        self.recorded(Some(address)).await
+    }
+
+    /// Every address of the target, within its timeout; none when they can't be found out, which a probe then explains.
+    pub async fn resolve(&self) -> Vec<SocketAddr> {
         let started = Instant::now();
         let mut findings = Findings::new(started);
+        let addresses = timeout_at(started + self.target.timeout, self.addresses(&mut findings)).await;
+        addresses.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    async fn recorded(&self, address: Option<SocketAddr>) -> (Outcome, Timeline) {
+        let recorder = Recorder::new(self.request.redactor().clone());
+        let outcome = self.perform(address, Some(recorder.clone())).await;
+        (outcome, recorder.finish())
+    }
+
+    async fn perform(&self, address: Option<SocketAddr>, recorder: Option<Recorder>) -> Outcome {
+        let started_at = self.shared.clock.now();
+        let started = recorder.as_ref().map_or_else(Instant::now, |recorder| recorder.started);
+        let mut findings = Findings::new(started);
+        findings.recorder = recorder;
         // boxed: a sleeping task must not carry the whole conversation inline
-        let conversation = Box::pin(self.converse(&mut findings));
+        let conversation = Box::pin(self.converse(address, &mut findings));
         let result = timeout_at(started + self.target.timeout, conversation).await.ok();
         let verdict = findings.conclude(result, &self.target);
         let (reason, phase, detail) = match verdict {
@@ -115,9 +147,12 @@ impl Probe {
         }
     }
 
-    async fn converse(&self, findings: &mut Findings) -> Result<(), Failure> {
+    async fn converse(&self, address: Option<SocketAddr>, findings: &mut Findings) -> Result<(), Failure> {
         let target = &*self.target;
-        let addresses = self.addresses(findings).await?;
+        let addresses = match address {
+            Some(address) => vec![address],
+            None => self.addresses(findings).await?,
+        };
         let mut stream = self.dial(&addresses, findings).await?;
         let already_read = upgrade::upgrade(&mut stream, &self.request, &target.subprotocols, findings).await?;
         conversation::hold(stream, already_read, target, findings).await
@@ -126,7 +161,7 @@ impl Probe {
     /// Connects to the first of these addresses that answers, with TLS where the target wants it.
     async fn dial(&self, addresses: &[SocketAddr], findings: &mut Findings) -> Result<Stream, Failure> {
         findings.enter(Phase::Connect);
-        let tcp = connect::first_answering(addresses, |address| findings.address = Some(address)).await?;
+        let tcp = connect::first_answering(addresses, findings).await?;
         findings.leave();
         Ok(match &self.tls {
             Some(tls) => Stream::Tls(Box::new(tls.handshake(tcp, findings).await?)),
@@ -143,6 +178,9 @@ impl Probe {
                 findings.enter(Phase::Dns);
                 let addresses = self.shared.resolver.lookup(name, port, version).await?;
                 findings.leave();
+                findings.record(|recorder| {
+                    recorder.note(|timeline, _| addresses.iter().for_each(|a| timeline.keep(|t| &mut t.resolved, *a)));
+                });
                 Ok(addresses)
             }
             host => Err(Failure::new(Reason::DnsNotFound, Phase::Dns, format!("{host} has no address of the wanted ip_version"))),
