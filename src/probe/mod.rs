@@ -134,6 +134,15 @@ impl Probe {
             Ok(()) => (Reason::Ok, None, String::new()),
             Err(failure) => (failure.reason, Some(failure.phase), failure.detail),
         };
+        // what a peer said on the established connection may repeat what it was told
+        let redactor = self.request.redactor();
+        let detail = redactor.apply_to_quotes(&detail);
+        if let Some(message) = &mut findings.message {
+            message.text = redactor.apply_to_prefix(&message.text);
+        }
+        if let Some(close) = &mut findings.close {
+            close.reason = redactor.apply(&close.reason);
+        }
         Outcome {
             address: findings.address,
             phase,

@@ -51,6 +51,11 @@ impl Redactor {
         })
     }
 
+    /// The same for a text with quotations, which end in `…` where they are cut.
+    pub fn apply_to_quotes(&self, text: &str) -> String {
+        text.split('…').map(|part| self.apply_to_prefix(part)).collect::<Vec<_>>().join("…")
+    }
+
     /// The same for the beginning of a longer text, which may end inside a secret.
     pub fn apply_to_prefix(&self, text: &str) -> String {
         let masked = self.apply(text);
@@ -80,6 +85,7 @@ mod tests {
         assert_eq!(redactor.apply_to_prefix("a hunter2-hunter2 b"), "a <redacted> b");
         assert_eq!(redactor.apply_to_prefix("a hunter2-hunt"), "a <redacted>");
         assert_eq!(redactor.apply_to_prefix("a hunter2-hunter2 sesame-"), "a <redacted> <redacted>");
+        assert_eq!(redactor.apply_to_quotes("`hunter2-hunt…` and `sesame-open`"), "`<redacted>…` and `<redacted>`");
         assert_eq!(redactor.apply_to_prefix("the hunter"), "the <redacted>");
         assert_eq!(redactor.apply_to_prefix("the hunt"), "the hunt", "a short part may be an innocent word");
     }
