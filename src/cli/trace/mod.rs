@@ -1,6 +1,8 @@
 //! `wsprobe trace`: one probe, explained. The production path with a recorder: what a developer shows a colleague.
 
 mod render;
+#[cfg(test)]
+mod tests;
 mod waterfall;
 
 use std::path::PathBuf;
@@ -124,21 +126,26 @@ async fn each_address(probe: &Probe) -> Vec<Traced> {
     traced
 }
 
-/// One trace; of several a summary, then the first that failed and the first that is healthy, side by side as it were.
+/// One trace; of several a summary, then the first that is not healthy and the first that is.
 fn human(traced: &[Traced], links: &Links, width: usize) -> String {
     let whole = |(outcome, timeline): &Traced| render::human(outcome, timeline, links, width);
     if let [one] = traced {
         return whole(one);
     }
-    let healthy = |t: &&Traced| t.0.verdict() == Verdict::Healthy;
-    let failed = traced.iter().filter(|t| !healthy(t)).count();
-    let mut text = format!("{failed} of {} addresses failed\n", traced.len());
-    for (outcome, _) in traced {
-        let address = outcome.address.map_or("-".to_owned(), |address| address.to_string());
-        text += &render::headline(outcome, &address, width);
+    let count = |verdict| traced.iter().filter(|(outcome, _)| outcome.verdict() == verdict).count();
+    let mut text = format!("{} of {} addresses failed", count(Verdict::Failed), traced.len());
+    text += &match count(Verdict::Inconclusive) {
+        0 => "\n".to_owned(),
+        n => format!(", {n} inconclusive\n"),
+    };
+    let names: Vec<String> =
+        traced.iter().map(|(outcome, _)| outcome.address.map_or("-".to_owned(), |address| address.to_string())).collect();
+    let widest = names.iter().map(String::len).max().unwrap_or(0);
+    for ((outcome, _), name) in traced.iter().zip(&names) {
+        text += &render::headline(outcome, &format!("{name:widest$}"), width);
     }
-    let chosen = [traced.iter().find(|t| !healthy(t)), traced.iter().find(healthy)];
-    for one in chosen.into_iter().flatten() {
+    let healthy = |t: &&Traced| t.0.verdict() == Verdict::Healthy;
+    for one in [traced.iter().find(|t| !healthy(t)), traced.iter().find(healthy)].into_iter().flatten() {
         text += &format!("\n{}\n\n{}", "─".repeat(width), whole(one));
     }
     text

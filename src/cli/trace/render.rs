@@ -84,28 +84,32 @@ impl Page<'_> {
     fn addresses(&self) -> String {
         let connects = &self.timeline.connects;
         let untried = self.timeline.resolved.iter().filter(|address| connects.iter().all(|c| c.address != **address));
-        let tried = connects.iter().map(|connect| (connect.address, self.attempt(connect)));
-        let all: Vec<_> = tried.chain(untried.map(|address| (*address, "not tried".dimmed().to_string()))).collect();
+        let tried = connects.iter().map(|connect| (connect.address.to_string(), self.attempt(connect)));
+        let all: Vec<_> = tried.chain(untried.map(|address| (address.to_string(), "not tried".to_owned()))).collect();
         if all.is_empty() {
             return String::new();
         }
-        let widest = all.iter().take(MAX_ADDRESSES).map(|(address, _)| address.to_string().len()).max().unwrap_or(0);
+        let shown = &all[..all.len().min(MAX_ADDRESSES)];
+        let widest = shown.iter().map(|(address, _)| address.len()).max().unwrap_or(0);
         let mut text = self.heading("Addresses", "");
-        for (address, what) in all.iter().take(MAX_ADDRESSES) {
-            text += &format!("  {:widest$}  {what}\n", address.to_string());
+        for (address, what) in shown {
+            let rows = fold(what, self.width.saturating_sub(widest + 4).max(8));
+            let rows: Vec<String> = rows.iter().map(|row| format!("{row}\n")).collect();
+            text += &format!("  {address:widest$}  {}", rows.join(&" ".repeat(widest + 4)));
         }
-        text + &more(all.len(), MAX_ADDRESSES)
+        match all.len() - shown.len() {
+            0 => text,
+            more => text + &format!("  … and {more} more\n"),
+        }
     }
 
     /// What became of one attempt to connect.
     fn attempt(&self, connect: &Connect) -> String {
-        let until = connect.ended.unwrap_or(self.outcome.timings.total);
-        let took = millis(until.saturating_sub(connect.at));
+        let took = millis(connect.ended.unwrap_or(self.outcome.timings.total).saturating_sub(connect.at));
         match (connect.ended, &connect.error) {
-            (None, _) => format!("no answer for {took}").red().to_string(),
+            (None, _) => format!("no answer for {took}"),
             (Some(_), None) => format!("connected in {took}"),
-            // the kernel's words and nobody else's; a line at most
-            (Some(_), Some(error)) => visible(error).red().to_string(),
+            (Some(_), Some(error)) => format!("{} after {took}", visible(error)),
         }
     }
 
@@ -328,10 +332,6 @@ fn shorten(mut rows: Vec<String>, limit: usize) -> Vec<String> {
         rows.push("…".to_owned());
     }
     rows
-}
-
-fn more(n: usize, shown: usize) -> String {
-    if n > shown { format!("  … and {} more\n", n - shown) } else { String::new() }
 }
 
 /// What the common close codes mean (RFC 6455 section 7.4.1).

@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(bar(ms(0), ms(100), ms(100), 8), "████████");
         assert_eq!(bar(ms(50), ms(25), ms(100), 8), "    ██");
         assert_eq!(bar(ms(25), ms(30), ms(100), 8), "  ██▍");
-        assert_eq!(bar(ms(99), ms(1), ms(100), 8), "       ▋");
+        assert_eq!(bar(ms(95), ms(5), ms(100), 8), "       ▍");
         assert_eq!(bar(ms(0), ms(0), ms(100), 8), "▏", "what took no time at all still happened");
         assert_eq!(bar(ms(90), ms(900), ms(100), 8), "       █", "never beyond the scale");
         assert_eq!(bar(ms(0), ms(0), ms(0), 8), "▏");
