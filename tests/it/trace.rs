@@ -165,7 +165,11 @@ async fn tracing_a_probe_changes_nothing_of_what_it_finds() {
         let peer = Peer::plays(acts.clone()).await;
         let probe = ready(target(&peer.url()));
         let (plain, (traced, _)) = (probe.run().await, probe.trace().await);
-        let alike = |o: Outcome| Outcome { timings: Default::default(), started_at: Default::default(), ..o };
+        let alike = |mut outcome: Outcome| {
+            (outcome.timings, outcome.started_at) = Default::default(); // and each handshake has a key of its own
+            outcome.http.iter_mut().for_each(|http| http.headers.retain(|(name, _)| name != "sec-websocket-accept"));
+            outcome
+        };
         assert_eq!(alike(plain), alike(traced), "{acts:?}");
     }
 }
@@ -187,7 +191,7 @@ async fn no_secret_shows_whatever_the_peer_repeats() {
     let head = format!(
         "HTTP/1.1 403 {everything}\r\nSet-Cookie: cookie-hunter2\r\nX-Auth-Token: cookie-hunter2\r\nX-Echo: {everything}\r\nContent-Length: 500\r\n\r\n{everything}"
     );
-    let reason = [&1008u16.to_be_bytes()[..], &everything.as_bytes()[..100]].concat();
+    let reason = [&1008u16.to_be_bytes()[..], everything.as_bytes()].concat();
     // cut by the limit of what is kept in the middle of a secret
     let long = format!("{}bearer-hunter2", "x".repeat(502));
     for acts in [
