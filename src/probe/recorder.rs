@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::findings::{EVIDENCE_BYTES, lossy_prefix};
-use super::redact::{MASK, Redactor};
+use super::redact::{REDACTED, Redactor};
 use crate::config::{is_public_header, sounds_secret};
 use crate::outcome::timeline::{Answer, Direction, Frame, Head, Timeline};
 use crate::outcome::{Ended, HttpEvidence};
@@ -51,12 +51,12 @@ impl Recorder {
     pub fn request(&self, bytes: &[u8]) {
         let mut head = read_head(bytes, |name, value| match name {
             _ if is_public_header(name) || is_of_handshake(name) => value.to_owned(),
-            "authorization" => format!("{} {MASK}", value.split(' ').next().unwrap_or_default()),
-            _ => MASK.to_owned(),
+            "authorization" => format!("{} {REDACTED}", value.split(' ').next().unwrap_or_default()),
+            _ => REDACTED.to_owned(),
         });
         if let Some((path, query)) = head.start_line.split_once('?') {
             let version = query.rsplit(' ').next().unwrap_or_default();
-            head.start_line = format!("{path}?{MASK} {version}");
+            head.start_line = format!("{path}?{REDACTED} {version}");
         }
         self.note(|timeline, at| timeline.request = Some((at, head)));
     }
@@ -131,7 +131,7 @@ impl Recorder {
             return Head { start_line, headers: vec![] };
         }
         let mut head = read_head(bytes, |name, value| {
-            if sounds_secret(name) && !HttpEvidence::keeps(name) { MASK.to_owned() } else { self.redactor.apply_to_prefix(value) }
+            if sounds_secret(name) && !HttpEvidence::keeps(name) { REDACTED.to_owned() } else { self.redactor.apply_to_prefix(value) }
         });
         head.start_line = self.redactor.apply_to_prefix(&head.start_line);
         head

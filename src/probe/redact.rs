@@ -9,7 +9,7 @@ use crate::config::{Authorization, Secret, Step, Target, is_public_header, sound
 const SHORTEST: usize = 6;
 
 /// What stands in for a secret.
-pub const MASK: &str = "<redacted>";
+pub const REDACTED: &str = "<redacted>";
 
 /// The strings that must not leave the process.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +47,7 @@ impl Redactor {
     /// The text with every secret replaced.
     pub fn apply(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| {
-            if text.contains(secret.as_str()) { text.replace(secret.as_str(), MASK) } else { text }
+            if text.contains(secret.as_str()) { text.replace(secret.as_str(), REDACTED) } else { text }
         })
     }
 
@@ -64,7 +64,7 @@ impl Redactor {
             (SHORTEST..secret.len()).rev().find(begins)
         };
         match self.secrets.iter().filter_map(begun).max() {
-            Some(n) => format!("{}{MASK}", &masked[..masked.len() - n]),
+            Some(n) => format!("{}{REDACTED}", &masked[..masked.len() - n]),
             None => masked,
         }
     }
