@@ -441,6 +441,8 @@ pub struct Outcome {
     pub tls: Option<TlsEvidence>,
     pub message: Option<MessageEvidence>,
     pub close: Option<CloseEvidence>,
+    /// With `addresses: all`, what was found at each address; this outcome is then what they add up to. Empty otherwise.
+    pub addresses: Vec<Outcome>,
 }
 
 impl Outcome {
@@ -459,6 +461,7 @@ impl Outcome {
             tls: None,
             message: None,
             close: None,
+            addresses: vec![],
         }
     }
 

@@ -93,6 +93,8 @@ pub struct OutcomeView<'a> {
     message: Option<MessageView<'a>>,
     close: Option<CloseView<'a>>,
     diagnosis: Option<DiagnosisView>,
+    /// With `addresses: all`, the outcome of each address in the same shape.
+    addresses: Option<Vec<OutcomeView<'a>>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -166,6 +168,7 @@ pub fn outcome<'a>(outcome: &'a Outcome, links: &Links) -> OutcomeView<'a> {
         message: outcome.message.as_ref().map(message),
         close: outcome.close.as_ref().map(close),
         diagnosis: diagnose::diagnose(outcome).map(|d| diagnosis(d, links)),
+        addresses: (!outcome.addresses.is_empty()).then(|| outcome.addresses.iter().map(|o| self::outcome(o, links)).collect()),
     }
 }
 

@@ -61,6 +61,9 @@ fn explanation(outcome: &Outcome, links: &Links) -> String {
     if let Some(address) = outcome.address {
         text += &line("address", &address.to_string());
     }
+    if !outcome.addresses.is_empty() {
+        text += &each_address(outcome);
+    }
     let times = phases(outcome);
     if !times.is_empty() {
         text += &line("times", &times);
@@ -73,6 +76,19 @@ fn explanation(outcome: &Outcome, links: &Links) -> String {
     }
     let anchor = diagnosis.map_or(outcome.reason.as_str(), |d| d.code);
     text + &line("runbook", &links.runbook(anchor))
+}
+
+/// One row per address that was probed by itself.
+fn each_address(outcome: &Outcome) -> String {
+    let address = |o: &Outcome| o.address.map(|a| a.to_string()).unwrap_or_default();
+    let width = outcome.addresses.iter().map(|o| address(o).len()).max().unwrap_or(0);
+    let row = |(n, o): (usize, &Outcome)| {
+        let label = if n == 0 { "each" } else { "" };
+        let found = if o.verdict() == Verdict::Healthy { "healthy" } else { o.reason.as_str() };
+        let (label, address, total) = (label.dimmed(), address(o), millis(o.timings.total));
+        format!("{INDENT}{label:8} {address:width$}  {found} after {total}\n")
+    };
+    outcome.addresses.iter().enumerate().map(row).collect()
 }
 
 /// `label    text`, wrapped under itself.

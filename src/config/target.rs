@@ -123,6 +123,7 @@ pub struct Target {
     /// Offered in this order; the peer has to acknowledge one.
     pub subprotocols: Vec<String>,
     pub ip_version: IpVersion,
+    pub addresses: Addresses,
     pub tls: TlsOptions,
     /// A larger message is `message_too_big`.
     pub max_message_bytes: usize,
@@ -151,6 +152,7 @@ impl Target {
             authorization: None,
             subprotocols: vec![],
             ip_version: IpVersion::Any,
+            addresses: Addresses::First,
             tls: TlsOptions::default(),
             max_message_bytes: Self::DEFAULT_MAX_MESSAGE_BYTES,
             steps: vec![],
@@ -181,6 +183,16 @@ pub enum IpVersion {
     Any,
     V4,
     V6,
+}
+
+/// How many of a name's addresses are probed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Addresses {
+    /// The first that answers, as a visitor would.
+    #[default]
+    First,
+    /// Every A and AAAA record by itself: one broken host behind a name is seen at once.
+    All,
 }
 
 /// How TLS is done for one target.

@@ -29,7 +29,7 @@ pub struct Diagnosis {
     pub code: &'static str,
     /// One sentence: what happened. At most 120 characters.
     pub summary: String,
-    /// Why, worded as sure as it is. At most 400 characters.
+    /// Why, worded as sure as it is. At most 400 characters, and before them whether only some addresses fail.
     pub cause: String,
     /// What to change, and how to decide where several causes are left. At most 400 characters.
     pub fix: String,
@@ -71,10 +71,19 @@ pub fn diagnose(outcome: &Outcome) -> Option<Diagnosis> {
     Some(Diagnosis {
         code: rule.code,
         summary: capitalized(text(rule.summary, SUMMARY)),
-        cause: capitalized(text(rule.cause, PARAGRAPH)),
+        cause: partly(outcome) + &capitalized(text(rule.cause, PARAGRAPH)),
         fix: capitalized(text(rule.fix, PARAGRAPH)),
         hop: rule.hop.or(evidence.hops.author).map(Hop::as_str),
     })
+}
+
+/// Where only some addresses of a name fail, that is the first thing to know: it is a host, not the service.
+fn partly(outcome: &Outcome) -> String {
+    let count = |verdict| outcome.addresses.iter().filter(|o| o.verdict() == verdict).count();
+    match (count(Verdict::Failed), count(Verdict::Healthy)) {
+        (1.., 0) | (0, _) => String::new(),
+        (failed, healthy) => format!("Only some addresses fail ({failed} of {}): look at those hosts first. ", failed + healthy),
+    }
 }
 
 fn rows() -> impl Iterator<Item = &'static Rule> {

@@ -13,11 +13,12 @@ use prometheus::core::Collector;
 use prometheus::proto::MetricType::{COUNTER, GAUGE};
 use prometheus::proto::{LabelPair, Metric};
 
+use super::addresses::AddressNumbers;
 use super::exposition::{EncodeError, Writer, counter, gauge, label};
 use super::histogram::{Histogram, PHASE, PROBE, SCHEDULE};
 use super::target_metrics::{MaybeTime, TargetMetrics};
 use crate::config::{Config, Target};
-use crate::outcome::TargetName;
+use crate::outcome::{Reason, TargetName};
 use crate::time::Timestamp;
 
 /// Why a probe that was due did not run; both are counted from the start.
@@ -301,6 +302,21 @@ fn encode_targets(targets: &[Arc<TargetMetrics>], w: &mut Writer<'_>) -> Result<
     )?;
     w.family(
         GAUGE,
+        "wsprobe_address_up",
+        "Whether the last conclusive probe of an address was healthy (1) or failed (0); only with addresses: all.",
+        targets.iter().flat_map(|t| {
+            let known = t.addresses().into_iter();
+            known.filter_map(|a| Some(gauge(address_labels(t, &a), f64::from(u8::from(a.up?)))))
+        }),
+    )?;
+    w.family(
+        COUNTER,
+        "wsprobe_address_probe_failures_total",
+        "Failed probes of an address by reason; only with addresses: all.",
+        targets.iter().flat_map(|t| t.addresses().into_iter().flat_map(|a| address_failures(t, &a))),
+    )?;
+    w.family(
+        GAUGE,
         "wsprobe_alert_state",
         "State of each alert rule on each target it watches: 0 inactive, 1 pending, 2 firing.",
         targets.iter().flat_map(|t| {
@@ -342,6 +358,15 @@ fn encode_receivers(receivers: &[Arc<ReceiverMetrics>], now: Timestamp, w: &mut 
 
 fn name_label(t: &TargetMetrics) -> LabelPair {
     label("target", t.target().name.as_str())
+}
+
+fn address_labels(t: &TargetMetrics, numbers: &AddressNumbers) -> Vec<LabelPair> {
+    vec![name_label(t), label("address", &numbers.address.to_string())]
+}
+
+fn address_failures(t: &TargetMetrics, numbers: &AddressNumbers) -> Vec<Metric> {
+    let labels = |reason: Reason| [address_labels(t, numbers), vec![label("reason", reason.as_str())]].concat();
+    t.address_failures(numbers).map(|(reason, count)| counter(labels(reason), count)).collect()
 }
 
 /// `target` and `url`, then the target's own labels. A single doubled or misspelt label name would make Prometheus reject the

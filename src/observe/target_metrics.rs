@@ -1,11 +1,13 @@
 //! The numbers of one target: what its probes add up to.
 //!
-//! The hot path: recording an outcome is about ten relaxed atomic operations, without allocation or lock. One target takes
+//! The hot path: recording an outcome is about ten relaxed atomic operations, without allocation or lock
+//! (with `addresses: all` one lock of its own). One target takes
 //! [`TargetMetrics::BYTES`] bytes beside its name and configuration, which it shares.
 
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
+use super::addresses::{AddressNumbers, Addresses};
 use super::histogram::{Histogram, PHASE, PROBE};
 use crate::config::{Config, Rule, Target};
 use crate::outcome::{Outcome, Phase, Reason, Verdict};
@@ -57,6 +59,8 @@ pub(super) struct Numbers {
     last_probe: MaybeTime,
     last_success: MaybeTime,
     certificate_not_after: MaybeTime,
+    /// Empty unless every address is probed.
+    addresses: Addresses,
 }
 
 impl Default for Numbers {
@@ -74,6 +78,7 @@ impl Default for Numbers {
             last_probe: MaybeTime::default(),
             last_success: MaybeTime::default(),
             certificate_not_after: MaybeTime::default(),
+            addresses: Addresses::default(),
         }
     }
 }
@@ -131,6 +136,9 @@ impl TargetMetrics {
         if let Some(not_after) = outcome.tls.as_ref().and_then(|tls| tls.not_after) {
             n.certificate_not_after.set(not_after);
         }
+        if !outcome.addresses.is_empty() {
+            n.addresses.record(&outcome.addresses);
+        }
     }
 
     fn record_times(&self, outcome: &Outcome) {
@@ -185,6 +193,16 @@ impl TargetMetrics {
             let count = count.load(Relaxed);
             (count > 0 || can_fail_with(&self.target, reason)).then_some((reason, count))
         })
+    }
+
+    /// The addresses that are probed by themselves, and those that were lately.
+    pub(super) fn addresses(&self) -> Vec<AddressNumbers> {
+        self.numbers.addresses.numbers()
+    }
+
+    /// Failures of one address by reason, chosen as [`TargetMetrics::failures`] chooses.
+    pub(super) fn address_failures(&self, numbers: &AddressNumbers) -> impl Iterator<Item = (Reason, u64)> {
+        numbers.failures().filter(|&(reason, count)| count > 0 || can_fail_with(&self.target, reason))
     }
 
     /// Redirects by status.

@@ -59,6 +59,13 @@ impl Findings {
         }
     }
 
+    /// The findings of one address of a name that was looked up before, in the probe that started then.
+    pub fn after_lookup(started: Instant, dns: Option<Duration>) -> Self {
+        let mut findings = Findings::new(started);
+        findings.timings.dns = dns;
+        findings
+    }
+
     /// A phase begins now.
     pub fn enter(&mut self, phase: Phase) {
         self.phase = phase;

@@ -3,6 +3,7 @@
 //!
 //! Nothing here follows a redirect, waits without a deadline, or buffers without a bound what a peer sends.
 
+mod addresses;
 mod classify;
 mod connect;
 mod conversation;
@@ -13,6 +14,7 @@ mod recorder;
 mod redact;
 mod resolve;
 mod tls;
+mod trace;
 mod upgrade;
 
 use std::net::SocketAddr;
@@ -20,6 +22,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::future::join_all;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -28,12 +31,10 @@ use tokio_rustls::client::TlsStream;
 pub use resolve::Resolver;
 pub use tls::{Roots, SetupError};
 
-use crate::config::{IpVersion, Target};
-use crate::outcome::timeline::Timeline;
+use crate::config::{Addresses, IpVersion, Target};
 use crate::outcome::{Outcome, Phase, Reason};
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 use findings::Findings;
-use recorder::Recorder;
 
 /// Why a probe was not healthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +63,13 @@ impl Shared {
     pub fn system(clock: Clock) -> Self {
         Shared { resolver: Resolver::system(), roots: Roots::system(), clock }
     }
+}
+
+/// When a probe began, on both clocks.
+#[derive(Clone, Copy)]
+struct Begun {
+    at: Timestamp,
+    instant: Instant,
 }
 
 /// A target made ready: whatever is the same in every probe is done once, here.
@@ -94,43 +102,38 @@ impl Probe {
 
     /// Probes once. Ends within the target's timeout, whatever the peer does.
     pub async fn run(&self) -> Outcome {
-        self.perform(None, None).await
+        let begun = Begun { at: self.shared.clock.now(), instant: Instant::now() };
+        match self.target.addresses {
+            Addresses::First => self.probe(begun, Findings::new(begun.instant), None).await,
+            Addresses::All => self.probe_each(begun).await,
+        }
     }
 
-    /// Probes once, as [`run`](Self::run) does, and writes down what happens on the wire.
-    pub async fn trace(&self) -> (Outcome, Timeline) {
-        self.recorded(None).await
+    /// Looks the name up once, and probes every address by itself at the same time.
+    async fn probe_each(&self, begun: Begun) -> Outcome {
+        let mut findings = Findings::new(begun.instant);
+        let found = timeout_at(begun.instant + self.target.timeout, self.addresses(&mut findings)).await;
+        let addresses = match found {
+            Ok(Ok(addresses)) => addresses,
+            Ok(Err(failure)) => return self.conclude(begun, findings, Some(Err(failure))),
+            Err(_) => return self.conclude(begun, findings, None),
+        };
+        let probe = |address| self.probe(begun, Findings::after_lookup(begun.instant, findings.timings.dns), Some(address));
+        let each = join_all(addresses.into_iter().take(addresses::MAX).map(probe)).await;
+        addresses::sum_up(each).unwrap_or_else(|| self.conclude(begun, findings, None))
     }
 
-    /// The same with this one of the target's addresses.
-    pub async fn trace_at(&self, address: SocketAddr) -> (Outcome, Timeline) {
-        self.recorded(Some(address)).await
-    }
-
-    /// Every address of the target, within its timeout; none when they can't be found out, which a probe then explains.
-    pub async fn resolve(&self) -> Vec<SocketAddr> {
-        let started = Instant::now();
-        let mut findings = Findings::new(started);
-        let addresses = timeout_at(started + self.target.timeout, self.addresses(&mut findings)).await;
-        addresses.ok().and_then(Result::ok).unwrap_or_default()
-    }
-
-    async fn recorded(&self, address: Option<SocketAddr>) -> (Outcome, Timeline) {
-        let recorder = Recorder::new(self.request.redactor().clone());
-        let outcome = self.perform(address, Some(recorder.clone())).await;
-        (outcome, recorder.finish())
-    }
-
-    async fn perform(&self, address: Option<SocketAddr>, recorder: Option<Recorder>) -> Outcome {
-        let started_at = self.shared.clock.now();
-        let started = recorder.as_ref().map_or_else(Instant::now, |recorder| recorder.started);
-        let mut findings = Findings::new(started);
-        findings.recorder = recorder;
+    /// Probes one address to the end: the given one, or the first of the name's that answers.
+    async fn probe(&self, begun: Begun, mut findings: Findings, address: Option<SocketAddr>) -> Outcome {
         // boxed: a sleeping task must not carry the whole conversation inline
-        let conversation = Box::pin(self.converse(address, &mut findings));
-        let result = timeout_at(started + self.target.timeout, conversation).await.ok();
-        let verdict = findings.conclude(result, &self.target);
-        let (reason, phase, detail) = match verdict {
+        let conversation = Box::pin(self.converse(&mut findings, address));
+        let result = timeout_at(begun.instant + self.target.timeout, conversation).await.ok();
+        self.conclude(begun, findings, result)
+    }
+
+    /// The outcome of what was found; `result` is `None` when the deadline cut the conversation.
+    fn conclude(&self, begun: Begun, mut findings: Findings, result: Option<Result<(), Failure>>) -> Outcome {
+        let (reason, phase, detail) = match findings.conclude(result, &self.target) {
             Ok(()) => (Reason::Ok, None, String::new()),
             Err(failure) => (failure.reason, Some(failure.phase), failure.detail),
         };
@@ -152,11 +155,11 @@ impl Probe {
             tls: findings.tls,
             message: findings.message,
             close: findings.close,
-            ..Outcome::new(self.target.name.clone(), self.public_url.clone(), started_at, reason)
+            ..Outcome::new(self.target.name.clone(), self.public_url.clone(), begun.at, reason)
         }
     }
 
-    async fn converse(&self, address: Option<SocketAddr>, findings: &mut Findings) -> Result<(), Failure> {
+    async fn converse(&self, findings: &mut Findings, address: Option<SocketAddr>) -> Result<(), Failure> {
         let target = &*self.target;
         let addresses = match address {
             Some(address) => vec![address],

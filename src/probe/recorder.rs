@@ -21,7 +21,7 @@ const HEX_BYTES: usize = 32;
 #[derive(Clone)]
 pub struct Recorder {
     /// Offsets count from here.
-    pub started: Instant,
+    started: Instant,
     redactor: Redactor,
     record: Arc<Mutex<Record>>,
 }
@@ -38,8 +38,8 @@ struct Record {
 }
 
 impl Recorder {
-    pub fn new(redactor: Redactor) -> Self {
-        Recorder { started: Instant::now(), redactor, record: Arc::default() }
+    pub fn new(started: Instant, redactor: Redactor) -> Self {
+        Recorder { started, redactor, record: Arc::default() }
     }
 
     /// Writes into the timeline; `change` is told the time.
@@ -131,7 +131,11 @@ impl Recorder {
             return Head { start_line, headers: vec![] };
         }
         let mut head = read_head(bytes, |name, value| {
-            if sounds_secret(name) && !HttpEvidence::keeps(name) { REDACTED.to_owned() } else { self.redactor.apply_to_prefix(value) }
+            if sounds_secret(name) && !HttpEvidence::keeps(name) {
+                REDACTED.to_owned()
+            } else {
+                self.redactor.apply_to_prefix(value)
+            }
         });
         head.start_line = self.redactor.apply_to_prefix(&head.start_line);
         head
@@ -257,7 +261,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn recorder() -> Recorder {
-        Recorder::new(Redactor::default())
+        Recorder::new(Instant::now(), Redactor::default())
     }
 
     fn frames(direction: Direction, chunks: &[&[u8]]) -> Vec<Frame> {

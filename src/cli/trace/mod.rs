@@ -12,6 +12,7 @@ use clap::ValueEnum;
 
 use super::select::{self, Ready, Refused};
 use super::{INCONCLUSIVE, OK, exit_code, output, say, terminal, text};
+use crate::config::Addresses;
 use crate::outcome::timeline::Timeline;
 use crate::outcome::{Outcome, TargetName, Verdict};
 use crate::probe::{Probe, Shared};
@@ -38,7 +39,7 @@ pub struct Args {
     /// The configuration file
     #[arg(short, long, value_name = "FILE", default_value = "monitors.yaml")]
     config: PathBuf,
-    /// Probe each address of the name, one after the other
+    /// Probe each address of the name, one after the other, as for a target with `addresses: all`
     #[arg(long)]
     all_addresses: bool,
     /// Trust the root certificates in this PEM file too, for a URL
@@ -56,7 +57,7 @@ pub struct Args {
 enum Output {
     /// For people
     Human,
-    /// The outcome and its timeline; with --all-addresses an array of these
+    /// The outcome and its timeline; of all addresses an array of these
     Json,
 }
 
@@ -69,9 +70,10 @@ pub async fn run(args: Args) -> u8 {
         Ok(ready) => ready,
         Err(refused) => return refused.show(),
     };
+    let each = args.all_addresses || probes.iter().any(|probe| probe.target().addresses == Addresses::All);
     let mut traced = vec![];
     for probe in &probes {
-        match args.all_addresses {
+        match each {
             true => traced.extend(each_address(probe).await),
             false => traced.push(probe.trace().await),
         }
@@ -81,7 +83,7 @@ pub async fn run(args: Args) -> u8 {
         Output::Json => {
             let views: Vec<_> = traced.iter().map(|(outcome, timeline)| views::trace(outcome, timeline, &links)).collect();
             match views.as_slice() {
-                [one] if !args.all_addresses => output::pretty(one),
+                [one] if !each => output::pretty(one),
                 all => output::pretty(&all),
             }
         }

@@ -9,7 +9,9 @@ use super::super::mask::{self, MASK};
 use super::super::policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector};
 use super::super::scalar::{show, show_size};
 use super::super::secret::Secret;
-use super::super::target::{Authorization, Closer, Expect, IpVersion, JsonTest, Matcher, Step, Target, TlsOptions, TlsVersion};
+use super::super::target::{
+    Addresses, Authorization, Closer, Expect, IpVersion, JsonTest, Matcher, Step, Target, TlsOptions, TlsVersion,
+};
 use super::super::{Config, Server};
 
 use std::path::Path;
@@ -103,6 +105,13 @@ impl Printer<'_> {
                 IpVersion::Any => "any",
                 IpVersion::V4 => "4",
                 IpVersion::V6 => "6",
+            }),
+        );
+        put(
+            "addresses",
+            text(match target.addresses {
+                Addresses::First => "first",
+                Addresses::All => "all",
             }),
         );
         if target.url.is_tls() {

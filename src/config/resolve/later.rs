@@ -184,11 +184,6 @@ fn shard(value: &Value<'_>) {
 
 /// Reads the keys of a target, or of `defaults`.
 pub(super) fn target_keys(fields: &mut Fields<'_>, depends_on: &mut Vec<Spanned<String>>) {
-    if let Some(value) = fields.get("addresses")
-        && value.choice(&[("first", false), ("all", true)]).is_some_and(|all| all.value)
-    {
-        value.not_available("write `addresses: first`: until then one address of a name is probed");
-    }
     if let Some(value) = fields.get_later("proxy_url") {
         if let Some(text) = value.word("proxy_url: http://proxy.example.com:3128")
             && !url::Url::parse(&text.value).is_ok_and(|url| url.scheme() == "http" && url.host_str().is_some())

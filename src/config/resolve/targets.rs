@@ -13,7 +13,9 @@ use super::super::diagnostic::{Code, Draft};
 use super::super::read::{Fields, Reader, Value};
 use super::super::scalar;
 use super::super::source::{Span, Spanned};
-use super::super::target::{Authorization, ClientCert, IpVersion, Target, TargetUrl, TlsOptions, TlsVersion, UrlError};
+use super::super::target::{
+    Addresses, Authorization, ClientCert, IpVersion, Target, TargetUrl, TlsOptions, TlsVersion, UrlError,
+};
 use super::super::text::quoted;
 use super::access::{self, Header};
 use super::conversation::{self, ExpectPart, Steps};
@@ -148,6 +150,7 @@ struct Part {
     authorization: Option<Spanned<Authorization>>,
     subprotocols: Option<Vec<String>>,
     ip_version: Option<Spanned<IpVersion>>,
+    addresses: Option<Addresses>,
     tls: TlsPart,
     max_message_bytes: Option<Spanned<u64>>,
     steps: Option<Steps>,
@@ -179,6 +182,10 @@ impl Part {
             ip_version: fields
                 .get("ip_version")
                 .and_then(|value| value.choice(&[("any", IpVersion::Any), ("4", IpVersion::V4), ("6", IpVersion::V6)])),
+            addresses: fields
+                .get("addresses")
+                .and_then(|value| value.choice(&[("first", Addresses::First), ("all", Addresses::All)]))
+                .map(|addresses| addresses.value),
             tls: fields.get("tls").and_then(|value| TlsPart::read(reader, &value)).unwrap_or_default(),
             max_message_bytes: fields
                 .get("max_message_bytes")
@@ -276,6 +283,7 @@ impl Part {
             authorization,
             subprotocols: self.subprotocols.or_else(|| defaults.subprotocols.clone()).unwrap_or_default(),
             ip_version,
+            addresses: self.addresses.or(defaults.addresses).unwrap_or_default(),
             tls,
             max_message_bytes: bytes
                 .map_or(Target::DEFAULT_MAX_MESSAGE_BYTES, |b| usize::try_from(b.value).unwrap_or(usize::MAX)),
