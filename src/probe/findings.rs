@@ -70,7 +70,8 @@ impl Findings {
     pub fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         self.phase_started = Instant::now();
-        self.record(|recorder| recorder.note(|timeline, at| timeline.keep(|t| &mut t.phases, (phase, at))));
+        let at = self.phase_started - self.started;
+        self.record(|recorder| recorder.note(|timeline, _| timeline.keep(|t| &mut t.phases, (phase, at))));
     }
 
     /// The running phase ends now, and its time is kept.

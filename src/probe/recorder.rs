@@ -19,11 +19,13 @@ const HEX_BYTES: usize = 32;
 
 /// Cheap to clone; all clones write into one record.
 #[derive(Clone)]
-pub struct Recorder {
+pub struct Recorder(Arc<Shared>);
+
+struct Shared {
     /// Offsets count from here.
     started: Instant,
     redactor: Redactor,
-    record: Arc<Mutex<Record>>,
+    record: Mutex<Record>,
 }
 
 #[derive(Default)]
@@ -39,7 +41,7 @@ struct Record {
 
 impl Recorder {
     pub fn new(started: Instant, redactor: Redactor) -> Self {
-        Recorder { started, redactor, record: Arc::default() }
+        Recorder(Arc::new(Shared { started, redactor, record: Mutex::default() }))
     }
 
     /// Writes into the timeline; `change` is told the time.
@@ -113,7 +115,7 @@ impl Recorder {
             for (mut frame, payload) in frames {
                 let preview;
                 (frame.close_code, preview) = describe(frame.opcode, &payload);
-                frame.preview = self.redactor.apply_to_prefix(&preview);
+                frame.preview = self.0.redactor.apply_to_prefix(&preview);
                 timeline.frames.push(frame);
             }
             timeline
@@ -121,23 +123,23 @@ impl Recorder {
     }
 
     fn with<R>(&self, change: impl FnOnce(&mut Record, Duration) -> R) -> R {
-        let at = self.started.elapsed();
-        change(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner), at)
+        let at = self.0.started.elapsed();
+        change(&mut self.0.record.lock().unwrap_or_else(PoisonError::into_inner), at)
     }
 
     fn answer_head(&self, bytes: &[u8]) -> Head {
         if !bytes.starts_with(b"HTTP/") {
-            let start_line = self.redactor.apply_to_prefix(&lossy_prefix(bytes, EVIDENCE_BYTES));
+            let start_line = self.0.redactor.apply_to_prefix(&lossy_prefix(bytes, EVIDENCE_BYTES));
             return Head { start_line, headers: vec![] };
         }
         let mut head = read_head(bytes, |name, value| {
             if sounds_secret(name) && !HttpEvidence::keeps(name) {
                 REDACTED.to_owned()
             } else {
-                self.redactor.apply_to_prefix(value)
+                self.0.redactor.apply_to_prefix(value)
             }
         });
-        head.start_line = self.redactor.apply_to_prefix(&head.start_line);
+        head.start_line = self.0.redactor.apply_to_prefix(&head.start_line);
         head
     }
 }
