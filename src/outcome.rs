@@ -2,6 +2,8 @@
 //!
 //! Plain values without IO. The shapes that leave the process (JSON, labels) are made from these in `views`.
 
+pub mod timeline;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::net::SocketAddr;

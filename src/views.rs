@@ -3,6 +3,8 @@
 //! Times are RFC 3339 in UTC, durations seconds as numbers, absent knowledge is `null` and never 0. Nothing is decided in
 //! here, and nothing is read but the value given; a field that is renamed here breaks somebody's script.
 
+mod trace;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use crate::outcome::{
     CloseEvidence, HttpEvidence, MessageEvidence, Outcome, Phase, Reason, TargetName, Timings, TlsEvidence, Verdict,
 };
 use crate::time::Timestamp;
+pub use trace::{TraceView, trace};
 
 /// Makes the links into the status page and its runbook.
 #[derive(Clone, Debug, PartialEq, Eq)]

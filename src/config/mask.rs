@@ -54,13 +54,13 @@ const OPEN: [&str; 2] = ["labels", "equals"];
 const WORDS: [&str; 9] = ["pass", "pwd", "secret", "token", "cred", "auth", "cookie", "api_key", "apikey"];
 
 /// Whether a text, such as a message to send, may hold a secret.
-pub(super) fn sounds_secret(text: &str) -> bool {
+pub fn sounds_secret(text: &str) -> bool {
     let text = text.to_lowercase().replace('-', "_");
     WORDS.iter().any(|word| text.contains(word))
 }
 
 /// Headers whose values are safe to show.
-pub(super) fn is_public_header(name: &str) -> bool {
+pub fn is_public_header(name: &str) -> bool {
     ["origin", "host", "user-agent", "accept", "accept-language", "accept-encoding", "cache-control", "pragma"]
         .iter()
         .any(|public| name.eq_ignore_ascii_case(public))

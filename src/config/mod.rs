@@ -21,12 +21,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use diagnostic::Report;
+pub use mask::{is_public_header, sounds_secret};
 pub use policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector, Severity};
 pub use secret::Secret;
 pub use target::{
     Addresses, Authorization, ClientCert, Closer, Expect, ExpectStep, IpVersion, JsonTest, Matcher, Step, Target, TargetUrl,
     TlsOptions, TlsVersion, UrlError,
 };
+pub use text::nearest;
 
 /// The whole configuration, valid by construction.
 #[derive(Clone, Debug)]

@@ -39,7 +39,8 @@ pub async fn hold<S: AsyncRead + AsyncWrite + Unpin>(
     findings: &mut Findings,
 ) -> Result<(), Failure> {
     findings.enter(Phase::Message);
-    let mut conversation = Conversation::open(stream, already_read, target).await;
+    let watched = Watched::new(stream, already_read, findings.recorder.clone());
+    let mut conversation = Conversation::open(watched, target).await;
     let result = conversation.script(target, findings).await;
     if result.is_err() {
         conversation.say_goodbye();
@@ -65,14 +66,13 @@ enum Next {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
-    async fn open(stream: S, already_read: Vec<u8>, target: &Target) -> Self {
+    async fn open(watched: Watched<S>, target: &Target) -> Self {
         let limits = WebSocketConfig::default()
             .read_buffer_size(4096)
             .write_buffer_size(0)
             .max_write_buffer_size(64 * 1024 + longest_send(target))
             .max_message_size(Some(target.max_message_bytes))
             .max_frame_size(Some(target.max_message_bytes));
-        let watched = Watched::new(stream, already_read);
         let ws = WebSocketStream::from_raw_socket(watched, Role::Client, Some(limits)).await;
         Conversation { ws, waiting: VecDeque::new(), max_message_bytes: target.max_message_bytes }
     }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::Failure;
 use super::expect;
+use super::recorder::Recorder;
 use crate::config::{Step, Target};
 use crate::outcome::{CloseEvidence, HttpEvidence, MessageEvidence, Phase, Reason, Timings, TlsEvidence};
 
@@ -28,6 +29,8 @@ pub struct Findings {
     pub tls: Option<TlsEvidence>,
     pub message: Option<MessageEvidence>,
     pub close: Option<CloseEvidence>,
+    /// Writes everything down; only while a person watches.
+    pub recorder: Option<Recorder>,
 }
 
 impl Findings {
@@ -45,6 +48,14 @@ impl Findings {
             tls: None,
             message: None,
             close: None,
+            recorder: None,
+        }
+    }
+
+    /// Tells the recorder, if there is one.
+    pub fn record(&self, what: impl FnOnce(&Recorder)) {
+        if let Some(recorder) = &self.recorder {
+            what(recorder);
         }
     }
 
@@ -59,6 +70,8 @@ impl Findings {
     pub fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         self.phase_started = Instant::now();
+        let at = self.phase_started - self.started;
+        self.record(|recorder| recorder.note(|timeline, _| timeline.keep(|t| &mut t.phases, (phase, at))));
     }
 
     /// The running phase ends now, and its time is kept.

@@ -14,6 +14,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::recorder::Recorder;
+use crate::outcome::timeline::Direction;
+
 /// From this many frames on, reads are spaced by [`FLOOD_PAUSE`]. A real health check needs a handful.
 const FLOOD_FRAMES: u64 = 1_000;
 /// With reads of at most 4 KiB this lets about 40,000 two-byte frames a second through.
@@ -136,12 +139,13 @@ pub struct Watched<S> {
     given: usize,
     pub seen: Seen,
     pause: Option<Pin<Box<Sleep>>>,
+    recorder: Option<Recorder>,
 }
 
 impl<S> Watched<S> {
     /// Watches a stream whose first bytes have already been read.
-    pub fn new(stream: S, first: Vec<u8>) -> Self {
-        Watched { stream, first, given: 0, seen: Seen::default(), pause: None }
+    pub fn new(stream: S, first: Vec<u8>, recorder: Option<Recorder>) -> Self {
+        Watched { stream, first, given: 0, seen: Seen::default(), pause: None, recorder }
     }
 }
 
@@ -161,7 +165,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             buf.put_slice(&this.first[this.given..this.given + n]);
             this.given += n;
         } else {
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+            let result = ready!(Pin::new(&mut this.stream).poll_read(cx, buf));
+            if let Some(recorder) = &this.recorder
+                && buf.filled().len() == before
+            {
+                recorder.ended(result.as_ref().copied());
+            }
+            result?;
+        }
+        if let Some(recorder) = &this.recorder {
+            recorder.passed(Direction::Received, &buf.filled()[before..]);
         }
         // A violation ends the stream at the next read: what came before it in the same bytes still counts.
         this.seen.feed(&buf.filled()[before..]);
@@ -174,7 +187,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
+        if let Some(recorder) = &this.recorder {
+            recorder.passed(Direction::Sent, &buf[..written]);
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

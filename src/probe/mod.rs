@@ -10,9 +10,11 @@ mod conversation;
 mod expect;
 mod findings;
 mod frames;
+mod recorder;
 mod redact;
 mod resolve;
 mod tls;
+mod trace;
 mod upgrade;
 
 use std::net::SocketAddr;
@@ -135,6 +137,15 @@ impl Probe {
             Ok(()) => (Reason::Ok, None, String::new()),
             Err(failure) => (failure.reason, Some(failure.phase), failure.detail),
         };
+        // what a peer said on the established connection may repeat what it was told
+        let redactor = self.request.redactor();
+        let detail = redactor.apply_to_quotes(&detail);
+        if let Some(message) = &mut findings.message {
+            message.text = redactor.apply_to_prefix(&message.text);
+        }
+        if let Some(close) = &mut findings.close {
+            close.reason = redactor.apply(&close.reason);
+        }
         Outcome {
             address: findings.address,
             phase,
@@ -162,7 +173,7 @@ impl Probe {
     /// Connects to the first of these addresses that answers, with TLS where the target wants it.
     async fn dial(&self, addresses: &[SocketAddr], findings: &mut Findings) -> Result<Stream, Failure> {
         findings.enter(Phase::Connect);
-        let tcp = connect::first_answering(addresses, |address| findings.address = Some(address)).await?;
+        let tcp = connect::first_answering(addresses, findings).await?;
         findings.leave();
         Ok(match &self.tls {
             Some(tls) => Stream::Tls(Box::new(tls.handshake(tcp, findings).await?)),
@@ -179,6 +190,9 @@ impl Probe {
                 findings.enter(Phase::Dns);
                 let addresses = self.shared.resolver.lookup(name, port, version).await?;
                 findings.leave();
+                findings.record(|recorder| {
+                    recorder.note(|timeline, _| addresses.iter().for_each(|a| timeline.keep(|t| &mut t.resolved, *a)));
+                });
                 Ok(addresses)
             }
             host => Err(Failure::new(Reason::DnsNotFound, Phase::Dns, format!("{host} has no address of the wanted ip_version"))),

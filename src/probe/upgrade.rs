@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::expect::quote;
 use super::findings::{EVIDENCE_BYTES, Findings, lossy_prefix};
 use super::redact::Redactor;
-use super::{Failure, classify};
+use super::{Failure, classify, redact};
 use crate::config::{Authorization, Target};
 use crate::outcome::{HttpEvidence, Phase, Reason, status_line};
 
@@ -53,8 +53,7 @@ impl Request {
         }
         match &target.authorization {
             Some(Authorization::Basic { username, password }) => {
-                let pair = BASE64_STANDARD.encode(format!("{username}:{}", password.expose()));
-                head.push_str(&format!("Authorization: Basic {pair}\r\n"));
+                head.push_str(&format!("Authorization: Basic {}\r\n", redact::basic(username, password)));
             }
             Some(Authorization::Scheme { scheme, credentials }) => {
                 head.push_str(&format!("Authorization: {scheme} {}\r\n", credentials.expose()));
@@ -66,6 +65,11 @@ impl Request {
         }
         head.push_str("Sec-WebSocket-Key: ");
         Request { before_key: head.into_bytes(), after_key: b"\r\n\r\n".to_vec(), redactor: Redactor::new(target) }
+    }
+
+    /// Knows the secrets in the request.
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 }
 
@@ -84,6 +88,7 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     fastrand::fill(&mut nonce);
     let key = BASE64_STANDARD.encode(nonce);
     let message = [&request.before_key, key.as_bytes(), &request.after_key].concat();
+    findings.record(|recorder| recorder.request(&message));
     // A peer may answer and close before it has read everything: what it said is then still to be read.
     let written = async { stream.write_all(&message).await.and(stream.flush().await) }.await;
 
@@ -163,15 +168,23 @@ async fn read_head<S: AsyncRead + Unpin>(stream: &mut S, findings: &mut Findings
         let read = (&mut *stream).take(room as u64).read_buf(&mut bytes).await;
         findings.head_bytes = bytes.len() + skipped;
         match read {
-            Ok(0) => return Err(closed(&io::ErrorKind::UnexpectedEof.into(), findings.head_bytes)),
-            Ok(_) => {}
-            Err(error) => return Err(closed(&error, findings.head_bytes)),
+            Ok(0) => {
+                findings.record(|recorder| recorder.ended(Ok(())));
+                return Err(closed(&io::ErrorKind::UnexpectedEof.into(), findings.head_bytes));
+            }
+            Ok(_) => findings.record(|recorder| recorder.answering(&bytes)),
+            Err(error) => {
+                findings.record(|recorder| recorder.ended(Err(&error)));
+                return Err(closed(&error, findings.head_bytes));
+            }
         }
         while let Some((head, length)) = parse_head(&bytes)? {
             let rest = bytes.split_off(length);
+            findings.record(|recorder| recorder.answered(&bytes));
             if (100..200).contains(&head.status) && head.status != 101 {
                 skipped += length;
                 bytes = rest;
+                findings.record(|recorder| recorder.answering(&bytes));
                 continue;
             }
             return Ok((head, rest));

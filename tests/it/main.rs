@@ -17,3 +17,4 @@ mod schedule;
 mod support;
 mod systemd;
 mod tidy;
+mod trace;

@@ -20,8 +20,12 @@ pub fn target(url: &str) -> Target {
 }
 
 pub async fn probe(target: Target) -> Outcome {
-    let shared = Shared::system(Clock::system());
-    Probe::new(Arc::new(target), &shared).expect("probe").run().await
+    ready(target).run().await
+}
+
+/// The target, ready to be probed.
+pub fn ready(target: Target) -> Probe {
+    Probe::new(Arc::new(target), &Shared::system(Clock::system())).expect("probe")
 }
 
 /// The upgrade succeeds, then these acts follow.
