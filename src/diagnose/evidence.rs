@@ -15,6 +15,7 @@ pub struct Evidence<'a> {
     pub hops: Hops,
     /// Where a redirected upgrade leads; `None` for other outcomes and for a `Location` that can't be read.
     pub redirect: Option<Redirect>,
+    /// In lower case, with one space wherever there was white space: pages break their lines differently.
     body: String,
 }
 
@@ -27,7 +28,7 @@ impl<'a> Evidence<'a> {
             outcome,
             hops: http.map(Hops::of).unwrap_or_default(),
             redirect: location.and_then(|l| Redirect::new(&outcome.url, l)),
-            body: http.and_then(|h| h.body.as_deref()).unwrap_or_default().to_ascii_lowercase(),
+            body: words(http.and_then(|h| h.body.as_deref()).unwrap_or_default()),
         }
     }
 
@@ -91,6 +92,11 @@ impl<'a> Evidence<'a> {
         self.http().is_some_and(|h| h.headers.iter().any(|(n, v)| n == name && v.to_ascii_lowercase().contains(text)))
     }
 
+    /// The kept part of the body is this text and no more; `text` in lower case.
+    pub fn body_is(&self, text: &str) -> bool {
+        self.body == text
+    }
+
     /// The kept part of the body has this text; `text` in lower case.
     pub fn body_has(&self, text: &str) -> bool {
         self.body.contains(text)
@@ -106,8 +112,13 @@ impl<'a> Evidence<'a> {
         self.body.is_empty()
     }
 
+    /// An empty answer whose sender left no mark: what ASGI servers send for a WebSocket that they refuse, and others too.
+    pub fn is_bare(&self) -> bool {
+        self.is_empty() && self.hops.author.is_none() && self.header("content-type").is_none()
+    }
+
     pub fn is_html(&self) -> bool {
-        self.header_has("content-type", "text/html") || self.body.trim_start().starts_with("<!doctype html")
+        self.header_has("content-type", "text/html") || self.body.starts_with("<!doctype html")
     }
 
     /// Served from disk: static files carry these, views seldom do.
@@ -224,6 +235,8 @@ impl<'a> Evidence<'a> {
                 None => String::new(),
             },
             "host" => self.asked().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default(),
+            "page" => self.asked().map(|u| page(&u)).unwrap_or_default(),
+            "endpoint" => self.asked().map(|u| endpoint(&u)).unwrap_or_default(),
             "path" => self.asked().map(|u| u.path().to_owned()).unwrap_or_default(),
             "hop" => self.hops.author.map_or("an unnamed hop", Hop::label).to_owned(),
             "via" => match self.hops.relays.as_slice() {
@@ -314,6 +327,21 @@ impl<'a> Evidence<'a> {
             }
         }
     }
+}
+
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase()
+}
+
+/// The URL as a page, for `curl`.
+fn page(asked: &url::Url) -> String {
+    let url = asked.as_str();
+    url.strip_prefix("ws").map_or(url.to_owned(), |rest| format!("http{rest}"))
+}
+
+/// Host and port, for `openssl s_client -connect`.
+fn endpoint(asked: &url::Url) -> String {
+    format!("{}:{}", asked.host_str().unwrap_or_default(), asked.port_or_known_default().unwrap_or(443))
 }
 
 /// What Cloudflare's own statuses mean (developers.cloudflare.com, "Cloudflare 5xx errors").

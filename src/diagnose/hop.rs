@@ -200,7 +200,7 @@ impl<'a> Marks<'a> {
     /// Marks that a proxy leaves only on a response of its own. A body is the strongest: relays keep it.
     fn proxy_author(&self) -> Option<Hop> {
         let status = self.http.status;
-        let bodies: [(&str, Hop); 18] = [
+        let bodies: [(&str, Hop); 21] = [
             ("<hr><center>microsoft-azure-application-gateway", Hop::AzureGateway),
             ("<hr><center>cloudflare", Hop::Cloudflare),
             ("<hr><center>nginx", Hop::Nginx),
@@ -217,6 +217,9 @@ impl<'a> Marks<'a> {
             ("<address>apache", Hop::Apache),
             ("no server is available to handle this request", Hop::Haproxy),
             ("request forbidden by administrative rules", Hop::Haproxy),
+            ("the server didn't respond in time.", Hop::Haproxy),
+            ("the server returned an invalid or incomplete response.", Hop::Haproxy),
+            ("you have sent too many requests in a given amount of time.", Hop::Haproxy),
             ("client sent an http request to an https server", Hop::Go),
             ("<center>awselb", Hop::AwsAlb),
         ];
@@ -250,7 +253,7 @@ impl<'a> Marks<'a> {
         {
             return Some(Hop::Envoy);
         }
-        if self.servers == ["caddy"] && self.body.is_empty() && !has_django_trio(self.http) {
+        if self.is_caddys_own() {
             return Some(Hop::Caddy);
         }
         let plain_go = self.header_has("content-type", "text/plain") && self.servers.is_empty();
@@ -262,9 +265,17 @@ impl<'a> Marks<'a> {
         None
     }
 
-    /// haproxy's `redirect`: `content-length: 0`, `location`, and nothing else that names anybody.
+    /// An empty answer that Caddy made. Of what it relays it sorts the headers, so that Content-Length comes before Server;
+    /// in its own the length is added last.
+    fn is_caddys_own(&self) -> bool {
+        let place = |name| self.http.headers.iter().position(|(n, _)| n == name);
+        self.servers == ["caddy"] && self.body.is_empty() && place("content-length") > place("server")
+    }
+
+    /// haproxy's `redirect`: `content-length: 0`, `location`, in lower case, and nothing else: no Server, no Date.
     fn is_bare_redirect(&self) -> bool {
         (300..400).contains(&self.http.status)
+            && self.http.lowercase_names
             && self.http.header("content-length") == Some("0")
             && self
                 .http
@@ -283,7 +294,7 @@ impl<'a> Marks<'a> {
             || phrase.starts_with("HTTP Sec-WebSocket-")
             || phrase.starts_with("HTTP Upgrade header")
             || (phrase.starts_with("WebSocket version ") && phrase.contains("not supported"))
-            || phrase.starts_with("Hixie76 protocol");
+            || phrase.contains("Hixie76 protocol");
         if autobahn || self.body_has("<footer>daphne") || self.body_has("0.2em 20px; color: #896868") {
             return Some(Hop::Daphne);
         }
@@ -305,12 +316,10 @@ impl<'a> Marks<'a> {
         if let Some(server) = self.server() {
             return Some(server);
         }
-        // What uvicorn sends when the WebSocket application refuses or crashes; kept by relays that rename Server.
-        let refused = self.http.status == 403
-            && phrase == "Forbidden"
-            && self.body.is_empty()
-            && self.header_has("content-type", "text/plain; charset=utf-8");
-        let crashed = self.http.status == 500 && self.body == "internal server error" && phrase == "Internal Server Error";
+        // What uvicorn sends when the WebSocket application refuses or crashes; kept by relays that rename Server. With
+        // wsproto the phrase is empty.
+        let refused = self.http.status == 403 && self.body.is_empty() && self.header_has("content-type", "text/plain");
+        let crashed = self.http.status == 500 && self.body == "internal server error";
         (refused || crashed).then_some(Hop::Uvicorn)
     }
 
@@ -365,6 +374,7 @@ mod tests {
             reason_phrase: phrase.into(),
             location: None,
             headers: headers.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
+            lowercase_names: false,
             body: Some(body.into()),
         }
     }

@@ -18,7 +18,7 @@ pub const RULES: &[Rule] = &[
         when: |e| e.status() == 401,
         hop: None,
         summary: "The upgrade needs credentials: {status}",
-        cause: "{hop} wants an Authorization header{realm}. The target has none, or one that is no longer accepted.",
+        cause: "{hop} wants credentials{realm}. The target has none, or one that is no longer accepted.",
         fix: "Leave the health route free of authentication (nginx: `auth_basic off;` in its location), or give the target \
               `basic_auth` or `authorization`. If it has them: check whether they have expired.",
     },
@@ -54,12 +54,23 @@ pub const RULES: &[Rule] = &[
               403: the consumer refuses; keep the health consumer free of authentication.",
     },
     Rule {
+        code: "handshake-forbidden",
+        when: |e| e.status() == 403 && e.is_bare(),
+        hop: None,
+        summary: "The handshake was refused with {status}, most likely by the WebSocket application",
+        cause: "The refusal has no page and no name{via}, as ASGI servers send it. One of: AllowedHostsOriginValidator does not allow \
+                the Origin (or wants one), the consumer closed before accept, on granian also a crash or a path without a route; or a \
+                proxy's rule without a page.",
+        fix: "Send `Origin: https://{host}` in the target's `headers`: 101 then means the Origin check, and that is the fix. Still 403: \
+              read the app's log at this time; if it knows nothing of the request, a rule before it refuses.",
+    },
+    Rule {
         code: "forbidden",
         when: |e| e.status() == 403,
         hop: None,
         summary: "The upgrade was refused with {status}",
         cause: "It can't be seen who refused{via}: an edge rule, an Origin check, or the application. The response names nobody.",
-        fix: "Send `Origin: https://{host}` in the target's `headers`: 101 then means an Origin check. `curl -s https://{host}{path}` \
+        fix: "Send `Origin: https://{host}` in the target's `headers`: 101 then means an Origin check. `curl -s {page}` \
               also 403: a rule on the path. Otherwise the application refuses; read its log.",
     },
     Rule {
@@ -105,12 +116,12 @@ pub const RULES: &[Rule] = &[
         hop: None,
         summary: "The server wants another protocol: {status}",
         cause: "{hop} does not do WebSockets over HTTP/1.1 here, it asks for {upgrade}.",
-        fix: "Lead the path to a listener and backend that speak HTTP/1.1. `curl -sv --http1.1 https://{host}{path}` shows what is asked \
+        fix: "Lead the path to a listener and backend that speak HTTP/1.1. `curl -sv --http1.1 {page}` shows what is asked \
               for.",
     },
     Rule {
         code: "headers-too-large",
-        when: |e| matches!(e.status(), 431 | 494),
+        when: |e| matches!(e.status(), 431 | 494) || e.is_rejected() && e.body_has("request header or cookie too large"),
         hop: None,
         summary: "The request headers are too large for {hop}: {status}",
         cause: "A header of the target (a long token or cookie) exceeds what a hop accepts.",
@@ -141,9 +152,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "websocket-app-error",
         when: |e| {
-            e.status() == 500
-                && (matches!(e.hops.author, Some(Hop::Uvicorn | Hop::Hypercorn | Hop::GunicornAsgi))
-                    || (e.phrase().is_empty() && e.is_empty()))
+            e.status() == 500 && (matches!(e.hops.author, Some(Hop::Uvicorn | Hop::Hypercorn | Hop::GunicornAsgi)) || e.is_bare())
         },
         hop: None,
         summary: "The application failed before accept: {status}",
@@ -158,6 +167,5 @@ pub const RULES: &[Rule] = &[
 fn is_asgi_refusal(e: &Evidence<'_>) -> bool {
     e.status() == 403
         && e.is_empty()
-        && (matches!(e.hops.author, Some(Hop::Daphne | Hop::Uvicorn | Hop::Hypercorn | Hop::GunicornAsgi))
-            || e.phrase().is_empty())
+        && matches!(e.hops.author, Some(Hop::Daphne | Hop::Uvicorn | Hop::Hypercorn | Hop::GunicornAsgi))
 }
