@@ -117,6 +117,17 @@ impl<'a> Evidence<'a> {
         self.is_empty() && self.hops.author.is_none() && self.header("content-type").is_none()
     }
 
+    /// What an application server says when its application fails for a plain HTTP request, and not for a WebSocket:
+    /// granian's 500, the page of gunicorn's WSGI workers, uvicorn's text with its name or without a length, and the
+    /// text of gunicorn's ASGI worker.
+    pub fn is_crash_for_http(&self) -> bool {
+        let text = self.body_is("internal server error")
+            && (self.hops.server == Some(Hop::Uvicorn)
+                || self.header_has("transfer-encoding", "chunked")
+                || self.header("content-type") == Some("text/plain"));
+        self.status() == 500 && (text || self.author(Hop::Granian) || self.body_has("<h1><p>internal server error"))
+    }
+
     pub fn is_html(&self) -> bool {
         self.header_has("content-type", "text/html") || self.body.starts_with("<!doctype html")
     }

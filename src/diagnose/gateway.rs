@@ -69,6 +69,7 @@ pub const RULES: &[Rule] = &[
                 && (e.says("no server is available to handle this request")
                     || e.says("maintenance downtime or capacity problems")
                     || e.says("no healthy upstream")
+                    || e.says("no available server")
                     || e.says("upstream connect error")
                     || e.author(Hop::AwsAlb))
         },

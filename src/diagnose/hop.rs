@@ -200,7 +200,7 @@ impl<'a> Marks<'a> {
     /// Marks that a proxy leaves only on a response of its own. A body is the strongest: relays keep it.
     fn proxy_author(&self) -> Option<Hop> {
         let status = self.http.status;
-        let bodies: [(&str, Hop); 21] = [
+        let bodies: [(&str, Hop); 23] = [
             ("<hr><center>microsoft-azure-application-gateway", Hop::AzureGateway),
             ("<hr><center>cloudflare", Hop::Cloudflare),
             ("<hr><center>nginx", Hop::Nginx),
@@ -212,6 +212,8 @@ impl<'a> Marks<'a> {
             ("upstream connect error or disconnect/reset before headers", Hop::Envoy),
             ("no healthy upstream", Hop::Envoy),
             ("upstream request timeout", Hop::Envoy),
+            ("rbac: access denied", Hop::Envoy),
+            ("no available server", Hop::Go), // Traefik from version 3
             ("/cdn-cgi/", Hop::Cloudflare),
             ("herokucdn.com/error-pages", Hop::Heroku),
             ("<address>apache", Hop::Apache),
@@ -232,8 +234,8 @@ impl<'a> Marks<'a> {
         if self.server_is("cloudfront") {
             return Some(Hop::CloudFront); // likewise
         }
-        if self.server_is("cloudflare") && matches!(status, 520..=527 | 530) {
-            return Some(Hop::Cloudflare); // no other software answers with these
+        if self.server_is("cloudflare") && (matches!(status, 520..=527 | 530) || self.body.starts_with("error code: ")) {
+            return Some(Hop::Cloudflare); // no other software answers like this
         }
         if self.server_is("apache") && self.header_has("content-type", "iso-8859-1") {
             return Some(Hop::Apache);
@@ -298,7 +300,9 @@ impl<'a> Marks<'a> {
         if autobahn || self.body_has("<footer>daphne") || self.body_has("0.2em 20px; color: #896868") {
             return Some(Hop::Daphne);
         }
-        if has_django_trio(self.http)
+        // A hop that puts Django's headers on everything does not make another framework's JSON Django's.
+        let json = self.header_has("content-type", "json") && self.http.header("x-frame-options").is_none();
+        if (has_django_trio(self.http) && !json)
             || self.body_has("the requested resource was not found on this server.")
             || self.body_has("<title>page not found at ")
             || self.body_has("<title>bad request (400)</title>")
@@ -319,11 +323,12 @@ impl<'a> Marks<'a> {
         // What uvicorn sends when the WebSocket application refuses or crashes; kept by relays that rename Server. With
         // wsproto the phrase is empty.
         let refused = self.http.status == 403 && self.body.is_empty() && self.header_has("content-type", "text/plain");
-        let crashed = self.http.status == 500 && self.body == "internal server error";
+        let crashed =
+            self.http.status == 500 && self.body == "internal server error" && self.header_has("content-type", "charset=utf-8");
         (refused || crashed).then_some(Hop::Uvicorn)
     }
 
-    /// The application server that names itself in `Server`.
+    /// The application server that names itself in `Server` or wrote an error page of its own.
     fn server(&self) -> Option<Hop> {
         const SERVERS: [(&str, Hop); 7] = [
             ("daphne", Hop::Daphne),
@@ -334,7 +339,8 @@ impl<'a> Marks<'a> {
             ("gunicorn", Hop::Gunicorn),
             ("wsgiserver", Hop::Runserver),
         ];
-        SERVERS.iter().find(|(name, _)| self.server_is(name)).map(|(_, hop)| *hop)
+        let named = SERVERS.iter().find(|(name, _)| self.server_is(name)).map(|(_, hop)| *hop);
+        named.or_else(|| self.body_has("<h1><p>").then_some(Hop::Gunicorn)) // its own error page
     }
 
     fn relays(&self) -> Vec<Hop> {
@@ -352,7 +358,7 @@ impl<'a> Marks<'a> {
                 Hop::Envoy,
             ),
             (self.server_is("nginx") || self.server_is("openresty"), Hop::Nginx),
-            (self.server_is("apache"), Hop::Apache),
+            (self.server_is("apache") && !self.server_is("apache-coyote"), Hop::Apache), // that one is Tomcat
             (self.server_is("microsoft-azure-application-gateway"), Hop::AzureGateway),
         ];
         for (seen, hop) in marks {

@@ -121,10 +121,10 @@ pub const RULES: &[Rule] = &[
         code: "allowed-hosts",
         when: |e| e.status() == 400 && e.body_has("<title>bad request (400)</title>") && !e.django_trio(),
         hop: Some(Hop::Django),
-        summary: "Django refuses the request with 400, most likely for its Host, and takes it for http",
-        cause: "Most likely the Host is not in ALLOWED_HOSTS. The usual security headers are missing, so SecurityMiddleware itself \
-                failed while it built a redirect to https: Django also takes the scheme for http. And the handshake reached the \
-                HTTP stack: the upgrade is lost{via}.",
+        summary: "Django refuses the request with 400, most likely for its Host, and seems to take it for http",
+        cause: "Most likely the Host is not in ALLOWED_HOSTS. The usual security headers are missing, so most likely \
+                SecurityMiddleware itself failed while it built a redirect to https: Django also takes the scheme for http. And the \
+                handshake reached the HTTP stack: the upgrade is lost{via}.",
         fix: "Pass Host on and list {host} in ALLOWED_HOSTS. Let SECURE_PROXY_SSL_HEADER name the header the last hop sends. Pass \
               the upgrade on. {forward}",
     },
@@ -166,10 +166,15 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "django-error-early",
-        when: |e| e.status() == 500 && e.body_has("<title>server error (500)</title>") && !e.django_trio(),
+        when: |e| {
+            e.status() == 500
+                && e.body_has("<title>server error (500)</title>")
+                && !e.django_trio()
+                && e.header("x-frame-options").is_none()
+        },
         hop: Some(Hop::Django),
         summary: "Django crashes before its middleware is done, and the upgrade was lost on the way",
-        cause: "The 500 page lacks the headers of SecurityMiddleware, so the crash is in or before it. Most likely \
+        cause: "The 500 page lacks the headers of Django's middleware, so the crash is in its outermost part. Most likely \
                 SECURE_PROXY_SSL_HEADER is not a pair of strings; then every page is a 500. That Django answered at all means that \
                 the upgrade is lost{via}.",
         fix: "Read the traceback in the app's log. `SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")` needs both \
@@ -183,6 +188,24 @@ pub const RULES: &[Rule] = &[
         cause: "The page is made in Django's HTTP stack, which a WebSocket never passes. So there are two faults: a view or middleware \
                 fails, and a hop dropped Upgrade/Connection{via} or a WSGI server answers.",
         fix: "Pass the upgrade to an ASGI server. {forward} Read the app's log for the error itself.",
+    },
+    Rule {
+        code: "django-error-early",
+        when: |e| e.is_crash_for_http(),
+        hop: None,
+        summary: "The application crashes before Django can answer, and most likely the upgrade was lost on the way",
+        cause: "{hop} answered as app servers do when the application fails for a plain HTTP request (an import, ROOT_URLCONF, a \
+                middleware). A WebSocket that fails is answered otherwise, so the handshake most likely came as plain HTTP{via}.",
+        fix: "Read the app's log for the traceback. Then pass the upgrade on. {forward}",
+    },
+    Rule {
+        code: "daphne-error-page",
+        when: |e| e.status() == 503 && (e.body_has("<footer>daphne") || e.body_has("0.2em 20px; color: #896868")),
+        hop: Some(Hop::Daphne),
+        summary: "Daphne waited in vain for the answer to a plain HTTP request: the upgrade was lost on the way",
+        cause: "Daphne's own 503 page stands in for an application that did not answer within `--http-timeout`, or for a full queue. The \
+                page is for HTTP requests, so the handshake came as one{via}.",
+        fix: "See what the app was doing: no free worker, a slow view, a database out of reach. Then pass the upgrade on. {forward}",
     },
     Rule {
         code: "daphne-error-page",

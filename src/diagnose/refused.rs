@@ -24,6 +24,16 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "edge-forbidden",
+        when: |e| e.status() == 403 && e.author(Hop::Envoy) && e.is_empty(),
+        hop: Some(Hop::Envoy),
+        summary: "Envoy itself refuses the upgrade: most likely WebSockets are not enabled on this route",
+        cause: "Envoy answers an upgrade with an empty 403 where neither the listener nor the route has `upgrade_configs` for websocket. An \
+                authorization filter of its own can answer like this too.",
+        fix: "`upgrade_configs: [{upgrade_type: websocket}]` in the HTTP connection manager, and not disabled on the route. Envoy's access \
+              log says `upgrade_failed` in %RESPONSE_CODE_DETAILS%; anything else names the filter.",
+    },
+    Rule {
+        code: "edge-forbidden",
         when: |e| e.status() == 403 && e.proxy_wrote(),
         hop: None,
         summary: "{hop} itself forbids the request: the application was not asked",
