@@ -16,7 +16,8 @@ pub const RULES: &[Rule] = &[
         hop: None,
         summary: "The peer closed with {closed}: a crash, or on Daphne a close code it can't send",
         cause: "1011 stands for an exception in the consumer. Daphne also sends it in place of every code but 1000 and 3000-4999 \
-                (`close(1001)`, `close(1008)`, `close(1013)` …), 0.5 to 1 s late. Here it took {took}.",
+                (`close(1001)`, `close(1008)`, `close(1013)` …), 0.5 to 1 s late; here it took {took}. hypercorn sends it when it is \
+                stopped.",
         fix: "Read the app's log. A traceback: fix the crash. None, on Daphne: use 1000 or a code of 3000-4999 in `close()`.",
     },
     Rule {
@@ -24,9 +25,9 @@ pub const RULES: &[Rule] = &[
         when: |e| e.closed_with(|c| c == Some(1011)),
         hop: None,
         summary: "The peer closed with {closed}: most likely the application failed after accepting",
-        cause: "1011 is what servers send when the consumer raises an exception; an application can also choose it. On Daphne it replaces \
-                every close code but 1000 and 3000-4999.",
-        fix: "Read the app's log for a traceback at this time. None, on Daphne: use 1000 or a code of 3000-4999 in `close()`.",
+        cause: "1011 is what servers send when the consumer raises an exception; an application can also choose it. hypercorn sends it when \
+                it is stopped, Daphne in place of every close code but 1000 and 3000-4999.",
+        fix: "Read the app's log for a traceback or a stop at this time. Neither, on Daphne: use 1000 or a code of 3000-4999 in `close()`.",
     },
     Rule {
         code: "server-restarting",

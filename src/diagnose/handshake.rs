@@ -138,6 +138,17 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "upgrade-cut",
+        when: |e| e.reason(Reason::UpgradeClosed) && e.at_daphnes_limit() && e.detail_has("without a byte"),
+        hop: None,
+        summary: "The connection was ended after {took} without an answer, when Daphne would give up waiting",
+        cause: "One of: a TCP balancer turned Daphne's reset into an end (NLB, HAProxy in TCP mode; Daphne resets a handshake that its \
+                consumer has not accepted after 4 to 5 s), or the balancer itself gave up reaching the backend (5 s is a common connect \
+                timeout).",
+        fix: "To decide: probe the app server directly. A reset after 4 to 5 s: find what `connect()` waits for (a query, Redis), and call \
+              `accept()` first. Healthy: check the balancer's backends and the firewall between.",
+    },
+    Rule {
+        code: "upgrade-cut",
         when: |e| e.reason(Reason::UpgradeClosed) && e.detail_has("in the middle"),
         hop: None,
         summary: "The connection broke in the middle of the answer to the upgrade",

@@ -74,6 +74,7 @@ fn redirects() -> Vec<Row> {
         ("haproxy redirect scheme https", to(WS, "HTTP/1.1 301 Moved Permanently\ncontent-length: 0\nlocation: https://api.example.com/ws/health/\n\n"), "redirect-to-https", Some("haproxy")),
         ("caddy to https", to( WS, "HTTP/1.1 308 Permanent Redirect\nServer: Caddy\nLocation: https://api.example.com/ws/health/\nContent-Length: 0\n\n"), "redirect-to-https", Some("caddy")),
         ("CloudFront redirect-to-https", to( WS, "HTTP/1.1 301 Moved Permanently\nServer: CloudFront\nContent-Type: text/html\nContent-Length: 167\nX-Cache: Redirect from cloudfront\nLocation: https://api.example.com/ws/health/\n\n<html></html>"), "redirect-to-https", Some("cloudfront")),
+        ("ALB to https", to(WS, "HTTP/1.1 301 Moved Permanently\nServer: awselb/2.0\nContent-Type: text/html\nLocation: https://api.example.com:443/ws/health/\n\n<html></html>"), "redirect-to-https", Some("aws-alb")),
         ("Django over plain http", to(WS, &django_301("Server: daphne\n", me)), "redirect-to-https", Some("django")),
         ("from TLS to plain", to(WSS, &nginx_page("301 Moved Permanently", "Location: http://api.example.com/ws/health/")), "redirect-to-http", Some("nginx")),
         ("APPEND_SLASH", to("wss://api.example.com/ws/health", &format!("HTTP/1.1 301 Moved Permanently\nContent-Type: text/html; charset=utf-8\nLocation: /ws/health/\nContent-Length: 0\n{TRIO}\n" )), "redirect-trailing-slash", Some("django")),
@@ -168,6 +169,7 @@ fn refusals() -> Vec<Row> {
     vec![
         ("a forward proxy", to("HTTP/1.1 407 Proxy Authentication Required\nProxy-Authenticate: Basic\n\n"), "proxy-credentials-required", None),
         ("basic auth at nginx", to(&nginx_page("401 Unauthorized", "WWW-Authenticate: Basic realm=\"staff\"")), "credentials-required", Some("nginx")),
+        ("basic auth at haproxy", to("HTTP/1.1 401 Unauthorized\ncontent-length: 112\ncontent-type: text/html\nwww-authenticate: Basic realm=\"x\"\n\n<html><body><h1>401 Unauthorized</h1>\nYou need a valid user and password to access this content.\n</body></html>\n"), "credentials-required", Some("haproxy")),
         ("bearer at the app", to("HTTP/1.1 401 Unauthorized\nWWW-Authenticate: Bearer\n\n"), "credentials-required", None),
         ("nginx deny", to(&nginx_page("403 Forbidden", "")), "edge-forbidden", Some("nginx")),
         ("haproxy deny", to(haproxy_403), "edge-forbidden", Some("haproxy")),
@@ -293,6 +295,7 @@ fn handshakes() -> Vec<Row> {
         ("half a head", silent("the response head was not complete within 10s: 17 bytes came"), "upgrade-stalled", None),
         ("a consumer that never accepts", silent("connected, but not one byte of an answer to the upgrade came within 10s"), "upgrade-unanswered", None),
         ("a consumer that never accepts, Daphne", closed(WSS, "the peer reset the connection without a byte of an answer", 4.4), "daphne-handshake-timeout", Some("daphne")),
+        ("a consumer that never accepts, Daphne behind a TCP balancer", closed(WSS, "the peer ended the connection without a byte of an answer", 4.7), "upgrade-cut", None),
         ("nginx return 444", closed(WSS, "the peer ended the connection without a byte of an answer", 0.01), "upgrade-cut", None),
         ("ws:// to haproxy's TLS port", closed(WS, "the peer ended the connection without a byte of an answer", 0.01), "upgrade-cut", None),
         ("half a head, then the end", closed(WSS, "the peer ended the connection in the middle of the response head, after 9 bytes", 0.01), "upgrade-cut", None),
@@ -326,6 +329,7 @@ fn certificates_and_tls() -> Vec<Row> {
         ("unknown SNI, caddy", alert("InternalError"), "tls-unknown-name", None),
         ("h2 only", alert("NoApplicationProtocol"), "tls-alpn", None),
         ("a plain port", failed(Reason::TlsFailed, "the port does not speak TLS: the answer is plain text"), "tls-to-plain-port", None),
+        ("end on ClientHello", failed(Reason::TlsFailed, "the peer ended the connection in the TLS handshake"), "tls-cut", None),
         ("reset on ClientHello", failed(Reason::TlsFailed, "the peer reset the connection in the TLS handshake"), "tls-cut", None),
         ("something else", alert("DecodeError"), "tls-failed-other", None),
         ("silence", asked(WSS).failed(Reason::TlsTimeout, Tls, "").after(10.0), "tls-silent", None),
@@ -355,6 +359,7 @@ fn conversations() -> Vec<Row> {
     let mismatch = || failed(Reason::MessageMismatch, Message, "$.status is \"degraded\", expected \"ok\"");
     vec![
         ("a crash after accept, hypercorn", code(1011).after(0.01), "application-crashed", None),
+        ("a crash after accept, gunicorn ASGI", missing().closed(Some(1011), "Application error"), "application-crashed", None),
         ("close(1013) on Daphne", code(1011).after(0.8), "application-crashed", None),
         ("close(1008) on Daphne, first", { let mut o = missing().after(0.6).closed(Some(1011), ""); o.http = asked(WSS).answered("HTTP/1.1 101 Switching Protocols\nServer: daphne\n\n").http; o }, "application-crashed", Some("daphne")),
         ("a crash after accept, granian", missing().closed(None, ""), "closed-without-message", None),
@@ -366,6 +371,8 @@ fn conversations() -> Vec<Row> {
         ("closes first", missing().closed(Some(1000), ""), "closed-without-message", None),
         ("a crash on granian", failed(Reason::CloseCode, Close, "").closed(None, ""), "close-unexpected", None),
         ("nginx proxy_read_timeout", failed(Reason::CloseAbnormal, Close, "").after(60.1), "idle-timeout", None),
+        ("Heroku's idle timeout", missing().after(55.2), "idle-timeout", None),
+        ("Cloudflare's idle timeout", failed(Reason::CloseAbnormal, Close, "").after(100.4), "idle-timeout", None),
         ("a crash after accept, uvicorn", missing().after(0.02), "connection-lost", None),
         ("killed after the message", failed(Reason::CloseAbnormal, Close, "").after(0.4), "connection-lost", None),
         ("a held connection", failed(Reason::SessionCut, Hold, "ended after 312 s of 600 s"), "session-cut", None),
