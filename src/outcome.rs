@@ -346,6 +346,8 @@ const KEPT: &[&str] = &[
     "last-modified",
     "cache-control",
     "x-cache",
+    "x-cache-status",
+    "cf-cache-status",
     "x-powered-by",
     "x-served-by",
     "x-varnish",

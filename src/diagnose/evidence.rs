@@ -171,7 +171,7 @@ impl<'a> Evidence<'a> {
     }
 
     fn is_hit(&self) -> bool {
-        self.header("x-cache").is_some_and(|v| {
+        ["x-cache", "x-cache-status", "cf-cache-status"].into_iter().filter_map(|name| self.header(name)).any(|v| {
             let v = v.trim().to_ascii_lowercase();
             v.starts_with("hit") || v.starts_with("refreshhit")
         })
@@ -255,6 +255,7 @@ impl<'a> Evidence<'a> {
                 relays => format!(" (through {})", relays.iter().map(|h| h.label()).collect::<Vec<_>>().join(", ")),
             },
             "forward" => self.how_to_forward().to_owned(),
+            "route" => self.how_to_route().to_owned(),
             "cloudflare" => cloudflare_meaning(self.status()).to_owned(),
             "retry" => self.header("retry-after").map(|v| format!(" It asks to wait: Retry-After {v}.")).unwrap_or_default(),
             "realm" => self.header("www-authenticate").map(|v| format!(" ({v})")).unwrap_or_default(),
@@ -299,6 +300,15 @@ impl<'a> Evidence<'a> {
             Some(Hop::Caddy) => {
                 "Caddy: `reverse_proxy` passes upgrades by itself; look for `header_up -Upgrade` or a wrong route."
             }
+            Some(Hop::Haproxy) => {
+                "HAProxy passes upgrades by itself; look for `http-request del-header` or a wrong `use_backend`."
+            }
+            Some(Hop::AwsAlb) => "An ALB passes upgrades by itself; a proxy behind it must pass Upgrade and Connection on.",
+            Some(Hop::AzureGateway) => {
+                "Application Gateway passes upgrades by itself; a proxy behind it must pass Upgrade and Connection on."
+            }
+            Some(Hop::Heroku) => "Heroku passes upgrades by itself: the dyno has to run an ASGI server.",
+            Some(Hop::Go) => "Traefik passes upgrades by itself; look for a middleware that takes headers away.",
             Some(Hop::Envoy) => "Envoy/Istio: `upgrade_configs: [{upgrade_type: websocket}]`.",
             Some(Hop::CloudFront) => {
                 "CloudFront: an origin request policy with all viewer headers (or Sec-WebSocket-*), caching disabled for the path; any proxy behind it must pass Upgrade on."
@@ -309,6 +319,21 @@ impl<'a> Evidence<'a> {
             _ => {
                 "nginx: `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";`"
             }
+        }
+    }
+
+    /// How the hop that answered is given a route.
+    fn how_to_route(&self) -> &'static str {
+        match self.hops.author {
+            Some(Hop::Nginx) => "`location /ws/ { proxy_pass http://app; … }` in the right server block",
+            Some(Hop::Apache) => "`ProxyPass /ws/ ws://app:8000/ws/` in the right virtual host",
+            Some(Hop::Caddy) => "`reverse_proxy /ws/* app:8000` in the right site",
+            Some(Hop::Haproxy) => "`use_backend` for the path in the frontend",
+            Some(Hop::AwsAlb) => "a listener rule for the path that forwards to the app's target group",
+            Some(Hop::CloudFront) => "a behaviour for /ws/* with the app as its origin",
+            Some(Hop::Envoy) => "a route for host and path (Istio: a VirtualService)",
+            Some(Hop::Go) => "a router rule (Traefik: Host and PathPrefix)",
+            _ => "a rule for host and path",
         }
     }
 

@@ -109,24 +109,43 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "connection-lost",
+        when: |e| e.reason(Reason::MessageMissing) && !is_quick(e),
+        hop: None,
+        summary: "Cut after {took} without the expected message and without a close frame",
+        cause: "One of: a proxy's read timeout cut a silent connection, the consumer crashed while it worked (uvicorn then cuts without a \
+                close frame), or the server process was stopped or killed.",
+        fix: "Always after the same {took}: a timeout (nginx `proxy_read_timeout`, HAProxy `timeout tunnel`); raise it, and find what \
+              the consumer waits for. Otherwise read the app's log: a traceback, a restart, an out-of-memory kill.",
+    },
+    Rule {
+        code: "connection-lost",
         when: |e| e.reason(Reason::MessageMissing),
         hop: None,
         summary: "The connection ended after the 101, before the expected message and without a close frame",
-        cause: "It lasted {took}. One of: the consumer crashed after accept (uvicorn then cuts without a close frame), the server process was \
-                stopped or killed, a proxy's read timeout cut a silent connection, or a proxy speaks HTTP/1.0 upstream (granian then \
-                answers 101 and hangs up).",
-        fix: "Read the app's log: a traceback, a restart, an out-of-memory kill. Always after the same {took}: a timeout (nginx \
-              `proxy_read_timeout`, HAProxy `timeout tunnel`). At once and nothing in the log: nginx `proxy_http_version 1.1;`.",
+        cause: "One of: the consumer crashed after accept (uvicorn then cuts without a close frame), the server process was stopped or killed, \
+                or a proxy speaks HTTP/1.0 upstream (granian then answers 101 and hangs up).",
+        fix: "Read the app's log at this time: a traceback, a restart, an out-of-memory kill. nginx: `proxy_http_version 1.1;`. Nothing in \
+              the log: probe the app server directly.",
+    },
+    Rule {
+        code: "connection-lost",
+        when: |e| e.reason(Reason::CloseAbnormal) && !is_quick(e),
+        hop: None,
+        summary: "The message came, then after {took} more the connection was cut without a close frame",
+        cause: "One of: the consumer does not close and a proxy's read timeout did it, the consumer crashed after sending (uvicorn), the \
+                server was stopped or killed, or a proxy was reloaded and cut its connections.",
+        fix: "End the consumer with `await self.close()`. Always after the same {took}: a proxy's timeout. Otherwise read the app's log for \
+              a traceback or restart at this time, and the proxy's for a reload.",
     },
     Rule {
         code: "connection-lost",
         when: |e| e.reason(Reason::CloseAbnormal),
         hop: None,
         summary: "The message came, then the connection ended without a close frame",
-        cause: "It lasted {took} more. One of: the consumer crashed after sending (uvicorn), the server was stopped or killed at this moment, \
-                or a proxy cut it: a reload, or its read timeout where the consumer does not close.",
-        fix: "Read the app's log for a traceback or restart at this time, and the proxy's for a reload. Always after the same {took}: a \
-              timeout. End the consumer with `await self.close()`.",
+        cause: "One of: the consumer crashed after sending (uvicorn), the server was stopped or killed at this moment, or a proxy was reloaded \
+                and cut its connections.",
+        fix: "Read the app's log for a traceback or restart at this time, and the proxy's for a reload. End the consumer with \
+              `await self.close()`.",
     },
     Rule {
         code: "session-cut",
@@ -250,6 +269,11 @@ pub const RULES: &[Rule] = &[
         fix: "See the application's worker load and what the consumer does before `accept()` and before it sends.",
     },
 ];
+
+/// Sooner than any timeout that someone would set.
+fn is_quick(e: &Evidence<'_>) -> bool {
+    e.took().is_none_or(|t| t.as_millis() < 900)
+}
 
 /// The connection ended without a close frame.
 fn is_cut(e: &Evidence<'_>) -> bool {

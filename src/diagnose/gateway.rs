@@ -49,7 +49,7 @@ pub const RULES: &[Rule] = &[
         summary: "{hop} got no usable answer from the backend: {status} after {took}",
         cause: "One of: the application is down or restarting, {hop} uses a wrong port or address, a firewall or security group refuses, \
                 or the backend closes the connection or sends an oversized head.",
-        fix: "{hop}'s error log names the reason (refused, reset, no resolver, header too big). Check that the app runs and listens \
+        fix: "The error log of {hop}, if it keeps one, names the reason (refused, reset, no resolver, header too big). Check that the app runs and listens \
               on the address and port {hop} uses.",
     },
     Rule {

@@ -161,8 +161,8 @@ pub const RULES: &[Rule] = &[
         hop: None,
         summary: "The peer cut the connection {took} after the upgrade request, without an answer",
         cause: "One of: the port speaks TLS and was asked with ws:// (HAProxy closes without a word), a balancer has no healthy backend, \
-                the application server died, a rule drops the request (nginx `return 444`), or the consumer accepts a subprotocol that \
-                was not offered (hypercorn, uvicorn with wsproto).",
+                another service listens there, the application server died, a rule drops the request (nginx `return 444`), or the \
+                consumer accepts a subprotocol nobody offered (hypercorn, uvicorn with wsproto).",
         fix: "Try wss://. Then check that the backend runs, and the default virtual host for {host}: a name it does not know may be \
               dropped on purpose.",
     },

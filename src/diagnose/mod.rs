@@ -124,6 +124,7 @@ mod tests {
         };
         match name {
             "forward" => longest_forward(),
+            "route" => "`location /ws/ { proxy_pass http://app; … }` in the right server block".into(),
             "via" => " (through CloudFront, nginx)".into(),
             "hop" => "the AWS load balancer".into(),
             "host" | "to_host" => "realtime.example.com".into(),

@@ -24,7 +24,7 @@ pub const RULES: &[Rule] = &[
         when: |e| e.redirect.is_some() && e.is_from_cache(),
         hop: None,
         summary: "The upgrade was answered with a cached {status}; the application was not asked",
-        cause: "X-Cache or Age says that the redirect to {location} came from a cache on the path. The fault that made it may be \
+        cause: "X-Cache (or its like) or Age says that the redirect to {location} came from a cache on the path. The fault that made it may be \
                 fixed already, or still be there. An answer to an upgrade should never be cached.",
         fix: "Purge {path} from the cache and pass upgrades through uncached (Varnish: `return (pipe);`). If the redirect comes \
               back without Age, the origin still sends it: see redirect-same-url.",

@@ -34,10 +34,10 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "edge-forbidden",
-        when: |e| e.status() == 403 && e.proxy_wrote(),
+        when: |e| matches!(e.status(), 403 | 406) && e.proxy_wrote(),
         hop: None,
         summary: "{hop} itself forbids the request: the application was not asked",
-        cause: "The 403 is {hop}'s own page: a WAF, a deny rule, an address list or a bot check blocks this monitor. Users may be blocked \
+        cause: "The {code} is {hop}'s own page: a WAF, a deny rule, an address list or a bot check blocks this monitor. Users may be blocked \
                 too, or only clients like this one.",
         fix: "Look for this request in {hop}'s own log and allow the monitor there, by address or by a header of the target. To \
               decide: open the page from a browser elsewhere.",
@@ -85,12 +85,19 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "proxy-route-missing",
+        when: |e| e.status() == 404 && e.author(Hop::Heroku),
+        hop: Some(Hop::Heroku),
+        summary: "The Heroku router knows no app for {host}: its own 404",
+        cause: "The page is the router's own: the name is not attached to an app, or the app was renamed or deleted.",
+        fix: "`heroku domains:add {host}` for the app, and let DNS point to what `heroku domains` shows.",
+    },
+    Rule {
+        code: "proxy-route-missing",
         when: |e| e.status() == 404 && e.proxy_wrote(),
         hop: None,
         summary: "{hop} has no rule for {path}: its own 404, the application was not asked",
         cause: "The page is {hop}'s own. The name leads to another virtual host or to the default backend, or no rule covers the path.",
-        fix: "Add the route at {hop} (nginx: `location /ws/ { proxy_pass http://app; … }` in the server block of {host}), and pass the \
-              upgrade. {forward}",
+        fix: "Add the route at {hop}: {route}, for {host}. And pass the upgrade. {forward}",
     },
     Rule {
         code: "not-found",

@@ -67,6 +67,7 @@ fn redirects() -> Vec<Row> {
         ("nginx on its TLS port", to(WSS, &nginx_page("301 Moved Permanently", "Location: https://api.example.com/ws/health/")), "redirect-same-url", Some("nginx")),
         ("ALB behind a CloudFront that speaks http to it", to( WSS, "HTTP/1.1 301 Moved Permanently\nServer: awselb/2.0\nContent-Type: text/html\nLocation: https://api.example.com:443/ws/health/\n\n<html></html>"), "redirect-same-url", Some("aws-alb")),
         ("a cached Django redirect", to(WSS, &django_301(&format!("{CLOUDFRONT}X-Cache: Hit from cloudfront\nAge: 412\n"), me)), "redirect-cached", Some("cloudfront")),
+        ("a redirect from nginx' cache", to(WSS, &django_301(&format!("{NGINX}X-Cache-Status: HIT\n"), me)), "redirect-cached", Some("django")),
         ("a redirect from another cache", to(WSS, &django_301("X-Varnish: 32770 3\nVia: 1.1 varnish (Varnish/7.1)\nAge: 12\n", me)), "redirect-cached", Some("django")),
         ("Starlette HTTPSRedirectMiddleware", to(WSS, "HTTP/1.1 307 Temporary Redirect\nlocation: wss://api.example.com/ws/health/\nserver: uvicorn\n\n"), "redirect-wss-scheme", Some("uvicorn")),
         ("nginx to https, 301", to(WS, &nginx_page("301 Moved Permanently", "Location: https://api.example.com/ws/health/")), "redirect-to-https", Some("nginx")),
@@ -176,6 +177,7 @@ fn refusals() -> Vec<Row> {
         ("WAF at an ALB", to(&html("403 Forbidden", "Server: awselb/2.0", "<html>\r\n<head><title>403 Forbidden</title></head>")), "edge-forbidden", Some("aws-alb")),
         ("WAF at CloudFront", to(&html("403 Forbidden", "Server: CloudFront\nX-Cache: Error from cloudfront", cloudfront_403)), "edge-forbidden", Some("cloudfront")),
         ("Cloudflare challenge", to(&html("403 Forbidden", "Server: cloudflare\nCF-RAY: 8c1-FRA", "<html><script src=\"/cdn-cgi/challenge-platform/x\">")), "edge-forbidden", Some("cloudflare")),
+        ("mod_security", to(&html("406 Not Acceptable", "Server: Apache\nContent-Type: text/html; charset=iso-8859-1", "<title>406 Not Acceptable</title>")), "edge-forbidden", Some("apache")),
         ("Cloudflare's rule", to("HTTP/1.1 403 Forbidden\nServer: cloudflare\nCF-RAY: 1\nContent-Type: text/plain; charset=UTF-8\n\nerror code: 1020"), "edge-forbidden", Some("cloudflare")),
         ("Envoy without upgrade_configs", to("HTTP/1.1 403 Forbidden\nserver: envoy\ncontent-length: 0\n\n"), "edge-forbidden", Some("envoy")),
         ("Istio's policy", to("HTTP/1.1 403 Forbidden\ncontent-type: text/plain\nserver: istio-envoy\n\nRBAC: access denied"), "edge-forbidden", Some("envoy")),
@@ -201,6 +203,8 @@ fn refusals() -> Vec<Row> {
         ("caddy file_server", to("HTTP/1.1 404 Not Found\nServer: Caddy\nContent-Length: 0\n\n"), "proxy-route-missing", Some("caddy")),
         ("nginx without a rule", to(&nginx_page("404 Not Found", "")), "proxy-route-missing", Some("nginx")),
         ("Traefik without a router", to("HTTP/1.1 404 Not Found\nContent-Type: text/plain; charset=utf-8\n\n404 page not found\n"), "proxy-route-missing", Some("go-server")),
+        ("Heroku without an app", to(&html("404 Not Found", "Server: Cowboy", "<iframe src=\"//www.herokucdn.com/error-pages/no-such-app.html\">")), "proxy-route-missing", Some("heroku")),
+        ("Tomcat", to("HTTP/1.1 404 Not Found\nServer: Apache-Coyote/1.1\nContent-Type: text/html;charset=utf-8\n\n<h1>HTTP Status 404</h1>"), "not-found", None),
         ("an app's 404", to("HTTP/1.1 404 Not Found\nserver: uvicorn\nContent-Type: application/json\n\n{\"detail\":\"Not Found\"}"), "not-found", Some("uvicorn")),
         ("limit_req", to(&nginx_page("429 Too Many Requests", "Retry-After: 5")), "rate-limited", Some("nginx")),
         ("h2 only", to("HTTP/1.1 426 Upgrade Required\nUpgrade: h2\n\n"), "other-protocol-required", None),
@@ -440,6 +444,10 @@ fn the_fix_names_the_hop_that_was_seen() {
     assert!(fix("Server: Apache/2.4.71\n").contains("mod_proxy_wstunnel"));
     assert!(fix("X-Varnish: 5\nVia: 1.1 varnish (Varnish/7.1)\n").contains("return (pipe)"));
     assert!(fix("Server: gunicorn\n").contains("WSGI"));
+    let route = |raw: &str| diagnosed(&asked(WSS).answered(raw)).fix;
+    assert!(route("HTTP/1.1 404 Not Found\nServer: awselb/2.0\n\n").contains("a listener rule"));
+    assert!(route("HTTP/1.1 404 Not Found\nServer: Caddy\nContent-Length: 0\n\n").contains("reverse_proxy /ws/*"));
+    assert!(!route("HTTP/1.1 404 Not Found\nserver: envoy\n\n").contains("nginx"));
     assert!(fix("Server: WSGIServer/0.2 CPython/3.11\n").contains("INSTALLED_APPS"));
     assert!(!fix("Server: gunicorn/asgi\n").contains("WSGI and can't"));
 }
@@ -507,6 +515,11 @@ fn look_alikes_do_not_get_a_certain_statement() {
 
 #[test]
 fn what_can_not_be_told_apart_is_listed() {
+    let cut = asked(WSS).failed(Reason::MessageMissing, Message, "the peer ended the connection before a text message came");
+    let (quick, slow) = (diagnosed(&cut.clone().after(0.02)), diagnosed(&cut.after(3.0)));
+    assert!(quick.cause.contains("crashed after accept") && !quick.cause.contains("timeout"), "{}", quick.cause);
+    assert!(slow.cause.contains("read timeout") && slow.cause.contains("crashed"), "{}", slow.cause);
+
     for (raw, parts) in [
         ("HTTP/1.1 500 Internal server error\n\n", ["One of", "\"websocket\" branch", "channel layer", "consumer"]),
         ("HTTP/1.1 403 Access denied\n\n", ["One of", "Origin", "closed before accept", "login"]),
