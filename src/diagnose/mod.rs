@@ -133,10 +133,13 @@ mod tests {
         };
         match name {
             "forward" => longest_forward(),
+            "route" => "`location /ws/ { proxy_pass http://app; … }` in the right server block".into(),
             "via" => " (through CloudFront, nginx)".into(),
             "hop" => "the AWS load balancer".into(),
             "host" | "to_host" => "realtime.example.com".into(),
             "path" => "/ws/health/".into(),
+            "page" => "https://realtime.example.com/ws/health/".into(),
+            "endpoint" => "realtime.example.com:443".into(),
             "location" => "https://realtime.example.com/ws/health/".into(),
             "status" => "503 Service Temporarily Unavailable".into(),
             "cloudflare" => "the TLS handshake with the origin failed".into(),
