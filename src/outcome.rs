@@ -2,11 +2,15 @@
 //!
 //! Plain values without IO. The shapes that leave the process (JSON, labels) are made from these in `views`.
 
+mod beside;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use beside::{FollowUp, PageOutcome, Reply, leads_back};
 
 use crate::time::Timestamp;
 
@@ -439,6 +443,8 @@ pub struct Outcome {
     pub tls: Option<TlsEvidence>,
     pub message: Option<MessageEvidence>,
     pub close: Option<CloseEvidence>,
+    /// What further requests beside the failure found; no part of the verdict.
+    pub follow_up: Option<Arc<FollowUp>>,
 }
 
 impl Outcome {
@@ -457,6 +463,7 @@ impl Outcome {
             tls: None,
             message: None,
             close: None,
+            follow_up: None,
         }
     }
 

@@ -24,7 +24,7 @@ pub use diagnostic::Report;
 pub use policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector, Severity};
 pub use secret::Secret;
 pub use target::{
-    Authorization, ClientCert, Closer, Expect, ExpectStep, IpVersion, JsonTest, Matcher, Step, Target, TargetUrl, TlsOptions,
+    Authorization, ClientCert, Closer, Expect, ExpectStep, HttpCheck, IpVersion, JsonTest, Matcher, Step, Target, TargetUrl, TlsOptions,
     TlsVersion, UrlError,
 };
 

@@ -8,6 +8,7 @@ mod connect;
 mod conversation;
 mod expect;
 mod findings;
+mod follow_up;
 mod frames;
 mod redact;
 mod resolve;
@@ -24,6 +25,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
+pub use follow_up::PageProbe;
 pub use resolve::Resolver;
 pub use tls::{Roots, SetupError};
 
@@ -31,6 +33,7 @@ use crate::config::{IpVersion, Target};
 use crate::outcome::{Outcome, Phase, Reason};
 use crate::time::Clock;
 use findings::Findings;
+use redact::Redactor;
 
 /// Why a probe was not healthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +69,8 @@ pub struct Probe {
     target: Arc<Target>,
     public_url: String,
     request: upgrade::Request,
-    tls: Option<tls::Tls>,
+    redactor: Redactor,
+    tls: Option<Arc<tls::Tls>>,
     shared: Shared,
 }
 
@@ -77,11 +81,12 @@ impl Probe {
     /// Its certificate files can't be used.
     pub fn new(target: Arc<Target>, shared: &Shared) -> Result<Self, SetupError> {
         let tls = match target.url.is_tls() {
-            true => Some(tls::Tls::new(&target.tls, &target.url.host(), &shared.roots)?),
+            true => Some(Arc::new(tls::Tls::new(&target.tls, &target.url.host(), &shared.roots)?)),
             false => None,
         };
         let request = upgrade::Request::new(&target);
-        Ok(Probe { public_url: target.url.public(), request, tls, target, shared: shared.clone() })
+        let redactor = Redactor::new(&target);
+        Ok(Probe { public_url: target.url.public(), request, redactor, tls, target, shared: shared.clone() })
     }
 
     /// The target that is probed.
@@ -119,7 +124,7 @@ impl Probe {
         let target = &*self.target;
         let addresses = self.addresses(findings).await?;
         let mut stream = self.dial(&addresses, findings).await?;
-        let already_read = upgrade::upgrade(&mut stream, &self.request, &target.subprotocols, findings).await?;
+        let already_read = upgrade::upgrade(&mut stream, &self.request, &target.subprotocols, &self.redactor, findings).await?;
         conversation::hold(stream, already_read, target, findings).await
     }
 

@@ -5,6 +5,9 @@ use crate::config::{Authorization, Target};
 /// Shorter values are too likely to be part of an innocent word.
 const SHORTEST: usize = 6;
 
+/// What stands in for a secret.
+pub const REDACTED: &str = "<redacted>";
+
 /// The strings that must not leave the process.
 #[derive(Clone, Debug, Default)]
 pub struct Redactor {
@@ -27,14 +30,25 @@ impl Redactor {
         secrets.extend(target.url.as_url().query().map(str::to_owned));
         secrets.extend(target.url.as_url().query_pairs().map(|(_, value)| value.into_owned()));
         secrets.retain(|s| s.len() >= SHORTEST);
-        secrets.sort_by_key(|s| std::cmp::Reverse(s.len())); // the longest first: one may contain another
-        Redactor { secrets }
+        Redactor { secrets }.longest_first()
+    }
+
+    /// The secrets of both.
+    pub fn and(mut self, other: &Redactor) -> Self {
+        self.secrets.extend(other.secrets.iter().cloned());
+        self.longest_first()
+    }
+
+    /// One secret may contain another.
+    fn longest_first(mut self) -> Self {
+        self.secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
+        self
     }
 
     /// The text with every secret replaced.
     pub fn apply(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| {
-            if text.contains(secret.as_str()) { text.replace(secret.as_str(), "<redacted>") } else { text }
+            if text.contains(secret.as_str()) { text.replace(secret.as_str(), REDACTED) } else { text }
         })
     }
 }
