@@ -10,12 +10,31 @@ use crate::time::Timestamp;
 /// The numbers behind an alert. Small: the sentence is made when someone reads it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Finding {
-    Run { failures: u32 },
-    Ratio { bad: usize, total: usize, over: Duration, verb: &'static str },
-    Latency { phase: Phase, quantile: f64, value: Duration, limit: Duration, over: Duration },
-    Certificate { not_after: Timestamp },
+    Run {
+        failures: u32,
+    },
+    Ratio {
+        bad: usize,
+        total: usize,
+        over: Duration,
+        verb: &'static str,
+    },
+    Latency {
+        phase: Phase,
+        quantile: f64,
+        value: Duration,
+        limit: Duration,
+        over: Duration,
+    },
+    Certificate {
+        not_after: Timestamp,
+    },
     /// `websocket`: whether the last probe beside it was healthy, where there was one.
-    SelfRedirect { url: Arc<str>, status: u16, websocket: Option<bool> },
+    SelfRedirect {
+        url: Arc<str>,
+        status: u16,
+        websocket: Option<bool>,
+    },
 }
 
 impl Finding {

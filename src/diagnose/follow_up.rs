@@ -110,7 +110,9 @@ impl<'a> Evidence<'a> {
             (true, 500..) if self.proxy_wrote() => {
                 format!("HTTP fails in the same way: a plain GET gets {line}, too. It is not a WebSocket problem.")
             }
-            (true, 500..) => format!("HTTP fails in the same way: a plain GET gets {line}, too. Most likely it is no WebSocket problem."),
+            (true, 500..) => {
+                format!("HTTP fails in the same way: a plain GET gets {line}, too. Most likely it is no WebSocket problem.")
+            }
             (true, _) => format!("A plain GET of the same URL is refused in the same way: {line}."),
             (false, 200..=299) if !self.is_redirected() && !self.is_ignored() => {
                 format!("HTTP is fine, WebSocket is not: a plain GET of the same URL gets {line}.")
@@ -146,7 +148,9 @@ impl<'a> Evidence<'a> {
         let reply = self.follow_up()?.site_root.as_ref()?;
         let line = reply.http.as_ref()?.status_line();
         Some(match reply.self_redirect {
-            true => format!("GET / redirects to itself as well ({line}): it is not this path alone, most likely every page loops."),
+            true => {
+                format!("GET / redirects to itself as well ({line}): it is not this path alone, most likely every page loops.")
+            }
             false => format!("GET / gets {line}: not every page loops."),
         })
     }

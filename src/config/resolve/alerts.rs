@@ -212,7 +212,8 @@ impl RuleReader<'_> {
         let without = watched.iter().find(|(target, _)| target.http.is_none() && (nobody || named(&target.name)));
         if let Some((target, place)) = without {
             let message = format!("the rule can never fire for {}: it has no `http` check", quoted(target.name.as_str()));
-            let help = "add `http: {url: \"https://example.com/\", every: 5m}` to the target, or name in `targets` those that have one";
+            let help =
+                "add `http: {url: \"https://example.com/\", every: 5m}` to the target, or name in `targets` those that have one";
             self.reader.report(Draft::new(Code::Conflict, span, message).see(**place, "this target").help(help));
         }
     }

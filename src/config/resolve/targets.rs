@@ -13,7 +13,9 @@ use super::super::diagnostic::{Code, Draft};
 use super::super::read::{Fields, Reader, Value};
 use super::super::scalar;
 use super::super::source::{Span, Spanned};
-use super::super::target::{Authorization, ClientCert, HttpCheck, IpVersion, Target, TargetUrl, TlsOptions, TlsVersion, UrlError};
+use super::super::target::{
+    Authorization, ClientCert, HttpCheck, IpVersion, Target, TargetUrl, TlsOptions, TlsVersion, UrlError,
+};
 use super::super::text::quoted;
 use super::access::{self, Header};
 use super::conversation::{self, ExpectPart, Steps};

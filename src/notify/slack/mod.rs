@@ -90,7 +90,9 @@ fn trouble(n: &Notification, links: &Links) -> Vec<Value> {
     fields.push(rule(n));
     blocks.push(json!({"type": "section", "fields": fields}));
 
-    if let Some(block) = page.map(answer_lines).or_else(|| evidence.map(|o| evidence_lines(n, o))).and_then(|lines| code_block(&lines, 1_400)) {
+    if let Some(block) =
+        page.map(answer_lines).or_else(|| evidence.map(|o| evidence_lines(n, o))).and_then(|lines| code_block(&lines, 1_400))
+    {
         blocks.extend(section(&block));
     }
     blocks.push(footer(n, links, evidence));
