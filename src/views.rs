@@ -175,8 +175,8 @@ pub struct DiagnosisView {
     cause: String,
     fix: String,
     hop: Option<&'static str>,
-    checked: Option<String>,
     runbook: String,
+    checked: Option<String>,
 }
 
 /// The view of an outcome, diagnosed on the way.
@@ -242,7 +242,7 @@ pub fn alert_diagnosis(alert: &Alert) -> Option<Diagnosis> {
 /// The view of a diagnosis.
 pub fn diagnosis(diagnosis: Diagnosis, links: &Links) -> DiagnosisView {
     let Diagnosis { code, summary, cause, fix, checked, hop } = diagnosis;
-    DiagnosisView { code, summary, cause, fix, hop, checked, runbook: links.runbook(code) }
+    DiagnosisView { code, summary, cause, fix, hop, runbook: links.runbook(code), checked }
 }
 
 fn timings(t: &Timings) -> TimingsView {

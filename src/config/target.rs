@@ -73,7 +73,7 @@ impl TargetUrl {
         url.host_str().is_some().then_some(TargetUrl(url))
     }
 
-    /// The same host and port, with or without TLS alike: who may be told a target's secrets.
+    /// The same scheme, host and port: who may be told a target's secrets.
     pub fn same_origin(&self, other: &TargetUrl) -> bool {
         self.0.scheme() == other.0.scheme() && self.0.host() == other.0.host() && self.port() == other.port()
     }

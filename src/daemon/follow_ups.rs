@@ -44,7 +44,7 @@ impl Signature {
 
 /// The last results of one target, oldest first.
 #[derive(Debug, Default)]
-pub struct FollowUps(VecDeque<(Signature, Instant, Option<Arc<FollowUp>>)>);
+pub struct FollowUps(VecDeque<(Signature, Instant, Arc<FollowUp>)>);
 
 impl FollowUps {
     /// Attaches to a failure what further requests find, or found a moment ago. Takes at most half of the time until
@@ -53,13 +53,15 @@ impl FollowUps {
         let now = Instant::now();
         let signature = Signature::of(outcome);
         match self.recall(&signature, now) {
-            Recalled::Known(found) => outcome.follow_up = found,
+            Recalled::Known(found) => outcome.follow_up = Some(found),
             Recalled::TooMany => {}
             Recalled::Unknown => {
                 let within = (slot_ends.saturating_duration_since(now) / 2).min(LONGEST);
-                if within >= SHORTEST {
-                    outcome.follow_up = probe.follow_up(outcome, within).await.map(Arc::new);
-                    self.0.push_back((signature, now, outcome.follow_up.clone()));
+                if within >= SHORTEST
+                    && let Some(found) = probe.follow_up(outcome, within).await.map(Arc::new)
+                {
+                    self.0.push_back((signature, now, found.clone()));
+                    outcome.follow_up = Some(found);
                 }
             }
         }
@@ -80,7 +82,7 @@ impl FollowUps {
 /// What is remembered of failures that look like this one.
 #[derive(Debug, PartialEq, Eq)]
 enum Recalled {
-    Known(Option<Arc<FollowUp>>),
+    Known(Arc<FollowUp>),
     Unknown,
     /// Nothing, and the target was asked often enough for now.
     TooMany,
@@ -94,12 +96,17 @@ mod tests {
         Signature { reason: Reason::UpgradeRejected, status: Some(status), location: None }
     }
 
+    fn found() -> Arc<FollowUp> {
+        let asked_at = crate::time::Timestamp::EPOCH;
+        Arc::new(FollowUp { asked_at, plain_get: None, at_location: None, with_origin: None, site_root: None })
+    }
+
     #[test]
     fn a_failure_that_looks_alike_is_asked_about_again_after_five_minutes() {
         let (start, mut memory) = (Instant::now(), FollowUps::default());
         assert_eq!(memory.recall(&signature(404), start), Recalled::Unknown);
-        memory.0.push_back((signature(404), start, None));
-        assert_eq!(memory.recall(&signature(404), start + FRESH - Duration::from_secs(1)), Recalled::Known(None));
+        memory.0.push_back((signature(404), start, found()));
+        assert_eq!(memory.recall(&signature(404), start + FRESH - Duration::from_secs(1)), Recalled::Known(found()));
         assert_eq!(memory.recall(&signature(404), start + FRESH), Recalled::Unknown);
     }
 
@@ -108,10 +115,10 @@ mod tests {
         let (start, mut memory) = (Instant::now(), FollowUps::default());
         for status in 400..404 {
             assert_eq!(memory.recall(&signature(status), start), Recalled::Unknown);
-            memory.0.push_back((signature(status), start, None));
+            memory.0.push_back((signature(status), start, found()));
         }
         assert_eq!(memory.recall(&signature(404), start), Recalled::TooMany);
-        assert_eq!(memory.recall(&signature(400), start), Recalled::Known(None));
+        assert_eq!(memory.recall(&signature(400), start), Recalled::Known(found()));
         assert_eq!(memory.recall(&signature(404), start + FRESH), Recalled::Unknown);
     }
 }

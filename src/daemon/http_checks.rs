@@ -34,8 +34,8 @@ pub fn start(
 async fn rounds(page: PageProbe, mut ticker: Ticker, seen: mpsc::Sender<Seen>) {
     loop {
         ticker.next().await;
-        let found = Arc::new(page.run().await);
-        if seen.send(Seen::Page(found)).await.is_err() {
+        let Some(found) = page.run().await else { continue };
+        if seen.send(Seen::Page(Arc::new(found))).await.is_err() {
             return; // the daemon ends
         }
     }

@@ -104,9 +104,10 @@ fn rows() -> impl Iterator<Item = &'static Rule> {
     TABLE.iter().flat_map(|rules| rules.iter()).chain(pages::RULES)
 }
 
-/// A sentence may begin with a piece of evidence, such as the probe's own account. Product names stay as they are written.
+/// A sentence may begin with a piece of evidence, such as the probe's own account. Product names and URLs stay as they are written.
 fn capitalized(text: String) -> String {
-    const AS_WRITTEN: [&str; 8] = ["nginx", "uvicorn", "hypercorn", "granian", "gunicorn", "runserver", "wsprobe", "connect()"];
+    const AS_WRITTEN: [&str; 9] =
+        ["http", "nginx", "uvicorn", "hypercorn", "granian", "gunicorn", "runserver", "wsprobe", "connect()"];
     if AS_WRITTEN.iter().any(|name| text.starts_with(name)) {
         return text;
     }

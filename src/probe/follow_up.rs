@@ -122,12 +122,13 @@ impl Probe {
         }
     }
 
-    /// Makes one request, until the deadline.
-    async fn ask(&self, wish: Wish, deadline: Instant) -> Reply {
+    /// Makes one request, until the deadline. `None` when this host is at fault, so that nothing is known of the peer.
+    async fn ask(&self, wish: Wish, deadline: Instant) -> Option<Reply> {
         let started = Instant::now();
         let mut findings = Findings::new(started);
         let exchange = Box::pin(self.exchange(wish, &mut findings));
         let failure = match timeout_at(deadline, exchange).await {
+            Ok(Err(failure)) if failure.reason == Reason::LocalError => return None,
             Ok(result) => result.err().map(|failure| self.redactor.apply(&failure.detail)),
             // the head came in time, the body is missing
             Err(_) if findings.http.is_some() && wish == Wish::Page => None,
@@ -140,7 +141,7 @@ impl Probe {
             Wish::Upgrade => self.public_url.clone(),
             Wish::Page => self.public_url.replacen("ws", "http", 1),
         };
-        Reply { url, self_redirect: self.was_led_back(&findings), http: findings.http, failure }
+        Some(Reply { url, self_redirect: self.was_led_back(&findings), http: findings.http, failure })
     }
 
     async fn exchange(&self, wish: Wish, findings: &mut Findings) -> Result<(), Failure> {
@@ -179,7 +180,7 @@ fn goodbye() -> [u8; 8] {
 }
 
 async fn ask(whom: Option<Probe>, wish: Wish, deadline: Instant) -> Option<Reply> {
-    Some(whom?.ask(wish, deadline).await)
+    whom?.ask(wish, deadline).await
 }
 
 /// The companion of a target, ready to be asked: a plain GET, redirects not followed.
@@ -211,10 +212,11 @@ impl PageProbe {
         self.every
     }
 
-    /// Asks once. Ends within the target's timeout, whatever the peer does.
-    pub async fn run(&self) -> PageOutcome {
+    /// Asks once. Ends within the target's timeout, whatever the peer does. `None` when this host is at fault, so that nothing
+    /// is known of the page.
+    pub async fn run(&self) -> Option<PageOutcome> {
         let (started_at, started) = (self.probe.shared.clock.now(), Instant::now());
-        let reply = self.probe.ask(Wish::Page, started + self.probe.target.timeout).await;
-        PageOutcome { target: self.target().clone(), started_at, took: started.elapsed(), reply }
+        let reply = self.probe.ask(Wish::Page, started + self.probe.target.timeout).await?;
+        Some(PageOutcome { target: self.target().clone(), started_at, took: started.elapsed(), reply })
     }
 }

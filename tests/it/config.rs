@@ -77,7 +77,7 @@ fn secs(secs: u64) -> Duration {
 #[test]
 fn the_sample_is_valid_in_a_fresh_clone() {
     let config = config::load(Path::new("monitors.yaml")).unwrap();
-    assert_eq!((config.targets.len(), config.rules.len(), config.receivers.len()), (2, 5, 0));
+    assert_eq!((config.targets.len(), config.rules.len(), config.receivers.len()), (2, 6, 0));
 }
 
 #[test]

@@ -33,6 +33,32 @@ fn plain(raw: &str) -> FollowUp {
     FollowUp { plain_get: Some(Reply { failure: None, ..reply(ME, raw) }), ..nothing() }
 }
 
+/// One of each code that takes more than a probe.
+pub fn examples() -> Vec<Diagnosis> {
+    let www = "wss://www.api.example.com/ws/health/";
+    let moved = "HTTP/1.1 301 Moved Permanently\nLocation: https://www.api.example.com/ws/health/\n\n";
+    let switched = || Some(reply(www, "HTTP/1.1 101 Switching Protocols\n\n"));
+    let loops = "HTTP/1.1 301 Moved Permanently\nLocation: https://api.example.com/\n\n";
+    vec![
+        with(asked(WSS).answered(moved), FollowUp { at_location: switched(), ..nothing() }),
+        with(asked(WSS).answered("HTTP/1.1 403 Forbidden\n\n"), FollowUp { with_origin: switched(), ..nothing() }),
+        with(asked(WSS).answered("HTTP/1.1 404 Not Found\n\n"), plain(OK)),
+        diagnose_page(&page(loops)).expect("a diagnosis"),
+    ]
+}
+
+#[test]
+fn what_was_asked_again_names_the_cause() {
+    let found: Vec<_> = examples().into_iter().map(|d| (d.code, d.summary)).collect();
+    let expected = [
+        ("redirect-upgrade-works", "The upgrade works at wss://www.api.example.com/ws/health/: probe and connect to that URL"),
+        ("origin-rejected", "The server checks the Origin: 403 without one, 101 with Origin: https://api.example.com"),
+        ("http-fine-websocket-not", "HTTP is fine, WebSocket is not: 404 Not Found to the upgrade, 200 OK to a plain GET"),
+        ("page-redirects-to-itself", "https://api.example.com/ is redirected to itself: 301 Moved Permanently"),
+    ];
+    assert_eq!(found, expected.map(|(code, summary)| (code, summary.to_owned())));
+}
+
 #[test]
 fn without_follow_up_requests_nothing_is_said_to_be_checked() {
     assert_eq!(diagnose(&asked(WSS).answered("HTTP/1.1 404 Not Found\n\n")).unwrap().checked, None);

@@ -38,8 +38,10 @@ fn diagnosis(outcome: &Outcome) -> (Diagnosis, String) {
     (diagnosis, checked)
 }
 
+type Says = fn() -> Answer;
+
 /// One answer to upgrades, another one to everything else.
-fn tells_apart(upgrade: fn() -> Answer, plain: fn() -> Answer) -> impl Fn(&Head) -> Answer + Send + Sync {
+fn tells_apart(upgrade: Says, plain: Says) -> impl Fn(&Head) -> Answer + Send + Sync {
     move |head| if head.is_upgrade() { upgrade() } else { plain() }
 }
 
@@ -145,7 +147,7 @@ async fn a_target_with_an_origin_of_its_own_is_not_asked_with_another() {
 
 #[tokio::test]
 async fn http_that_is_fine_beside_a_websocket_that_is_not_is_said_in_these_words() {
-    let upgrades: [(fn() -> Answer, &str); 4] = [
+    let upgrades: [(Says, &str); 4] = [
         (|| page("404 Not Found", "no such route"), "http-fine-websocket-not"),
         (|| page("502 Bad Gateway", "<hr><center>nginx</center>"), "http-fine-websocket-not"),
         (|| page("500 Internal Server Error", "oh"), "http-fine-websocket-not"),
