@@ -41,12 +41,16 @@ impl Probe {
         let root = if to_itself && self.target.url.path() != "/" { self.elsewhere("/") } else { None };
         let location = redirect.filter(|_| !to_itself).and_then(|location| self.elsewhere(location));
         let deadline = Instant::now() + within;
-        let (plain_get, at_location, with_origin, site_root) = tokio::join!(
+        let (plain_get, mut at_location, with_origin, site_root) = tokio::join!(
             ask(Some(self.asking(self.target.clone())), Wish::Page, deadline),
             ask(location, Wish::Upgrade, deadline),
             ask(if status == Some(403) { self.with_origin() } else { None }, Wish::Upgrade, deadline),
             ask(root, Wish::Page, deadline),
         );
+        // A redirect must not make the monitor read out pages that only this host can reach.
+        if let Some(http) = at_location.as_mut().and_then(|reply| reply.http.as_mut()) {
+            http.body = None;
+        }
         Some(FollowUp { asked_at: self.shared.clock.now(), plain_get, at_location, with_origin, site_root })
     }
 

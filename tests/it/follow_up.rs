@@ -74,6 +74,8 @@ async fn a_redirect_to_where_the_upgrade_fails_as_well_says_so() {
     let there = format!("http://{}/ws/", other.addr);
     let front = Front::answering(move |_| redirect(&there)).await;
     let outcome = probed(target(&front.url())).await;
+    let answer = found(&outcome).at_location.as_ref().and_then(|reply| reply.http.as_ref()).expect("an answer");
+    assert_eq!(answer.body, None, "what a page behind a redirect says is not shown");
     let (diagnosis, checked) = diagnosis(&outcome);
     assert_eq!(diagnosis.code, "redirect-port-leak", "another port of the same host");
     assert!(checked.contains(&format!("An upgrade at ws://{}/ws/ gets 404 Not Found.", other.addr)), "{checked}");
