@@ -11,7 +11,7 @@ use wsprobe::time::Clock;
 
 use crate::support::certs::{Authority, Flaw};
 use crate::support::daemon::{Inbox, Running};
-use crate::support::front::Answer::{Healthy, Nothing, Silence};
+use crate::support::front::Answer::{Endless, Healthy, Nothing, Silence};
 use crate::support::front::{Answer, Front, Head, django_redirect, page, redirect};
 use crate::support::probing::target;
 
@@ -193,6 +193,21 @@ async fn requests_that_are_not_answered_end_with_their_limit_and_say_so() {
     let plain = follow_up.plain_get.expect("a plain GET");
     assert!(plain.http.is_none());
     assert!(plain.failure.expect("why").starts_with("no answer within 1"));
+}
+
+#[tokio::test]
+async fn of_an_endless_answer_no_more_is_read_than_is_kept() {
+    let refused: Says = || page("404 Not Found", "no");
+    let front = Front::answering(tells_apart(refused, || Endless("HTTP/1.1 200 OK\r\n\r\n", "aaaaaaaaaaaaaaa\n"))).await;
+    let outcome = probed(target(&front.url())).await;
+    let plain = found(&outcome).plain_get.as_ref().and_then(|reply| reply.http.as_ref()).expect("an answer");
+    assert_eq!(plain.body.as_ref().map(String::len), Some(512));
+
+    let front = Front::answering(tells_apart(refused, || Endless("HTTP/1.1 200 OK\r\n", "X: aaaaaaaaaaaaaaaaaaaaaaa\r\n"))).await;
+    let outcome = probed(target(&front.url())).await;
+    let plain = found(&outcome).plain_get.as_ref().expect("a plain GET");
+    assert_eq!(plain.http, None);
+    assert!(plain.failure.as_ref().is_some_and(|why| why.contains("the response")), "{plain:?}");
 }
 
 #[tokio::test]

@@ -21,6 +21,8 @@ pub enum Answer {
     Nothing,
     /// No word, and no end.
     Silence,
+    /// This beginning, then a line as often as it is taken.
+    Endless(&'static str, &'static str),
 }
 
 /// A request head as it came.
@@ -129,6 +131,12 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, script: &Script,
             stream.write_all(&conversation).await?;
         }
         Answer::Nothing => {}
+        Answer::Endless(beginning, line) => {
+            stream.write_all(beginning.as_bytes()).await?;
+            loop {
+                stream.write_all(line.as_bytes()).await?;
+            }
+        }
         Answer::Silence => while stream.read(&mut [0u8; 1024]).await? > 0 {},
     }
     // Ends like a server: what the client still has to say is read, so that closing does not reset.
