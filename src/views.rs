@@ -143,6 +143,7 @@ struct FollowUpView<'a> {
     plain_get: Option<ReplyView<'a>>,
     at_location: Option<ReplyView<'a>>,
     with_origin: Option<ReplyView<'a>>,
+    origin: Option<&'a str>,
     site_root: Option<ReplyView<'a>>,
 }
 
@@ -206,6 +207,7 @@ fn follow_up(f: &FollowUp) -> FollowUpView<'_> {
         plain_get: f.plain_get.as_ref().map(reply),
         at_location: f.at_location.as_ref().map(reply),
         with_origin: f.with_origin.as_ref().map(reply),
+        origin: f.origin.as_deref(),
         site_root: f.site_root.as_ref().map(reply),
     }
 }

@@ -98,7 +98,7 @@ mod tests {
 
     fn found() -> Arc<FollowUp> {
         let asked_at = crate::time::Timestamp::EPOCH;
-        Arc::new(FollowUp { asked_at, plain_get: None, at_location: None, with_origin: None, site_root: None })
+        Arc::new(FollowUp { asked_at, plain_get: None, at_location: None, with_origin: None, origin: None, site_root: None })
     }
 
     #[test]

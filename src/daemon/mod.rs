@@ -1,10 +1,9 @@
 //! Wires the stages together: bind → run → drain.
 //!
 //! ```text
-//! ticker ─► one task per running probe ─► (bounded queue) ─► pipeline ─► metrics, board, alert book ─► dispatcher
-//!           one task per companion GET ─┘
-//!                                                              │
-//!                                                              └─► watch: alert rows ─► http
+//! ticker ─► one task per running probe ─┬─► (bounded queue) ─► pipeline ─► metrics, board, alert book ─► dispatcher
+//!           one task per companion GET ─┘                        │
+//!                                                                └─► watch: alert rows ─► http
 //! ```
 //!
 //! No stage blocks the scheduler: a full queue makes finished probes wait, and with them only their own targets.

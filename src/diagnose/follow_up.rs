@@ -60,15 +60,9 @@ impl<'a> Evidence<'a> {
         self.follow_up()?.with_origin.as_ref()
     }
 
-    /// The Origin that a page of the asked host sends (RFC 6454 section 6.2).
-    fn origin(&self) -> String {
-        let url = url::Url::parse(&self.outcome.url).ok();
-        let scheme = if self.asked_tls() { "https" } else { "http" };
-        let host = url.as_ref().and_then(|u| u.host_str()).unwrap_or_default();
-        match url.as_ref().and_then(url::Url::port) {
-            Some(port) => format!("{scheme}://{host}:{port}"),
-            None => format!("{scheme}://{host}"),
-        }
+    /// The Origin that was tried.
+    fn origin(&self) -> &'a str {
+        self.follow_up().and_then(|follow_up| follow_up.origin.as_deref()).unwrap_or_default()
     }
 
     /// The text behind a name in a template, of those that are about follow-up requests.
@@ -76,7 +70,7 @@ impl<'a> Evidence<'a> {
         Some(match name {
             "plain" => self.plain().map(HttpEvidence::status_line).unwrap_or_default(),
             "works_at" => self.at_location().map(|reply| reply.url.clone()).unwrap_or_default(),
-            "origin" => self.origin(),
+            "origin" => self.origin().to_owned(),
             _ => return None,
         })
     }

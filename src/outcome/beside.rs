@@ -45,6 +45,8 @@ pub struct FollowUp {
     pub at_location: Option<Reply>,
     /// The upgrade once more, with the `Origin` that a page of the same host would send.
     pub with_origin: Option<Reply>,
+    /// That `Origin`.
+    pub origin: Option<String>,
     /// A plain GET of `/`, where the redirect leads to the asked URL itself.
     pub site_root: Option<Reply>,
 }

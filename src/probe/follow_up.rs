@@ -40,18 +40,19 @@ impl Probe {
         let to_itself = redirect.is_some_and(|location| self.is_own_path(location));
         let root = if to_itself && self.target.url.path() != "/" { self.elsewhere("/") } else { None };
         let location = redirect.filter(|_| !to_itself).and_then(|location| self.elsewhere(location));
+        let origin = if status == Some(403) { self.fitting_origin() } else { None };
         let deadline = Instant::now() + within;
         let (plain_get, mut at_location, with_origin, site_root) = tokio::join!(
             ask(Some(self.asking(self.target.clone())), Wish::Page, deadline),
             ask(location, Wish::Upgrade, deadline),
-            ask(if status == Some(403) { self.with_origin() } else { None }, Wish::Upgrade, deadline),
+            ask(origin.as_ref().map(|origin| self.with_origin(origin)), Wish::Upgrade, deadline),
             ask(root, Wish::Page, deadline),
         );
         // A redirect must not make the monitor read out pages that only this host can reach.
         if let Some(http) = at_location.as_mut().and_then(|reply| reply.http.as_mut()) {
             http.body = None;
         }
-        Some(FollowUp { asked_at: self.shared.clock.now(), plain_get, at_location, with_origin, site_root })
+        Some(FollowUp { asked_at: self.shared.clock.now(), plain_get, at_location, with_origin, origin, site_root })
     }
 
     /// The `Location` leads to the target's own URL, whatever the queries are.
@@ -82,17 +83,22 @@ impl Probe {
         self.asking_at(TargetUrl::of_http(&to)?).ok()
     }
 
-    /// The same target with the Origin that a page of its host sends (RFC 6454 section 6.2); `None` when it has one.
-    fn with_origin(&self) -> Option<Probe> {
+    /// The Origin that a page of the target's host sends (RFC 6454 section 6.2); `None` when the target has one of its own.
+    fn fitting_origin(&self) -> Option<String> {
         let header = |wanted| self.target.headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
         if header(http::header::ORIGIN).is_some() {
             return None;
         }
         let scheme = if self.target.url.is_tls() { "https" } else { "http" };
         let host = header(http::header::HOST).map_or_else(|| self.target.url.authority(), |host| host.expose().to_owned());
+        Some(format!("{scheme}://{host}"))
+    }
+
+    /// The same target with this Origin.
+    fn with_origin(&self, origin: &str) -> Probe {
         let mut target = Target::clone(&self.target);
-        target.headers.push((http::header::ORIGIN, Secret::inline(format!("{scheme}://{host}"))));
-        Some(self.asking(Arc::new(target)))
+        target.headers.push((http::header::ORIGIN, Secret::inline(origin)));
+        self.asking(Arc::new(target))
     }
 
     /// The same target at another URL: with its secrets if that is its own place, otherwise without any.

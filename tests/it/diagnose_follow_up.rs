@@ -20,7 +20,14 @@ fn reply(url: &str, raw: &str) -> Reply {
 }
 
 fn nothing() -> FollowUp {
-    FollowUp { asked_at: Timestamp::EPOCH, plain_get: None, at_location: None, with_origin: None, site_root: None }
+    FollowUp {
+        asked_at: Timestamp::EPOCH,
+        plain_get: None,
+        at_location: None,
+        with_origin: None,
+        origin: Some("https://api.example.com".into()),
+        site_root: None,
+    }
 }
 
 fn with(mut outcome: Outcome, follow_up: FollowUp) -> Diagnosis {

@@ -122,6 +122,12 @@ async fn an_origin_check_is_told_apart_by_a_second_probe_with_a_fitting_origin()
     assert!(checked.contains(&format!("With Origin: {origin} the upgrade works.")), "{checked}");
     assert!(front.asked().iter().any(|head| head.header("origin") == Some(&origin)));
 
+    // asked by an address, under a name of its own
+    let mut named = target(&front.url());
+    named.headers.push((http::header::HOST, Secret::inline("api.example.com")));
+    let found = diagnose(&probed(named).await).expect("a diagnosis");
+    assert!(found.summary.ends_with("101 with Origin: http://api.example.com"), "{found:?}");
+
     let mut own = target(&front.url());
     own.headers.push((http::header::ORIGIN, Secret::inline("https://elsewhere.example.com")));
     assert!(probed(own).await.follow_up.is_none(), "with its own Origin the target is healthy here");

@@ -110,6 +110,7 @@ fn asked_again() -> Alert {
         plain_get: Some(reply("https://staging.example.com/ws/health/", &outcome.http)),
         at_location: Some(reply("wss://www.staging.example.com/ws/health/", &healthy().http)),
         with_origin: None,
+        origin: None,
         site_root: None,
     }));
     Alert { evidence: Some(Arc::new(outcome)), ..down() }
