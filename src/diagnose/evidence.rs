@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::hop::{Hop, Hops, has_django_trio};
 use super::location::Redirect;
-use crate::outcome::{HttpEvidence, MessageKind, Outcome, Phase, Reason, TlsEvidence};
+use crate::outcome::{HttpEvidence, MessageKind, Outcome, Phase, Reason, TlsEvidence, Verdict};
 
 /// An outcome with what the rules want to know of it.
 pub struct Evidence<'a> {
@@ -29,6 +29,17 @@ impl<'a> Evidence<'a> {
             hops: http.map(Hops::of).unwrap_or_default(),
             redirect: location.and_then(|l| Redirect::new(&outcome.url, l)),
             body: words(http.and_then(|h| h.body.as_deref()).unwrap_or_default()),
+        }
+    }
+
+    /// Where only some addresses of a name fail, that is the first thing to know: it is a host, not the service.
+    pub fn partly(&self) -> String {
+        let count = |verdict| self.outcome.addresses.iter().filter(|o| o.verdict() == verdict).count();
+        match (count(Verdict::Failed), count(Verdict::Healthy)) {
+            (1.., 0) | (0, _) => String::new(),
+            (failed, healthy) => {
+                format!("Only some addresses fail ({failed} of {}): look at those hosts first. ", failed + healthy)
+            }
         }
     }
 
@@ -269,7 +280,8 @@ impl<'a> Evidence<'a> {
             "not_after" => tls.and_then(|t| t.not_after).map(|t| day(&t.to_string())).unwrap_or_else(|| "an unknown day".into()),
             "message" => self.outcome.message.as_ref().map(|m| m.text.clone()).unwrap_or_default(),
             "closed" => self.close_text(),
-            _ => return None,
+            "asked" => self.outcome.url.clone(),
+            name => return self.follow_up_value(name),
         };
         Some(text)
     }
