@@ -9,9 +9,9 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until};
 
 use super::{FAILED, INCONCLUSIVE, OK, USAGE, complain, output, say, show_mistakes};
-use crate::config::{self, Target, TargetUrl, TlsOptions, UrlError};
+use crate::config::{self, Target, TargetUrl, TlsOptions, UrlError, Witness};
 use crate::outcome::{Outcome, TargetName, Verdict};
-use crate::probe::{Probe, Shared};
+use crate::probe::{Connectivity, Probe, Shared};
 use crate::time::Clock;
 
 /// Targets probed at the same time.
@@ -81,7 +81,7 @@ pub async fn run(args: Args) -> u8 {
         return USAGE;
     }
     let selected = if args.url.is_empty() { configured(&args) } else { from_urls(&args) };
-    let (targets, base) = match selected {
+    let Selected { targets, base, witnesses } = match selected {
         Ok(selected) => selected,
         Err(refused) => {
             match refused {
@@ -92,6 +92,7 @@ pub async fn run(args: Args) -> u8 {
         }
     };
     let shared = Shared::system(Clock::system());
+    let connectivity = Connectivity::new(&witnesses, &shared);
     let mut probes = Vec::with_capacity(targets.len());
     for target in targets {
         match Probe::new(target.clone(), &shared) {
@@ -103,7 +104,7 @@ pub async fn run(args: Args) -> u8 {
         }
     }
     let until = args.wait.map(|wait| Instant::now() + wait);
-    let tries = probes.iter().map(|probe| settle(probe, args.successes, until));
+    let tries = probes.iter().map(|probe| settle(probe, &connectivity, args.successes, until));
     let tried: Vec<Tried> = futures_util::stream::iter(tries).buffered(AT_ONCE).collect().await;
     let too_few: Vec<&Tried> =
         tried.iter().filter(|t| t.outcome.verdict() == Verdict::Healthy && t.in_a_row < args.successes).collect();
@@ -136,12 +137,13 @@ struct Tried {
 }
 
 /// Probes until healthy often enough in a row, or until that can't happen any more.
-async fn settle(probe: &Probe, successes: u32, until: Option<Instant>) -> Tried {
+async fn settle(probe: &Probe, connectivity: &Connectivity, successes: u32, until: Option<Instant>) -> Tried {
     let mut in_a_row = 0;
     let mut last_said = String::new();
     loop {
-        let next = Instant::now() + RETRY_EVERY;
-        let outcome = probe.run().await;
+        let began = Instant::now();
+        let next = began + RETRY_EVERY;
+        let outcome = connectivity.judge(probe.run().await, began).await;
         in_a_row = if outcome.verdict() == Verdict::Healthy { in_a_row + 1 } else { 0 };
         let time_is_up = until.is_some_and(|until| Instant::now() >= until);
         let hopeless = in_a_row == 0 && until.is_none_or(|until| next >= until);
@@ -162,8 +164,13 @@ async fn settle(probe: &Probe, successes: u32, until: Option<Instant>) -> Tried 
     }
 }
 
-/// What to probe, and the base of links.
-type Selected = (Vec<Arc<Target>>, String);
+/// What to probe, and what goes with it.
+struct Selected {
+    targets: Vec<Arc<Target>>,
+    /// Base of links.
+    base: String,
+    witnesses: Vec<Witness>,
+}
 
 /// Why there is nothing to probe.
 enum Refused {
@@ -180,7 +187,8 @@ fn configured(args: &Args) -> Result<Selected, Refused> {
         return Err(Refused::Usage(format!("no target `{name}` in {}, it has: {}", args.config.display(), known.join(", "))));
     }
     let chosen = config.targets.iter().filter(|t| args.targets.is_empty() || args.targets.iter().any(|n| n == t.name.as_str()));
-    Ok((chosen.map(|target| adjusted(Target::clone(target), args)).collect(), base))
+    let targets = chosen.map(|target| adjusted(Target::clone(target), args)).collect();
+    Ok(Selected { targets, base, witnesses: config.witnesses })
 }
 
 fn from_urls(args: &Args) -> Result<Selected, Refused> {
@@ -197,7 +205,7 @@ fn from_urls(args: &Args) -> Result<Selected, Refused> {
         target.tls = TlsOptions { ca_file: args.ca_file.clone(), ..target.tls };
         targets.push(adjusted(target, args));
     }
-    Ok((targets, String::new()))
+    Ok(Selected { targets, base: String::new(), witnesses: vec![] })
 }
 
 /// The host as a name, with a number where two URLs share it.

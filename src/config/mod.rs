@@ -8,6 +8,7 @@ mod expand;
 mod mask;
 mod policy;
 mod raw;
+mod reach;
 mod read;
 mod resolve;
 mod scalar;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 pub use diagnostic::Report;
 pub use policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector, Severity};
+pub use reach::Witness;
 pub use secret::Secret;
 pub use target::{
     Authorization, ClientCert, Closer, Expect, ExpectStep, IpVersion, JsonTest, Matcher, Step, Target, TargetUrl, TlsOptions,
@@ -37,6 +39,8 @@ pub struct Config {
     pub targets: Vec<Arc<Target>>,
     pub rules: Vec<Arc<Rule>>,
     pub receivers: Vec<Arc<Receiver>>,
+    /// Who tells whether this host is online; nobody does unless configured.
+    pub witnesses: Vec<Witness>,
 }
 
 /// Where metrics, API and status page are served.

@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::http;
 use crate::notify::Dispatcher;
 use crate::observe::{Board, Metrics};
-use crate::probe::{Probe, SetupError, Shared};
+use crate::probe::{Connectivity, Probe, SetupError, Shared};
 use crate::time::Clock;
 use crate::views::Links;
 use pipeline::Pipeline;
@@ -56,6 +56,7 @@ pub struct Daemon {
     clock: Clock,
     server: http::Server,
     probes: Vec<Arc<Probe>>,
+    connectivity: Arc<Connectivity>,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
     dispatcher: Dispatcher,
@@ -77,6 +78,7 @@ impl Daemon {
                 Err(error) => Err(StartError::Target { target: target.name.to_string(), error }),
             })
             .collect::<Result<Vec<_>, _>>()?;
+        let connectivity = Arc::new(Connectivity::new(&config.witnesses, &shared));
         let server = http::Server::bind(config.server.listen).await.map_err(StartError::Listen)?;
         let metrics = Metrics::new(&config, env!("CARGO_PKG_VERSION"));
         metrics.config_loaded(clock.now());
@@ -84,7 +86,8 @@ impl Daemon {
         let links = Links::new(&config.server.external_url);
         let ledger = Arc::new(pipeline::MetricsLedger(metrics.clone()));
         let dispatcher = Dispatcher::start(&config.receivers, links, clock.clone(), ledger);
-        Ok(Daemon { config, clock, server, probes, metrics, board, dispatcher, ready: Arc::new(AtomicBool::new(false)) })
+        let ready = Arc::new(AtomicBool::new(false));
+        Ok(Daemon { config, clock, server, probes, connectivity, metrics, board, dispatcher, ready })
     }
 
     /// Where metrics, API and status page are served.
@@ -99,7 +102,7 @@ impl Daemon {
 
     /// Probes, alerts and notifies until `shutdown`, then drains within [`DRAIN`].
     pub async fn run(self, shutdown: CancellationToken) {
-        let Daemon { config, clock, server, probes, metrics, board, dispatcher, ready } = self;
+        let Daemon { config, clock, server, probes, connectivity, metrics, board, dispatcher, ready } = self;
         let (alerts_tx, alerts) = watch::channel(Arc::new(Vec::new()));
         let http_shutdown = CancellationToken::new();
         let state = http::AppState {
@@ -119,7 +122,11 @@ impl Daemon {
         let pipeline = Pipeline::new(&config, clock.clone(), &metrics, board.clone(), dispatcher.clone(), alerts_tx);
         let (pulse, [scheduler_beat, pipeline_beat]) = systemd::Pulse::new();
         let pipeline = tokio::spawn(pipeline.run(inbox, pipeline_beat));
-        let scheduler = Scheduler::new(probes, &clock, metrics, outcomes);
+        let online = tokio::spawn({
+            let (connectivity, metrics) = (connectivity.clone(), metrics.clone());
+            async move { connectivity.watch(|online| metrics.online(online)).await }
+        });
+        let scheduler = Scheduler::new(probes, connectivity, &clock, metrics, outcomes);
         ready.store(true, Ordering::Release);
         let service = tokio::spawn(systemd::report(board, pulse, shutdown.clone()));
         tracing::info!(targets = config.targets.len(), rules = config.rules.len(), receivers = config.receivers.len(), "probing");
@@ -140,6 +147,7 @@ impl Daemon {
         http_shutdown.cancel();
         let _ = timeout(DRAIN_HTTP, http).await;
         service.abort();
+        online.abort();
         tracing::info!("stopped");
     }
 }

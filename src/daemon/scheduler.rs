@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::systemd::Beat;
 use crate::observe::Metrics;
 use crate::outcome::Outcome;
-use crate::probe::Probe;
+use crate::probe::{Connectivity, Probe};
 use crate::schedule::{self, Due, Guard, InFlight, SkipReason, Ticker};
 use crate::time::Clock;
 
@@ -23,6 +23,7 @@ const GRACE: Duration = Duration::from_millis(40);
 
 pub struct Scheduler {
     probes: Vec<Arc<Probe>>,
+    connectivity: Arc<Connectivity>,
     ticker: Ticker,
     in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
@@ -38,12 +39,18 @@ pub struct Running {
 impl Scheduler {
     /// Plans every probe from now on. The seed is the host's name: a restart keeps every target's phase, and two
     /// hosts with one configuration do not probe at the same moment.
-    pub fn new(probes: Vec<Arc<Probe>>, clock: &Clock, metrics: Arc<Metrics>, outcomes: mpsc::Sender<Arc<Outcome>>) -> Self {
+    pub fn new(
+        probes: Vec<Arc<Probe>>,
+        connectivity: Arc<Connectivity>,
+        clock: &Clock,
+        metrics: Arc<Metrics>,
+        outcomes: mpsc::Sender<Arc<Outcome>>,
+    ) -> Self {
         let name = |probe: &Arc<Probe>| probe.target().name.clone();
         let seed = schedule::seed(&rustix::system::uname().nodename().to_string_lossy());
         let ticker = Ticker::new(probes.iter().map(|p| (name(p), p.target().interval)), seed, clock);
         let in_flight = Arc::new(InFlight::new(probes.iter().map(name)));
-        Scheduler { ticker, in_flight, probes, metrics, outcomes }
+        Scheduler { ticker, in_flight, probes, connectivity, metrics, outcomes }
     }
 
     /// Starts probes until `shutdown`.
@@ -69,6 +76,7 @@ impl Scheduler {
             let slot = Slot {
                 due,
                 probe,
+                connectivity: self.connectivity.clone(),
                 in_flight: self.in_flight.clone(),
                 metrics: self.metrics.clone(),
                 outcomes: self.outcomes.clone(),
@@ -85,6 +93,7 @@ impl Scheduler {
 struct Slot {
     due: Due,
     probe: Arc<Probe>,
+    connectivity: Arc<Connectivity>,
     in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
     outcomes: mpsc::Sender<Arc<Outcome>>,
@@ -101,7 +110,7 @@ impl Slot {
         };
         self.metrics.probe_started();
         let outcome = tokio::select! {
-            outcome = self.probe.run() => Some(outcome),
+            outcome = self.probe() => Some(outcome),
             () = self.abandon.cancelled() => None,
         };
         self.metrics.probe_ended();
@@ -109,6 +118,12 @@ impl Slot {
             let _ = self.outcomes.send(Arc::new(outcome)).await; // closed only when the daemon ends
         }
         drop(guard);
+    }
+
+    /// Probes once; what this host's own network explains is not blamed on the target.
+    async fn probe(&self) -> Outcome {
+        let began = Instant::now();
+        self.connectivity.judge(self.probe.run().await, began).await
     }
 
     /// Begins the probe now, or in a moment: with a timeout as long as the interval, a probe that runs out of time ends just

@@ -5,6 +5,7 @@
 
 mod classify;
 mod connect;
+mod connectivity;
 mod conversation;
 mod expect;
 mod findings;
@@ -24,6 +25,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
+pub use connectivity::Connectivity;
 pub use resolve::Resolver;
 pub use tls::{Roots, SetupError};
 

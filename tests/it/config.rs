@@ -149,6 +149,8 @@ fn the_whole_schema_means_what_it_says() {
     assert_eq!(config.rules[2].remind_every, None);
     assert!(config.rules[3].notify.is_empty());
     assert_eq!(config.rules[4].notify.len(), 3);
+    let witnesses: Vec<String> = config.witnesses.iter().map(ToString::to_string).collect();
+    assert_eq!(witnesses, ["tcp://9.9.9.9:443", "tcp://[2620:fe::fe]:443", "tcp://dns.example.com:853"]);
     assert!(
         matches!(&config.receivers[1].kind, ReceiverKind::Webhook { signing_secret: Some(_), headers, .. } if headers.len() == 1)
     );
@@ -199,7 +201,7 @@ fn print_keeps_every_value_of_the_whole_schema() {
     let config = config::parse(&text, path, &env).unwrap();
     let again = config::parse(&config.to_yaml(), path, &env).unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(again.rules, config.rules);
-    assert_eq!(again.server, config.server);
+    assert_eq!((&again.server, &again.witnesses), (&config.server, &config.witnesses));
     for (a, b) in again.targets.iter().zip(&config.targets) {
         let masked =
             |t: &wsprobe::config::Target| format!("{:?}", (&t.steps, &t.expect, &t.tls, &t.labels, &t.subprotocols, t.timeout));

@@ -3,6 +3,7 @@
 mod alert;
 mod cli;
 mod config;
+mod connectivity;
 mod dashboard;
 mod diagnose;
 mod diagnose_wire;

@@ -9,7 +9,7 @@ use wsprobe::outcome::{Ended, Outcome, Phase, Reason, Verdict};
 
 use crate::support::certs::{Authority, Flaw};
 use crate::support::probing::{TIMEOUT, probe, target, upgraded};
-use crate::support::stage::{Act, Act::*, Peer, close, frame, health, text, write};
+use crate::support::stage::{Act, Act::*, Gate, Peer, close, frame, health, text, write};
 
 /// Plays the acts and probes the peer once.
 async fn meets(acts: Vec<Act>) -> Outcome {
@@ -357,15 +357,8 @@ async fn nothing_listens_on_the_port() {
 
 #[tokio::test]
 async fn a_host_that_drops_the_handshake_is_a_connect_timeout() {
-    let socket = tokio::net::TcpSocket::new_v4().expect("socket");
-    socket.bind(([127, 0, 0, 1], 0).into()).expect("bind");
-    let full = socket.listen(0).expect("listen"); // once its queue is full, the kernel drops every further SYN
-    let addr = full.local_addr().expect("address");
-    let mut queued = Vec::new();
-    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(300), tokio::net::TcpStream::connect(addr)).await {
-        queued.push(stream);
-    }
-    let outcome = probe(target(&format!("ws://{addr}/"))).await;
+    let gate = Gate::shut().await;
+    let outcome = probe(target(&format!("ws://{}/", gate.addr))).await;
     assert_eq!((outcome.reason, outcome.phase), (Reason::ConnectTimeout, Some(Phase::Connect)), "{outcome:?}");
     assert!(outcome.timings.connect.is_some_and(|took| took >= TIMEOUT));
 }

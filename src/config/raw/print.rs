@@ -7,6 +7,7 @@ use serde_yaml::{Mapping, Value};
 
 use super::super::mask::{self, MASK};
 use super::super::policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector};
+use super::super::reach::Witness;
 use super::super::scalar::{show, show_size};
 use super::super::secret::Secret;
 use super::super::target::{Authorization, Closer, Expect, IpVersion, JsonTest, Matcher, Step, Target, TlsOptions, TlsVersion};
@@ -23,6 +24,7 @@ pub(in super::super) fn print(config: &Config) -> String {
         ("targets", list(config.targets.iter().map(|target| printer.target(target)))),
         ("alerts", list(config.rules.iter().map(|r| rule(r)))),
         ("receivers", list(config.receivers.iter().map(|receiver| printer.receiver(receiver)))),
+        ("connectivity", connectivity(&config.witnesses)),
     ]);
     serde_yaml::to_string(&whole).unwrap_or_default()
 }
@@ -156,6 +158,13 @@ fn headers(headers: &[(http::HeaderName, Secret)]) -> Value {
         (text(name.as_str()), text(value))
     });
     Value::Mapping(shown.collect())
+}
+
+fn connectivity(witnesses: &[Witness]) -> Value {
+    match witnesses {
+        [] => Value::Null,
+        some => map([("witnesses", list(some.iter().map(|witness| text(witness.to_string()))))]),
+    }
 }
 
 fn step(step: &Step) -> Value {

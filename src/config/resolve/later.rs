@@ -33,9 +33,6 @@ pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, targets: &Targe
         }
         value.not_available("remove it: until then alerts are sent at any time");
     }
-    if let Some(value) = fields.get_later("connectivity") {
-        connectivity(&value);
-    }
     if let Some(value) = fields.get_later("heartbeat") {
         heartbeat(reader, &value);
     }
@@ -105,23 +102,6 @@ fn maintenance(reader: &Reader<'_>, item: &Value<'_>, targets: &Targets) {
 
 fn two_digits(text: &str) -> Option<u8> {
     (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
-}
-
-fn connectivity(value: &Value<'_>) {
-    const EXAMPLE: &str = "connectivity: {witnesses: [\"tcp://9.9.9.9:443\"]}";
-    if let Some(mut fields) = value.fields("`connectivity`", EXAMPLE) {
-        let witnesses = fields.require("witnesses", "witnesses: [\"tcp://9.9.9.9:443\"]");
-        for item in witnesses.and_then(|value| value.list("a witness", EXAMPLE)).unwrap_or_default() {
-            let Some(text) = item.word("tcp://9.9.9.9:443") else { continue };
-            let fits = url::Url::parse(&text.value)
-                .is_ok_and(|url| url.scheme() == "tcp" && url.host_str().is_some() && url.port().is_some());
-            if !fits {
-                item.reject(&format!("has to be an address: {}", quoted(&text.value)), "for example `tcp://9.9.9.9:443`");
-            }
-        }
-        fields.finish();
-    }
-    value.not_available("remove it: until then a prober that is offline itself sees its targets fail");
 }
 
 fn heartbeat(reader: &Reader<'_>, value: &Value<'_>) {

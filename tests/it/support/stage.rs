@@ -4,11 +4,14 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -116,6 +119,62 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// An address that answers TCP handshakes while it is open, and is dead silent while it is shut.
+pub struct Gate {
+    pub addr: SocketAddr,
+    listener: Arc<TcpListener>,
+    /// What fills the queue while it is shut.
+    queued: Vec<TcpStream>,
+    accepting: Option<JoinHandle<()>>,
+    /// Connections that it let in.
+    pub let_in: Arc<AtomicUsize>,
+}
+
+impl Gate {
+    pub fn open() -> Gate {
+        let socket = TcpSocket::new_v4().expect("socket");
+        socket.bind(([127, 0, 0, 1], 0).into()).expect("bind");
+        let listener = Arc::new(socket.listen(0).expect("listen"));
+        let addr = listener.local_addr().expect("address");
+        let mut gate = Gate { addr, listener, queued: vec![], accepting: None, let_in: Arc::default() };
+        gate.reopen();
+        gate
+    }
+
+    pub async fn shut() -> Gate {
+        let mut gate = Gate::open();
+        gate.close().await;
+        gate
+    }
+
+    pub fn reopen(&mut self) {
+        self.queued.clear();
+        let (listener, let_in) = (self.listener.clone(), self.let_in.clone());
+        self.accepting = Some(tokio::spawn(async move {
+            while listener.accept().await.is_ok() {
+                let_in.fetch_add(1, Relaxed);
+            }
+        }));
+    }
+
+    /// Once the queue of a listener is full, the kernel drops every further SYN.
+    pub async fn close(&mut self) {
+        if let Some(accepting) = self.accepting.take() {
+            accepting.abort();
+            let _ = accepting.await;
+        }
+        while let Ok(Ok(stream)) = timeout(Duration::from_millis(300), TcpStream::connect(self.addr)).await {
+            self.queued.push(stream);
+        }
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.accepting.iter().for_each(JoinHandle::abort);
     }
 }
 
