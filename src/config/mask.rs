@@ -48,7 +48,7 @@ const SECRET: [&str; 12] = [
 ];
 
 /// Keys below which any key is public.
-const OPEN: [&str; 2] = ["labels", "equals"];
+const OPEN: [&str; 3] = ["labels", "equals", "capture"];
 
 /// Words in a text that make it look like a secret.
 const WORDS: [&str; 9] = ["pass", "pwd", "secret", "token", "cred", "auth", "cookie", "api_key", "apikey"];

@@ -15,6 +15,7 @@ mod scalar;
 mod secret;
 mod source;
 mod target;
+mod template;
 mod text;
 
 use std::net::SocketAddr;
@@ -26,9 +27,10 @@ pub use policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector, Sever
 pub use reach::Witness;
 pub use secret::Secret;
 pub use target::{
-    Authorization, ClientCert, Closer, Expect, ExpectStep, IpVersion, JsonTest, Matcher, Step, Target, TargetUrl, TlsOptions,
-    TlsVersion, UrlError,
+    Authorization, Capture, CaptureFrom, ClientCert, Closer, Expect, ExpectStep, IpVersion, JsonTest, Matcher, Step, Target,
+    TargetUrl, TlsOptions, TlsVersion, UrlError,
 };
+pub use template::{Form, Place, Template};
 
 /// The whole configuration, valid by construction.
 #[derive(Clone, Debug)]

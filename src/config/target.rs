@@ -8,6 +8,7 @@ use regex::Regex;
 use serde_json_path::JsonPath;
 
 use super::secret::Secret;
+use super::template::Template;
 use crate::outcome::TargetName;
 
 /// A `ws://` or `wss://` URL: no fragment, a host, no credentials (those become `authorization`).
@@ -219,7 +220,7 @@ pub enum TlsVersion {
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Sends a text message.
-    Send(String),
+    Send(Template),
     /// Judges the next data message.
     Expect(ExpectStep),
     /// Sends a ping and waits for its pong.
@@ -233,6 +234,23 @@ pub struct ExpectStep {
     pub within: Option<Duration>,
     /// True: messages that do not match are skipped until one does.
     pub any: bool,
+    /// What to keep of the message for the steps that follow.
+    pub captures: Vec<Capture>,
+}
+
+/// A value that a later `send` inserts where it says `{{name}}`.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    pub name: String,
+    pub from: CaptureFrom,
+}
+
+#[derive(Clone, Debug)]
+pub enum CaptureFrom {
+    /// The first value that a JSONPath (RFC 9535) selects.
+    Json(JsonPath),
+    /// The group of this name in the step's regular expression.
+    Group,
 }
 
 /// The closing expectation.

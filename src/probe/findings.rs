@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Failure;
-use super::expect;
+use super::captures::Captured;
+use super::{Failure, expect};
 use crate::config::{Step, Target};
 use crate::outcome::{CloseEvidence, HttpEvidence, MessageEvidence, Phase, Reason, Timings, TlsEvidence};
 
@@ -28,6 +28,8 @@ pub struct Findings {
     pub tls: Option<TlsEvidence>,
     pub message: Option<MessageEvidence>,
     pub close: Option<CloseEvidence>,
+    /// What is kept for later steps; part of no outcome.
+    pub captured: Captured,
 }
 
 impl Findings {
@@ -45,6 +47,7 @@ impl Findings {
             tls: None,
             message: None,
             close: None,
+            captured: Captured::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Nothing here follows a redirect, waits without a deadline, or buffers without a bound what a peer sends.
 
+mod captures;
 mod classify;
 mod connect;
 mod connectivity;
@@ -30,7 +31,7 @@ pub use resolve::Resolver;
 pub use tls::{Roots, SetupError};
 
 use crate::config::{IpVersion, Target};
-use crate::outcome::{Outcome, Phase, Reason};
+use crate::outcome::{CloseEvidence, MessageEvidence, Outcome, Phase, Reason};
 use crate::time::Clock;
 use findings::Findings;
 
@@ -104,15 +105,16 @@ impl Probe {
             Ok(()) => (Reason::Ok, None, String::new()),
             Err(failure) => (failure.reason, Some(failure.phase), failure.detail),
         };
+        let redactor = self.request.redactor().and(findings.captured.secrets());
         Outcome {
             address: findings.address,
             phase,
-            detail,
+            detail: redactor.apply(&detail),
             timings: findings.timings,
             http: findings.http,
             tls: findings.tls,
-            message: findings.message,
-            close: findings.close,
+            message: findings.message.map(|message| MessageEvidence { text: redactor.apply(&message.text), ..message }),
+            close: findings.close.map(|close| CloseEvidence { reason: redactor.apply(&close.reason), ..close }),
             ..Outcome::new(self.target.name.clone(), self.public_url.clone(), started_at, reason)
         }
     }

@@ -67,6 +67,11 @@ impl Request {
         head.push_str("Sec-WebSocket-Key: ");
         Request { before_key: head.into_bytes(), after_key: b"\r\n\r\n".to_vec(), redactor: Redactor::new(target) }
     }
+
+    /// Takes out of an answer what the request holds of secrets.
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
 }
 
 /// Sends the request and reads the answer; on a proper 101 returns the bytes that came after its head.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use wsprobe::config::diagnostic::Code;
 use wsprobe::config::{
-    self, Authorization, Closer, Condition, Config, IpVersion, JsonTest, Matcher, ReceiverKind, Report, Step, TlsVersion,
+    self, Authorization, Closer, Condition, Config, Form, IpVersion, JsonTest, Matcher, ReceiverKind, Report, Step, TlsVersion,
 };
 
 /// The only variables that exist in these tests.
@@ -129,12 +129,20 @@ fn the_whole_schema_means_what_it_says() {
     assert!(prod.tls.ca_file.is_some() && prod.tls.client_cert.is_some() && !prod.tls.verify);
     assert_eq!(prod.tls.min_version, TlsVersion::V1_3);
     assert_eq!(prod.max_message_bytes, 1 << 20);
-    assert_eq!(prod.steps.len(), 6);
+    assert_eq!(prod.steps.len(), 9);
     let Step::Expect(welcome) = &prod.steps[1] else { panic!() };
     assert_eq!((welcome.within, welcome.any), (Some(secs(2)), false));
     let Step::Expect(tick) = &prod.steps[2] else { panic!() };
     assert!(tick.any && matches!(&tick.matcher, Matcher::Regex(regex) if regex.is_match("tick 12")));
     assert!(matches!(prod.steps[5], Step::Ping { within: None }));
+    let captured = |step: &Step| match step {
+        Step::Expect(step) => step.captures.iter().map(|capture| capture.name.clone()).collect(),
+        _ => vec![],
+    };
+    assert_eq!((captured(&prod.steps[6]), captured(&prod.steps[7])), (vec!["session".into()], vec!["user".into(), "_2".into()]));
+    let Step::Send(template) = &prod.steps[8] else { panic!() };
+    let places: Vec<(&str, Form)> = template.places().iter().map(|place| (place.name.as_str(), place.form)).collect();
+    assert_eq!(places, [("session", Form::InString), ("user", Form::Json)]);
     assert_eq!((prod.expect.close, prod.expect.within), (Closer::Client, Some(secs(2))));
     assert_eq!(prod.expect.close_codes, [Some(1000), Some(4001), None]);
     let staging = &config.targets[1];
@@ -162,7 +170,7 @@ fn variables_take_part_in_every_kind_of_value() {
     let target = &config.targets[0];
     assert_eq!(target.url.public(), "wss://example.com/ws/");
     assert_eq!((target.interval, target.timeout, target.tls.verify), (secs(15), secs(5), true));
-    assert!(matches!(&target.steps[0], Step::Send(text) if text == "costs $5, example.com, $HOME"));
+    assert!(matches!(&target.steps[0], Step::Send(text) if text.as_str() == "costs $5, example.com, $HOME"));
     assert_eq!(config.rules[0].when, Condition::ConsecutiveFailures(4));
 }
 

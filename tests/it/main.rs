@@ -1,6 +1,7 @@
 //! Everything that is promised to users, one file per promise.
 
 mod alert;
+mod captures;
 mod cli;
 mod config;
 mod connectivity;

@@ -10,7 +10,9 @@ use super::super::policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selec
 use super::super::reach::Witness;
 use super::super::scalar::{show, show_size};
 use super::super::secret::Secret;
-use super::super::target::{Authorization, Closer, Expect, IpVersion, JsonTest, Matcher, Step, Target, TlsOptions, TlsVersion};
+use super::super::target::{
+    Authorization, CaptureFrom, Closer, Expect, IpVersion, JsonTest, Matcher, Step, Target, TlsOptions, TlsVersion,
+};
 use super::super::{Config, Server};
 
 use std::path::Path;
@@ -171,8 +173,8 @@ fn step(step: &Step) -> Value {
     let within = |within: Option<std::time::Duration>| within.map_or(Value::Null, |within| text(show(within)));
     match step {
         // What logs in over the connection says so.
-        Step::Send(message) if mask::sounds_secret(message) => map([("send", text(MASK))]),
-        Step::Send(message) => map([("send", text(message))]),
+        Step::Send(message) if mask::sounds_secret(message.as_str()) => map([("send", text(MASK))]),
+        Step::Send(message) => map([("send", text(message.as_str()))]),
         Step::Ping { within: limit } => map([("ping", map([("within", within(*limit))]))]),
         Step::Expect(expect) => {
             let mut inner = Mapping::new();
@@ -183,6 +185,14 @@ fn step(step: &Step) -> Value {
                 inner.insert(text("within"), within(expect.within));
             }
             inner.insert(text("any"), Value::Bool(expect.any));
+            let paths = expect.captures.iter().filter_map(|capture| match &capture.from {
+                CaptureFrom::Json(path) => Some((text(&capture.name), text(path.to_string()))),
+                CaptureFrom::Group => None, // stands in the regular expression
+            });
+            let paths: Mapping = paths.collect();
+            if !paths.is_empty() {
+                inner.insert(text("capture"), Value::Mapping(paths));
+            }
             map([("expect", Value::Mapping(inner))])
         }
     }

@@ -34,6 +34,8 @@ pub enum Act {
     AwaitClose,
     /// Answers every ping with its pong until the client sends something else.
     AnswerPing,
+    /// Reads a message, and goes on only if it is this text.
+    Hear(&'static str),
     Pause(Duration),
     /// Stays connected and silent until the client goes.
     Hold,
@@ -240,6 +242,13 @@ fn play<C: Connection + 'static>(mut stream: C, acts: &[Act]) -> Pin<Box<dyn Fut
                     stream.write_all(&frame(10, &payload)).await?;
                     stream.flush().await?;
                 }
+                Act::Hear(expected) => {
+                    let heard = message(&mut stream).await?;
+                    if heard != *expected {
+                        eprintln!("heard {heard}\nnot   {expected}");
+                        return Err(std::io::ErrorKind::InvalidData.into());
+                    }
+                }
                 Act::Pause(pause) => tokio::time::sleep(*pause).await,
                 Act::Hold => while stream.read(&mut [0u8; 1024]).await? > 0 {},
                 Act::Fin => return stream.shutdown().await,
@@ -254,6 +263,19 @@ fn play<C: Connection + 'static>(mut stream: C, acts: &[Act]) -> Pin<Box<dyn Fut
         while stream.read(&mut [0u8; 1024]).await? > 0 {}
         Ok(())
     })
+}
+
+/// Reads one text message of a client, in one frame.
+async fn message(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<String> {
+    let mut length = usize::from(stream.read_u16().await? & 0x7f);
+    if length == 126 {
+        length = usize::from(stream.read_u16().await?);
+    }
+    let mut frame = vec![0u8; 4 + length];
+    stream.read_exact(&mut frame).await?;
+    let (mask, payload) = frame.split_at(4);
+    let text = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+    Ok(String::from_utf8(text).expect("UTF-8"))
 }
 
 /// Reads a request head and returns its Sec-WebSocket-Key.
