@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 pub use diagnostic::Report;
 pub use policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector, Severity};
-pub use reach::Witness;
+pub use reach::{Proxy, Witness};
 pub use secret::Secret;
 pub use target::{
     Authorization, Capture, CaptureFrom, ClientCert, Closer, Expect, ExpectStep, IpVersion, JsonTest, Matcher, Step, Target,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use regex::Regex;
 use serde_json_path::JsonPath;
 
+use super::reach::Proxy;
 use super::secret::Secret;
 use super::template::Template;
 use crate::outcome::TargetName;
@@ -124,6 +125,8 @@ pub struct Target {
     /// Offered in this order; the peer has to acknowledge one.
     pub subprotocols: Vec<String>,
     pub ip_version: IpVersion,
+    /// Through which proxy the target is reached; `None`: directly. Then it is the proxy that resolves the target's name.
+    pub proxy: Option<Proxy>,
     pub tls: TlsOptions,
     /// A larger message is `message_too_big`.
     pub max_message_bytes: usize,
@@ -152,6 +155,7 @@ impl Target {
             authorization: None,
             subprotocols: vec![],
             ip_version: IpVersion::Any,
+            proxy: None,
             tls: TlsOptions::default(),
             max_message_bytes: Self::DEFAULT_MAX_MESSAGE_BYTES,
             steps: vec![],

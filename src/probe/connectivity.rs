@@ -140,7 +140,7 @@ fn may_be_the_network(outcome: &Outcome) -> bool {
     match outcome.reason {
         R::DnsNotFound | R::DnsTimeout | R::DnsFailed => true,
         R::ConnectRefused | R::ConnectTimeout | R::ConnectUnreachable | R::ConnectReset => true,
-        R::TlsFailed => [classify::TLS_ENDED, classify::TLS_RESET].contains(&outcome.detail.as_str()),
+        R::TlsFailed => [classify::TLS_ENDED, classify::TLS_RESET].iter().any(|cut| outcome.detail.starts_with(cut)),
         R::TlsTimeout | R::UpgradeTimeout | R::UpgradeClosed | R::MessageTimeout | R::CloseTimeout | R::CloseAbnormal => true,
         R::MessageMissing | R::SessionCut => outcome.close.is_none(),
         R::TlsExpired | R::TlsNotYetValid | R::TlsUntrusted | R::TlsNameMismatch => false,

@@ -11,6 +11,7 @@ mod conversation;
 mod expect;
 mod findings;
 mod frames;
+mod proxy;
 mod redact;
 mod resolve;
 mod tls;
@@ -33,7 +34,8 @@ pub use tls::{Roots, SetupError};
 use crate::config::{IpVersion, Target};
 use crate::outcome::{CloseEvidence, MessageEvidence, Outcome, Phase, Reason};
 use crate::time::Clock;
-use findings::Findings;
+use findings::{Findings, Leg};
+use proxy::Rewound;
 
 /// Why a probe was not healthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +71,7 @@ pub struct Probe {
     target: Arc<Target>,
     public_url: String,
     request: upgrade::Request,
+    tunnel: Option<proxy::Tunnel>,
     tls: Option<tls::Tls>,
     shared: Shared,
 }
@@ -84,7 +87,8 @@ impl Probe {
             false => None,
         };
         let request = upgrade::Request::new(&target);
-        Ok(Probe { public_url: target.url.public(), request, tls, target, shared: shared.clone() })
+        let tunnel = target.proxy.as_ref().map(|proxy| proxy::Tunnel::new(proxy, &target.url));
+        Ok(Probe { public_url: target.url.public(), request, tunnel, tls, target, shared: shared.clone() })
     }
 
     /// The target that is probed.
@@ -127,10 +131,15 @@ impl Probe {
         conversation::hold(stream, already_read, target, findings).await
     }
 
-    /// Connects to the first of these addresses that answers, with TLS where the target wants it.
+    /// Connects to the first of these addresses that answers, through the tunnel if they are a proxy's, with TLS where the
+    /// target wants it.
     async fn dial(&self, addresses: &[SocketAddr], findings: &mut Findings) -> Result<Stream, Failure> {
         findings.enter(Phase::Connect);
         let tcp = connect::first_answering(addresses, |address| findings.address = Some(address)).await?;
+        let tcp = match &self.tunnel {
+            Some(tunnel) => tunnel.open(tcp, findings).await?,
+            None => Rewound::fresh(tcp),
+        };
         findings.leave();
         Ok(match &self.tls {
             Some(tls) => Stream::Tls(Box::new(tls.handshake(tcp, findings).await?)),
@@ -138,9 +147,17 @@ impl Probe {
         })
     }
 
+    /// The addresses to connect to: the target's, or those of its proxy.
     async fn addresses(&self, findings: &mut Findings) -> Result<Vec<SocketAddr>, Failure> {
-        let (port, version) = (self.target.url.port(), self.target.ip_version);
-        match self.target.url.host() {
+        if let Some(tunnel) = &self.tunnel {
+            findings.leg = Leg::ToProxy(tunnel.proxy.clone());
+        }
+        let (host, port) = match &self.target.proxy {
+            Some(proxy) => (proxy.host(), proxy.port),
+            None => (self.target.url.host(), self.target.url.port()),
+        };
+        let version = self.target.ip_version;
+        match host {
             url::Host::Ipv4(ip) if version != IpVersion::V6 => Ok(vec![(ip, port).into()]),
             url::Host::Ipv6(ip) if version != IpVersion::V4 => Ok(vec![(ip, port).into()]),
             url::Host::Domain(name) => {
@@ -156,8 +173,8 @@ impl Probe {
 
 /// The connection, with or without TLS.
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Rewound<TcpStream>),
+    Tls(Box<TlsStream<Rewound<TcpStream>>>),
 }
 
 impl AsyncRead for Stream {

@@ -1,6 +1,9 @@
 //! Takes a target's secrets out of what a peer sends back: an echoed header, a `Location` that repeats the query, a token that
 //! was captured.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
 use crate::config::{Authorization, Target};
 
 /// Shorter values are too likely to be part of an innocent word.
@@ -28,6 +31,10 @@ impl Redactor {
             Some(Authorization::Basic { password, .. }) => secrets.push(password.expose().to_owned()),
             Some(Authorization::Scheme { credentials, .. }) => secrets.push(credentials.expose().to_owned()),
             None => {}
+        }
+        if let Some(credentials) = target.proxy.as_ref().and_then(|proxy| proxy.credentials.as_ref()) {
+            secrets.push(BASE64_STANDARD.encode(credentials.expose()));
+            secrets.extend(credentials.expose().split_once(':').map(|(_, password)| password.to_owned()));
         }
         secrets.extend(target.url.as_url().query().map(str::to_owned));
         secrets.extend(target.url.as_url().query_pairs().map(|(_, value)| value.into_owned()));

@@ -147,6 +147,9 @@ fn the_whole_schema_means_what_it_says() {
     assert_eq!(prod.expect.close_codes, [Some(1000), Some(4001), None]);
     let staging = &config.targets[1];
     assert_eq!((staging.ip_version, staging.expect.within), (IpVersion::V6, Some(secs(5))));
+    let proxy = staging.proxy.as_ref().unwrap();
+    assert_eq!(proxy.authority(), "proxy.example.com:3128");
+    assert_eq!(proxy.credentials.as_ref().map(|secret| secret.expose()), Some("probe:not-a-real-password"));
     let Matcher::Json { test: JsonTest::Equals(value), .. } = config.targets[5].expect.message.as_ref().unwrap() else {
         panic!()
     };
@@ -211,8 +214,9 @@ fn print_keeps_every_value_of_the_whole_schema() {
     assert_eq!(again.rules, config.rules);
     assert_eq!((&again.server, &again.witnesses), (&config.server, &config.witnesses));
     for (a, b) in again.targets.iter().zip(&config.targets) {
-        let masked =
-            |t: &wsprobe::config::Target| format!("{:?}", (&t.steps, &t.expect, &t.tls, &t.labels, &t.subprotocols, t.timeout));
+        let masked = |t: &wsprobe::config::Target| {
+            format!("{:?}", (&t.steps, &t.expect, &t.tls, &t.labels, &t.subprotocols, t.timeout, &t.proxy))
+        };
         assert_eq!(masked(a), masked(b));
     }
 }
@@ -229,6 +233,7 @@ targets:
     steps: [{send: '{"token": "hunter9"}'}]
   - name: b
     url: wss://h/
+    proxy_url: http://probe:hunter2@proxy:3128
     authorization: {credentials: hunter5}
 receivers:
   - {name: s, slack: {webhook_url: "https://hooks.example.com/hunter6"}}

@@ -15,6 +15,7 @@ mod notify;
 mod outage;
 mod probe;
 mod prometheus;
+mod proxy;
 mod schedule;
 mod support;
 mod systemd;

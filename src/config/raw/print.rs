@@ -109,6 +109,13 @@ impl Printer<'_> {
                 IpVersion::V6 => "6",
             }),
         );
+        if let Some(proxy) = &target.proxy {
+            match (proxy.url.file(), &proxy.credentials) {
+                (Some(file), _) => put("proxy_url_file", path(self.folder, file)),
+                (None, Some(_)) => put("proxy_url", text(format!("http://{MASK}@{}", proxy.authority()))),
+                (None, None) => put("proxy_url", text(format!("http://{}", proxy.authority()))),
+            }
+        }
         if target.url.is_tls() {
             put("tls", self.tls(&target.tls));
         }

@@ -169,14 +169,6 @@ pub(super) fn target_keys(fields: &mut Fields<'_>, depends_on: &mut Vec<Spanned<
     {
         value.not_available("write `addresses: first`: until then one address of a name is probed");
     }
-    if let Some(value) = fields.get_later("proxy_url") {
-        if let Some(text) = value.word("proxy_url: http://proxy.example.com:3128")
-            && !url::Url::parse(&text.value).is_ok_and(|url| url.scheme() == "http" && url.host_str().is_some())
-        {
-            value.reject("is not the URL of a proxy", "for example `http://proxy.example.com:3128`");
-        }
-        value.not_available("remove it: until then targets are reached directly");
-    }
     for (key, instead) in [
         ("confirm", "write `confirm: false`: until then use `consecutive_failures` against single failures"),
         ("diagnose", "write `diagnose: false`: until then no follow-up requests are made"),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::diagnostic::{Code, Draft};
+use super::super::reach::Proxy;
 use super::super::read::{Fields, Reader, Value};
 use super::super::scalar;
 use super::super::source::{Span, Spanned};
@@ -17,7 +18,7 @@ use super::super::target::{Authorization, ClientCert, IpVersion, Target, TargetU
 use super::super::text::quoted;
 use super::access::{self, Header};
 use super::conversation::{self, ExpectPart, Steps};
-use super::{Names, TARGETS_EXAMPLE, files, later};
+use super::{Names, TARGETS_EXAMPLE, files, later, reach};
 use crate::outcome::TargetName;
 
 /// The shortest is for tests on loopback; a day between probes is not monitoring.
@@ -148,6 +149,7 @@ struct Part {
     authorization: Option<Spanned<Authorization>>,
     subprotocols: Option<Vec<String>>,
     ip_version: Option<Spanned<IpVersion>>,
+    proxy: Option<Spanned<Option<Proxy>>>,
     tls: TlsPart,
     max_message_bytes: Option<Spanned<u64>>,
     steps: Option<Steps>,
@@ -179,6 +181,7 @@ impl Part {
             ip_version: fields
                 .get("ip_version")
                 .and_then(|value| value.choice(&[("any", IpVersion::Any), ("4", IpVersion::V4), ("6", IpVersion::V6)])),
+            proxy: reach::proxy(reader, fields),
             tls: fields.get("tls").and_then(|value| TlsPart::read(reader, &value)).unwrap_or_default(),
             max_message_bytes: fields
                 .get("max_message_bytes")
@@ -211,16 +214,22 @@ impl Part {
             );
         }
         if let Some(version) = self.ip_version.as_ref().or(defaults.ip_version.as_ref()) {
-            let family = match url.host() {
+            // Through a proxy, it is the proxy's address that is chosen here.
+            let proxy = self.proxy.as_ref().or(defaults.proxy.as_ref());
+            let (host, key, span) = match proxy.and_then(|proxy| Some((proxy.value.as_ref()?, proxy.span))) {
+                Some((proxy, span)) => (proxy.host(), "proxy_url", span),
+                None => (url.host(), "url", url_span),
+            };
+            let family = match host {
                 url::Host::Ipv4(_) if version.value == IpVersion::V6 => Some("an IPv4 address"),
                 url::Host::Ipv6(_) if version.value == IpVersion::V4 => Some("an IPv6 address"),
                 _ => None,
             };
             if let Some(family) = family {
                 reader.report(
-                    Draft::new(Code::Conflict, version.span, "`ip_version` excludes the address in the URL")
-                        .see(url_span, format!("{family} is written here"))
-                        .help("remove `ip_version`: the URL already says which address is used"),
+                    Draft::new(Code::Conflict, version.span, format!("`ip_version` excludes the address in `{key}`"))
+                        .see(span, format!("{family} is written here"))
+                        .help("remove `ip_version`: that URL already says which address is used"),
                 );
             }
         }
@@ -276,6 +285,7 @@ impl Part {
             authorization,
             subprotocols: self.subprotocols.or_else(|| defaults.subprotocols.clone()).unwrap_or_default(),
             ip_version,
+            proxy: self.proxy.or_else(|| defaults.proxy.clone()).and_then(|proxy| proxy.value),
             tls,
             max_message_bytes: bytes
                 .map_or(Target::DEFAULT_MAX_MESSAGE_BYTES, |b| usize::try_from(b.value).unwrap_or(usize::MAX)),

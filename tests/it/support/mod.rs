@@ -23,3 +23,4 @@ pub mod http;
 pub mod notify;
 pub mod probing;
 pub mod process;
+pub mod proxy;

@@ -4,8 +4,8 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -76,6 +76,7 @@ pub fn write(bytes: impl AsRef<[u8]>) -> Act {
 /// A peer that plays `acts` on every connection until it is dropped.
 pub struct Peer {
     pub addr: SocketAddr,
+    requests: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
@@ -91,26 +92,33 @@ impl Peer {
     async fn start(acts: Vec<Act>, tls: Option<TlsAcceptor>) -> Peer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let addr = listener.local_addr().expect("address");
+        let requests: Arc<Mutex<Vec<String>>> = Arc::default();
+        let heard = requests.clone();
         let task = tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                let (acts, tls) = (acts.clone(), tls.clone());
+                let (acts, tls, heard) = (acts.clone(), tls.clone(), heard.clone());
                 tokio::spawn(async move {
                     match tls {
-                        None => drop(play(tcp, &acts).await),
+                        None => drop(play(tcp, &acts, &heard).await),
                         Some(tls) => {
                             if let Ok(stream) = tls.accept(tcp).await {
-                                drop(play(stream, &acts).await);
+                                drop(play(stream, &acts, &heard).await);
                             }
                         }
                     }
                 });
             }
         });
-        Peer { addr, task }
+        Peer { addr, requests, task }
     }
 
     pub fn url(&self) -> String {
         format!("ws://{}/ws/health/", self.addr)
+    }
+
+    /// The head of the last request that it read.
+    pub fn request(&self) -> String {
+        self.requests.lock().expect("lock").last().expect("a request").clone()
     }
 
     pub fn tls_url(&self) -> String {
@@ -197,13 +205,21 @@ impl Connection for tokio_rustls::server::TlsStream<TcpStream> {
     }
 }
 
-fn play<C: Connection + 'static>(mut stream: C, acts: &[Act]) -> Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + '_>> {
+fn play<'a, C: Connection + 'static>(
+    mut stream: C,
+    acts: &'a [Act],
+    requests: &'a Mutex<Vec<String>>,
+) -> Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + 'a>> {
     Box::pin(async move {
         stream.tcp().set_nodelay(true)?;
         let mut key = String::new();
         for act in acts {
             match act {
-                Act::Request => key = request(&mut stream).await?,
+                Act::Request => {
+                    let head = request(&mut stream).await?;
+                    key = head.lines().find_map(|l| l.strip_prefix("Sec-WebSocket-Key: ")).unwrap_or_default().to_owned();
+                    requests.lock().expect("lock").push(head);
+                }
                 Act::Write(bytes) => {
                     stream.write_all(bytes).await?;
                     stream.flush().await?;
@@ -278,7 +294,7 @@ async fn message(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Strin
     Ok(String::from_utf8(text).expect("UTF-8"))
 }
 
-/// Reads a request head and returns its Sec-WebSocket-Key.
+/// Reads a request head.
 async fn request(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -286,7 +302,5 @@ async fn request(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Strin
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
     }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let key = head.lines().find_map(|l| l.strip_prefix("Sec-WebSocket-Key: "));
-    Ok(key.unwrap_or_default().to_owned())
+    Ok(String::from_utf8_lossy(&head).into_owned())
 }
