@@ -224,7 +224,7 @@ async fn a_host_whose_link_is_down_or_dead_blames_no_target() {
         ("ip link set va down", "this host has no route to the address"),
     ] {
         let inside = format!("{wire} && {state} && exec \"$0\" check --output json -c '{file}'");
-        let mut command = shell("exec unshare --net sh -c \"$INSIDE\" \"$0\"");
+        let mut command = shell("exec unshare --map-root-user --net sh -c \"$INSIDE\" \"$0\"");
         let ran = ran(command.env("INSIDE", inside)).await;
         assert_eq!(ran.code, Some(3), "{state}: {}{}", ran.stdout, ran.stderr);
         assert!(ran.stdout.contains(expected), "{state}: {}{}", ran.stdout, ran.stderr);

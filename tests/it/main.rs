@@ -12,6 +12,7 @@ mod django;
 mod endpoint;
 mod http;
 mod notify;
+mod options;
 mod outage;
 mod probe;
 mod prometheus;

@@ -91,7 +91,7 @@ async fn credentials_are_sent_to_the_proxy_alone_and_are_shown_nowhere() {
         assert_eq!(outcome.reason, Reason::Ok, "{outcome:?}");
         // base64 of probe:p@ss-w0rd
         assert!(proxy.head().contains("\r\nProxy-Authorization: Basic cHJvYmU6cEBzcy13MHJk\r\n"), "{}", proxy.head());
-        assert!(!peer.request().contains("Proxy-Authorization"), "{}", peer.request());
+        assert!(peer.header("proxy-authorization").is_empty(), "{}", peer.request());
     }
     let config = config::parse(&format!("targets: [{{name: t, url: 'ws://h/', proxy_url: '{url}'}}]"), Path::new("t"), &|_| None);
     let printed = config.expect("valid").to_yaml();

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
@@ -73,10 +74,20 @@ pub fn write(bytes: impl AsRef<[u8]>) -> Act {
     Act::Write(bytes.as_ref().to_vec())
 }
 
+/// What a peer got to see of its last client.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    request: String,
+    sni: Option<String>,
+    version: Option<ProtocolVersion>,
+    /// Certificates that the client sent.
+    chain: usize,
+}
+
 /// A peer that plays `acts` on every connection until it is dropped.
 pub struct Peer {
     pub addr: SocketAddr,
-    requests: Arc<Mutex<Vec<String>>>,
+    seen: Arc<Mutex<Seen>>,
     task: JoinHandle<()>,
 }
 
@@ -92,33 +103,55 @@ impl Peer {
     async fn start(acts: Vec<Act>, tls: Option<TlsAcceptor>) -> Peer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let addr = listener.local_addr().expect("address");
-        let requests: Arc<Mutex<Vec<String>>> = Arc::default();
-        let heard = requests.clone();
+        let seen: Arc<Mutex<Seen>> = Arc::default();
+        let sees = seen.clone();
         let task = tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {
-                let (acts, tls, heard) = (acts.clone(), tls.clone(), heard.clone());
+                let (acts, tls, seen) = (acts.clone(), tls.clone(), sees.clone());
                 tokio::spawn(async move {
                     match tls {
-                        None => drop(play(tcp, &acts, &heard).await),
+                        None => drop(play(tcp, &acts, &seen).await),
                         Some(tls) => {
                             if let Ok(stream) = tls.accept(tcp).await {
-                                drop(play(stream, &acts, &heard).await);
+                                let connection = stream.get_ref().1;
+                                *seen.lock().expect("lock") = Seen {
+                                    request: String::new(),
+                                    sni: connection.server_name().map(str::to_owned),
+                                    version: connection.protocol_version(),
+                                    chain: connection.peer_certificates().map_or(0, <[_]>::len),
+                                };
+                                drop(play(stream, &acts, &seen).await);
                             }
                         }
                     }
                 });
             }
         });
-        Peer { addr, requests, task }
+        Peer { addr, seen, task }
     }
 
     pub fn url(&self) -> String {
         format!("ws://{}/ws/health/", self.addr)
     }
 
+    fn seen(&self) -> Seen {
+        self.seen.lock().expect("lock").clone()
+    }
+
     /// The head of the last request that it read.
     pub fn request(&self) -> String {
-        self.requests.lock().expect("lock").last().expect("a request").clone()
+        self.seen().request
+    }
+
+    /// The lines of that head that begin like this.
+    pub fn header(&self, name: &str) -> Vec<String> {
+        self.request().lines().filter(|line| line.to_lowercase().starts_with(name)).map(str::to_owned).collect()
+    }
+
+    /// The server name, TLS version and number of certificates of its last client.
+    pub fn handshake(&self) -> (Option<String>, Option<ProtocolVersion>, usize) {
+        let seen = self.seen();
+        (seen.sni, seen.version, seen.chain)
     }
 
     pub fn tls_url(&self) -> String {
@@ -208,7 +241,7 @@ impl Connection for tokio_rustls::server::TlsStream<TcpStream> {
 fn play<'a, C: Connection + 'static>(
     mut stream: C,
     acts: &'a [Act],
-    requests: &'a Mutex<Vec<String>>,
+    seen: &'a Mutex<Seen>,
 ) -> Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + 'a>> {
     Box::pin(async move {
         stream.tcp().set_nodelay(true)?;
@@ -218,7 +251,7 @@ fn play<'a, C: Connection + 'static>(
                 Act::Request => {
                     let head = request(&mut stream).await?;
                     key = head.lines().find_map(|l| l.strip_prefix("Sec-WebSocket-Key: ")).unwrap_or_default().to_owned();
-                    requests.lock().expect("lock").push(head);
+                    seen.lock().expect("lock").request = head;
                 }
                 Act::Write(bytes) => {
                     stream.write_all(bytes).await?;
