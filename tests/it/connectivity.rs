@@ -140,10 +140,14 @@ async fn however_many_targets_fail_together_the_witnesses_are_asked_once() {
 }
 
 #[tokio::test]
-async fn a_witness_that_refuses_has_answered() {
+async fn a_witness_that_refuses_has_answered_and_one_whose_name_is_unknown_has_not() {
     let free = TcpListener::bind("127.0.0.1:0").await.expect("bind").local_addr().expect("address");
-    let outcome = connectivity(&[free]).judge(failed(Reason::DnsTimeout), Instant::now()).await;
-    assert_eq!(outcome.reason, Reason::DnsTimeout);
+    for (host, answers) in [("127.0.0.1", true), ("localhost", true), ("wsprobe.invalid", false)] {
+        let witness = Witness { host: url::Host::parse(host).expect("host"), port: free.port() };
+        let connectivity = Connectivity::new(&[witness], &Shared::system(Clock::system()));
+        let outcome = connectivity.judge(failed(Reason::UpgradeTimeout), Instant::now()).await;
+        assert_eq!(outcome.reason, if answers { Reason::UpgradeTimeout } else { Reason::LocalError }, "{host}");
+    }
 }
 
 #[tokio::test]
