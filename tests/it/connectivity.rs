@@ -12,8 +12,9 @@ use wsprobe::probe::{Connectivity, Shared};
 use wsprobe::time::{Clock, Timestamp};
 
 use crate::support::daemon::{PATIENCE, Running};
+use crate::support::probing::{probe, target, upgraded};
 use crate::support::process::{ran, run, shell};
-use crate::support::stage::{Act::*, Gate, Peer, write};
+use crate::support::stage::{Act::*, Gate, Peer, close, write};
 
 /// One target that hangs and one that is redirected, each fast, with a rule that fires at the second failure.
 fn watched(hung: &Peer, redirected: &Peer, witnesses: &[&str]) -> String {
@@ -190,6 +191,25 @@ async fn only_what_a_dead_network_explains_is_inconclusive() {
     for &reason in Reason::ALL {
         let judged = connectivity.judge(failed(reason), Instant::now()).await.reason;
         assert_eq!(judged, if explained.contains(&reason) { LocalError } else { reason });
+    }
+}
+
+#[tokio::test]
+async fn a_cut_may_be_the_network_but_words_of_the_peer_are_not() {
+    let dead = Gate::shut().await;
+    let connectivity = connectivity(&[dead.addr]);
+    for (tls, acts, reason) in [
+        (true, vec![Fin], Reason::LocalError),
+        (true, vec![Pause(Duration::from_millis(50)), Rst], Reason::LocalError),
+        (true, vec![write("HTTP/1.1 400 Bad Request\r\n\r\n"), Hold], Reason::TlsFailed),
+        (false, upgraded([Fin]), Reason::LocalError),
+        (false, upgraded([close(1011), AwaitClose]), Reason::MessageMissing),
+    ] {
+        let peer = Peer::plays(acts).await;
+        let began = Instant::now();
+        let outcome = probe(target(&if tls { peer.tls_url() } else { peer.url() })).await;
+        let judged = connectivity.judge(outcome, began).await;
+        assert_eq!(judged.reason, reason, "{judged:?}");
     }
 }
 
