@@ -11,7 +11,7 @@ use crate::support::stage::{Act, Act::*, Peer, close, text};
 /// Probes a peer that plays the acts by these steps, as the configuration has them.
 async fn holds(steps: &str, acts: Vec<Act>) -> Outcome {
     let peer = Peer::plays(upgraded(acts)).await;
-    let yaml = format!("targets:\n  - name: t\n    url: {}\n    timeout: 2s\n    steps:\n{steps}", peer.url());
+    let yaml = format!("targets:\n  - name: t\n    url: {}\n    timeout: 10s\n    steps:\n{steps}", peer.url());
     let config = config::parse(&yaml, Path::new("test.yaml"), &|_| None).unwrap_or_else(|report| panic!("{report}"));
     probe(config::Target::clone(&config.targets[0])).await
 }
@@ -82,7 +82,7 @@ async fn a_captured_secret_is_in_no_outcome_however_the_conversation_ends() {
     let steps = r#"
       - expect: {capture: {token: $.token}}
       - send: 'auth {{token}}'
-      - expect: {text: welcome, within: 300ms}
+      - expect: {text: welcome, within: 1s}
 "#;
     let welcome = r#"{"token": "s3cr3t-t0ken-of-this-session"}"#;
     let echo = format!("{} no such user: s3cr3t-t0ken-of-this-session", "x".repeat(85));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use wsprobe::config::Witness;
 use wsprobe::outcome::{Outcome, Phase, Reason, TargetName, Verdict};
@@ -158,10 +159,16 @@ async fn a_probe_that_ran_while_the_prober_was_offline_is_inconclusive_even_if_i
     let began = Instant::now();
     assert_eq!(connectivity.judge(failed(Reason::ConnectTimeout), began).await.reason, Reason::LocalError);
     witness.reopen();
-    let mut told = vec![];
-    let watching = connectivity.watch(|online| told.push(online));
-    let _ = timeout(Duration::from_secs(7), watching).await; // it is asked again each 5 s
-    assert_eq!(told, [false, true]);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let back = async {
+        assert_eq!(told.recv().await, Some(false));
+        while told.recv().await != Some(true) {} // it is asked again each 5 s
+    };
+    let watching = connectivity.watch(|online| tell.send(online).expect("somebody listens"));
+    tokio::select! {
+        () = watching => unreachable!("it watches until dropped"),
+        told = timeout(PATIENCE, back) => told.expect("it is seen to be back"),
+    }
     assert_eq!(connectivity.judge(failed(Reason::ConnectTimeout), began).await.reason, Reason::LocalError);
     assert_eq!(connectivity.judge(failed(Reason::ConnectTimeout), Instant::now()).await.reason, Reason::ConnectTimeout);
 }

@@ -19,7 +19,7 @@ async fn configured(url: &str, keys: &str, files: &[(&str, &str)]) -> Outcome {
     for (name, content) in files {
         std::fs::write(folder.path().join(name), content).expect("write");
     }
-    let yaml = format!("targets:\n  - name: t\n    url: {url}\n    timeout: 2s\n    {}\n", keys.trim().replace('\n', "\n    "));
+    let yaml = format!("targets:\n  - name: t\n    url: {url}\n    timeout: 10s\n    {}\n", keys.trim().replace('\n', "\n    "));
     let config =
         config::parse(&yaml, &folder.path().join("monitors.yaml"), &|_| None).unwrap_or_else(|report| panic!("{report}"));
     probe(Target::clone(&config.targets[0])).await

@@ -23,7 +23,7 @@ fn healthy() -> Vec<Act> {
 
 /// The target of a configuration: `keys` are lines of it.
 fn target(url: &str, keys: &str) -> Target {
-    let yaml = format!("targets: [{{name: t, url: '{url}', timeout: 700ms, {keys}}}]");
+    let yaml = format!("targets: [{{name: t, url: '{url}', timeout: 1s, {keys}}}]");
     let config = config::parse(&yaml, Path::new("test.yaml"), &|_| None).unwrap_or_else(|report| panic!("{report}"));
     Target::clone(&config.targets[0])
 }
@@ -166,11 +166,11 @@ async fn what_the_proxy_answers_is_told_apart_by_reason_detail_and_diagnosis() {
             "broke off the CONNECT: the peer reset the connection in the middle of the response head, after 12 bytes".into(),
             "proxy-broken",
         ),
-        (vec![Request, Hold], Reason::ConnectTimeout, "did not answer the CONNECT within 700ms".into(), "proxy-broken"),
+        (vec![Request, Hold], Reason::ConnectTimeout, "did not answer the CONNECT within 1s".into(), "proxy-broken"),
         (
             vec![Request, Drip(b"HTTP/1.1 200 Connection established\r\n".to_vec(), Duration::from_millis(50))],
             Reason::ConnectTimeout,
-            "did not answer the CONNECT within 700ms".into(),
+            "did not answer the CONNECT within 1s".into(),
             "proxy-broken",
         ),
     ];
