@@ -87,17 +87,17 @@ async fn every_way_to_fail_has_its_reason_and_phase() {
         ("a TLS alert on the plain port", vec![Request, write(b"\x15\x03\x03\x00\x02\x02\x46")], UpgradeInvalid, Some(Upgrade)),
         (
             "a head without end",
-            vec![Request, write("HTTP/1.1 101 x\r\n"), Flood(b"X-Filler: aaaaaaaaaaaaaaaaaaaaaaaa\r\n".to_vec())],
+            vec![Request, write("HTTP/1.1 101 x\r\n"), Flood(b"X-Filler: aaaaaaaaaaaaaaaaaaaaaaaa\r\n".repeat(50))],
             UpgradeInvalid,
             Some(Upgrade),
         ),
         (
             "a header line without end",
-            vec![Request, write("HTTP/1.1 101 x\r\nX: "), Flood(b"aaaaaaaaaaaaaaaa".to_vec())],
+            vec![Request, write("HTTP/1.1 101 x\r\nX: "), Flood(b"aaaaaaaaaaaaaaaa".repeat(50))],
             UpgradeInvalid,
             Some(Upgrade),
         ),
-        ("1xx without end", vec![Request, Flood(b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec())], UpgradeInvalid, Some(Upgrade)),
+        ("1xx without end", vec![Request, Flood(b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(50))], UpgradeInvalid, Some(Upgrade)),
         ("a space before the colon", answers("HTTP/1.1 101 x\r\nUpgrade : websocket\r\n\r\n"), UpgradeInvalid, Some(Upgrade)),
         (
             "101 in HTTP/1.0",
