@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::select::{self, Ready};
 use super::{FAILED, INCONCLUSIVE, OK, USAGE, complain, exit_code, output, say};
 use crate::outcome::{Outcome, Verdict};
-use crate::probe::{Probe, Shared};
+use crate::probe::{Connectivity, Probe, Shared};
 use crate::time::Clock;
 
 /// Targets probed at the same time.
@@ -77,12 +77,12 @@ pub async fn run(args: Args) -> u8 {
         urls => select::from_urls(urls, args.ca_file.as_deref()),
     };
     let ready = selected.and_then(|selected| selected.ready(args.timeout, &Shared::system(Clock::system())));
-    let Ready { probes, base } = match ready {
+    let Ready { probes, connectivity, base } = match ready {
         Ok(ready) => ready,
         Err(refused) => return refused.show(),
     };
     let until = args.wait.map(|wait| Instant::now() + wait);
-    let tries = probes.iter().map(|probe| settle(probe, args.successes, until));
+    let tries = probes.iter().map(|probe| settle(probe, &connectivity, args.successes, until));
     let tried: Vec<Tried> = futures_util::stream::iter(tries).buffered(AT_ONCE).collect().await;
     let too_few: Vec<&Tried> =
         tried.iter().filter(|t| t.outcome.verdict() == Verdict::Healthy && t.in_a_row < args.successes).collect();
@@ -115,12 +115,13 @@ struct Tried {
 }
 
 /// Probes until healthy often enough in a row, or until that can't happen any more.
-async fn settle(probe: &Probe, successes: u32, until: Option<Instant>) -> Tried {
+async fn settle(probe: &Probe, connectivity: &Connectivity, successes: u32, until: Option<Instant>) -> Tried {
     let mut in_a_row = 0;
     let mut last_said = String::new();
     loop {
-        let next = Instant::now() + RETRY_EVERY;
-        let mut outcome = probe.run().await;
+        let began = Instant::now();
+        let next = began + RETRY_EVERY;
+        let mut outcome = connectivity.judge(probe.run().await, began).await;
         in_a_row = if outcome.verdict() == Verdict::Healthy { in_a_row + 1 } else { 0 };
         let time_is_up = until.is_some_and(|until| Instant::now() >= until);
         let hopeless = in_a_row == 0 && until.is_none_or(|until| next >= until);

@@ -5,19 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{USAGE, complain, show_mistakes};
-use crate::config::{self, Target, TargetUrl, TlsOptions, UrlError, nearest};
+use crate::config::{self, Target, TargetUrl, TlsOptions, UrlError, Witness, nearest};
 use crate::outcome::TargetName;
-use crate::probe::{Probe, Shared};
+use crate::probe::{Connectivity, Probe, Shared};
 
 /// What to probe.
 pub struct Selected {
     targets: Vec<Target>,
     base: String,
+    witnesses: Vec<Witness>,
 }
 
 /// The same, ready.
 pub struct Ready {
     pub probes: Vec<Probe>,
+    pub connectivity: Connectivity,
     /// The base of links.
     pub base: String,
 }
@@ -51,7 +53,8 @@ pub fn configured(file: &Path, names: &[String]) -> Result<Selected, Refused> {
         return Err(Refused::Usage(format!("no target `{unknown}` in {}, {help}", file.display())));
     }
     let chosen = config.targets.iter().filter(|t| names.is_empty() || names.iter().any(|n| n == t.name.as_str()));
-    Ok(Selected { targets: chosen.map(|t| Target::clone(t)).collect(), base: config.server.external_url.to_string() })
+    let (targets, base) = (chosen.map(|t| Target::clone(t)).collect(), config.server.external_url.to_string());
+    Ok(Selected { targets, base, witnesses: config.witnesses })
 }
 
 /// One target for each URL, with every default; the root certificates in `ca_file` are trusted too.
@@ -68,7 +71,7 @@ pub fn from_urls(urls: &[String], ca_file: Option<&Path>) -> Result<Selected, Re
         target.tls = TlsOptions { ca_file: ca_file.map(Path::to_owned), ..target.tls };
         targets.push(target);
     }
-    Ok(Selected { targets, base: String::new() })
+    Ok(Selected { targets, base: String::new(), witnesses: vec![] })
 }
 
 /// The host as a name, with a number where two URLs share it.
@@ -91,7 +94,7 @@ impl Selected {
             Probe::new(Arc::new(target), shared).map_err(|error| Refused::Usage(format!("target {name}: {error}")))
         };
         let probes = self.targets.into_iter().map(probe).collect::<Result<_, _>>()?;
-        Ok(Ready { probes, base: self.base })
+        Ok(Ready { probes, connectivity: Connectivity::new(&self.witnesses, shared), base: self.base })
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use regex::Regex;
 use serde_json_path::JsonPath;
 
+use super::reach::Proxy;
 use super::secret::Secret;
+use super::template::Template;
 use crate::outcome::TargetName;
 
 /// A `ws://` or `wss://` URL: no fragment, a host, no credentials (those become `authorization`).
@@ -145,6 +147,8 @@ pub struct Target {
     pub subprotocols: Vec<String>,
     pub ip_version: IpVersion,
     pub addresses: Addresses,
+    /// Through which proxy the target is reached; `None`: directly. Then it is the proxy that resolves the target's name.
+    pub proxy: Option<Proxy>,
     pub tls: TlsOptions,
     /// A larger message is `message_too_big`.
     pub max_message_bytes: usize,
@@ -199,6 +203,7 @@ impl Target {
             subprotocols: vec![],
             ip_version: IpVersion::Any,
             addresses: Addresses::First,
+            proxy: None,
             tls: TlsOptions::default(),
             max_message_bytes: Self::DEFAULT_MAX_MESSAGE_BYTES,
             steps: vec![],
@@ -279,7 +284,7 @@ pub enum TlsVersion {
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Sends a text message.
-    Send(String),
+    Send(Template),
     /// Judges the next data message.
     Expect(ExpectStep),
     /// Sends a ping and waits for its pong.
@@ -293,6 +298,23 @@ pub struct ExpectStep {
     pub within: Option<Duration>,
     /// True: messages that do not match are skipped until one does.
     pub any: bool,
+    /// What to keep of the message for the steps that follow.
+    pub captures: Vec<Capture>,
+}
+
+/// A value that a later `send` inserts where it says `{{name}}`.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    pub name: String,
+    pub from: CaptureFrom,
+}
+
+#[derive(Clone, Debug)]
+pub enum CaptureFrom {
+    /// The first value that a JSONPath (RFC 9535) selects.
+    Json(JsonPath),
+    /// The group of this name in the step's regular expression.
+    Group,
 }
 
 /// The closing expectation.

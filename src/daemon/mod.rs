@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::http;
 use crate::notify::Dispatcher;
 use crate::observe::{Board, Metrics};
-use crate::probe::{PageProbe, Probe, SetupError, Shared};
+use crate::probe::{Connectivity, PageProbe, Probe, SetupError, Shared};
 use crate::schedule;
 use crate::time::Clock;
 use crate::views::Links;
@@ -60,6 +60,7 @@ pub struct Daemon {
     server: http::Server,
     probes: Vec<Arc<Probe>>,
     pages: Vec<PageProbe>,
+    connectivity: Arc<Connectivity>,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
     dispatcher: Dispatcher,
@@ -80,6 +81,7 @@ impl Daemon {
             pages.extend(PageProbe::of(&probe).map_err(unusable)?);
             probes.push(Arc::new(probe));
         }
+        let connectivity = Arc::new(Connectivity::new(&config.witnesses, &shared));
         let server = http::Server::bind(config.server.listen).await.map_err(StartError::Listen)?;
         let metrics = Metrics::new(&config, env!("CARGO_PKG_VERSION"));
         metrics.config_loaded(clock.now());
@@ -87,7 +89,8 @@ impl Daemon {
         let links = Links::new(&config.server.external_url);
         let ledger = Arc::new(pipeline::MetricsLedger(metrics.clone()));
         let dispatcher = Dispatcher::start(&config.receivers, links, clock.clone(), ledger);
-        Ok(Daemon { config, clock, server, probes, pages, metrics, board, dispatcher, ready: Arc::new(AtomicBool::new(false)) })
+        let ready = Arc::new(AtomicBool::new(false));
+        Ok(Daemon { config, clock, server, probes, pages, connectivity, metrics, board, dispatcher, ready })
     }
 
     /// Where metrics, API and status page are served.
@@ -102,7 +105,7 @@ impl Daemon {
 
     /// Probes, alerts and notifies until `shutdown`, then drains within [`DRAIN`].
     pub async fn run(self, shutdown: CancellationToken) {
-        let Daemon { config, clock, server, probes, pages, metrics, board, dispatcher, ready } = self;
+        let Daemon { config, clock, server, probes, pages, connectivity, metrics, board, dispatcher, ready } = self;
         let (alerts_tx, alerts) = watch::channel(Arc::new(Vec::new()));
         let http_shutdown = CancellationToken::new();
         let state = http::AppState {
@@ -122,11 +125,15 @@ impl Daemon {
         let pipeline = Pipeline::new(&config, clock.clone(), &metrics, board.clone(), dispatcher.clone(), alerts_tx);
         let (pulse, [scheduler_beat, pipeline_beat]) = systemd::Pulse::new();
         let pipeline = tokio::spawn(pipeline.run(inbox, pipeline_beat));
+        let online = tokio::spawn({
+            let (connectivity, metrics) = (connectivity.clone(), metrics.clone());
+            async move { connectivity.watch(|online| metrics.online(online)).await }
+        });
         // The seed is the host's name: a restart keeps every target's phase, and two hosts with one configuration do not
         // probe at the same moment.
         let seed = schedule::seed(&rustix::system::uname().nodename().to_string_lossy());
         let http_checks = http_checks::start(pages, seed, &clock, &outcomes, &shutdown);
-        let scheduler = Scheduler::new(probes, seed, &clock, metrics, outcomes);
+        let scheduler = Scheduler::new(probes, connectivity, seed, &clock, metrics, outcomes);
         ready.store(true, Ordering::Release);
         let service = tokio::spawn(systemd::report(board, pulse, shutdown.clone()));
         tracing::info!(targets = config.targets.len(), rules = config.rules.len(), receivers = config.receivers.len(), "probing");
@@ -148,6 +155,7 @@ impl Daemon {
         http_shutdown.cancel();
         let _ = timeout(DRAIN_HTTP, http).await;
         service.abort();
+        online.abort();
         tracing::info!("stopped");
     }
 }

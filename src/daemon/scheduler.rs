@@ -12,8 +12,8 @@ use super::follow_ups::FollowUps;
 use super::pipeline::Seen;
 use super::systemd::Beat;
 use crate::observe::Metrics;
-use crate::outcome::Verdict;
-use crate::probe::Probe;
+use crate::outcome::{Outcome, Verdict};
+use crate::probe::{Connectivity, Probe};
 use crate::schedule::{Due, Guard, InFlight, SkipReason, Ticker};
 use crate::time::Clock;
 
@@ -25,6 +25,7 @@ const GRACE: Duration = Duration::from_millis(40);
 
 pub struct Scheduler {
     probes: Vec<Arc<Probe>>,
+    connectivity: Arc<Connectivity>,
     ticker: Ticker,
     in_flight: Arc<InFlight>,
     /// One for each probe. Never waited for: a target is never probed beside itself.
@@ -41,12 +42,19 @@ pub struct Running {
 
 impl Scheduler {
     /// Plans every probe from now on.
-    pub fn new(probes: Vec<Arc<Probe>>, seed: u64, clock: &Clock, metrics: Arc<Metrics>, seen: mpsc::Sender<Seen>) -> Self {
+    pub fn new(
+        probes: Vec<Arc<Probe>>,
+        connectivity: Arc<Connectivity>,
+        seed: u64,
+        clock: &Clock,
+        metrics: Arc<Metrics>,
+        seen: mpsc::Sender<Seen>,
+    ) -> Self {
         let name = |probe: &Arc<Probe>| probe.target().name.clone();
         let ticker = Ticker::new(probes.iter().map(|p| (name(p), p.target().interval)), seed, clock);
         let in_flight = Arc::new(InFlight::new(probes.iter().map(name)));
         let follow_ups = probes.iter().map(|_| Arc::default()).collect();
-        Scheduler { ticker, in_flight, probes, follow_ups, metrics, seen }
+        Scheduler { ticker, in_flight, probes, connectivity, follow_ups, metrics, seen }
     }
 
     /// Starts probes until `shutdown`.
@@ -73,6 +81,7 @@ impl Scheduler {
                 due,
                 probe: probe.clone(),
                 follow_ups: follow_ups.clone(),
+                connectivity: self.connectivity.clone(),
                 in_flight: self.in_flight.clone(),
                 metrics: self.metrics.clone(),
                 seen: self.seen.clone(),
@@ -90,6 +99,7 @@ struct Slot {
     due: Due,
     probe: Arc<Probe>,
     follow_ups: Arc<Mutex<FollowUps>>,
+    connectivity: Arc<Connectivity>,
     in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
     seen: mpsc::Sender<Seen>,
@@ -107,7 +117,7 @@ impl Slot {
         };
         self.metrics.probe_started();
         let outcome = tokio::select! {
-            outcome = self.probe.run() => Some(outcome),
+            outcome = self.probe() => Some(outcome),
             () = self.abandon.cancelled() => None,
         };
         self.metrics.probe_ended();
@@ -120,6 +130,12 @@ impl Slot {
             let _ = self.seen.send(Seen::Probe(Arc::new(outcome))).await; // closed only when the daemon ends
         }
         drop(guard);
+    }
+
+    /// Probes once; what this host's own network explains is not blamed on the target.
+    async fn probe(&self) -> Outcome {
+        let began = Instant::now();
+        self.connectivity.judge(self.probe.run().await, began).await
     }
 
     /// Begins the probe now, or in a moment: with a timeout as long as the interval, a probe that runs out of time ends just

@@ -74,6 +74,11 @@ impl<'a> Evidence<'a> {
         self.outcome.detail.contains(words)
     }
 
+    /// The probe's own one-line account begins with these words.
+    pub fn detail_begins(&self, words: &str) -> bool {
+        self.outcome.detail.starts_with(words)
+    }
+
     /// The URL asked for TLS.
     pub fn asked_tls(&self) -> bool {
         self.outcome.url.get(..4).is_some_and(|s| s.eq_ignore_ascii_case("wss:"))

@@ -48,6 +48,8 @@ struct Table {
     /// Sorted by name, so that a scrape is in a stable order and a name is found quickly.
     targets: Vec<Arc<TargetMetrics>>,
     receivers: Vec<Arc<ReceiverMetrics>>,
+    /// Whether this host is online; `None` without witnesses, who alone know.
+    online: Option<AtomicBool>,
 }
 
 /// The numbers of one receiver.
@@ -117,6 +119,13 @@ impl Metrics {
         self.skipped.add(reason);
     }
 
+    /// The witnesses say that this host is online, or offline.
+    pub fn online(&self, online: bool) {
+        if let Some(known) = &self.table().online {
+            known.store(online, Relaxed);
+        }
+    }
+
     /// A receiver accepted a notification. An unknown receiver is ignored, here and below.
     pub fn notification_sent(&self, receiver: &str) {
         if let Some(receiver) = self.table().receiver(receiver) {
@@ -170,6 +179,12 @@ impl Metrics {
     }
 
     fn encode_daemon(&self, w: &mut Writer<'_>) -> Result<(), EncodeError> {
+        w.family(
+            GAUGE,
+            "wsprobe_connectivity_up",
+            "Whether this prober is online by its witnesses: 1 yes, 0 no witness answers and probes are inconclusive.",
+            self.table().online.as_ref().map(|online| gauge(vec![], f64::from(u8::from(online.load(Relaxed))))),
+        )?;
         w.histograms(
             "wsprobe_schedule_delay_seconds",
             "How much later than intended probes started, in seconds: whether this prober keeps up.",
@@ -407,7 +422,9 @@ impl Table {
             let known = before.and_then(|t| t.receivers.iter().find(|known| known.name == r.name));
             known.cloned().unwrap_or_else(|| Arc::new(ReceiverMetrics::new(&r.name)))
         });
-        Table { targets, receivers: receivers.collect() }
+        let known = before.and_then(|t| t.online.as_ref()).is_none_or(|online| online.load(Relaxed));
+        let online = (!config.witnesses.is_empty()).then(|| AtomicBool::new(known));
+        Table { targets, receivers: receivers.collect(), online }
     }
 
     fn target(&self, name: &TargetName) -> Option<&Arc<TargetMetrics>> {

@@ -14,12 +14,12 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Bytes, Message};
+use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 
 use super::expect::{self, Data, quote};
 use super::findings::{EVIDENCE_BYTES, Findings, lossy_prefix};
 use super::frames::Watched;
-use super::{Failure, classify};
+use super::{Failure, captures, classify};
 use crate::config::{Closer, ExpectStep, Matcher, Step, Target};
 use crate::outcome::{CloseEvidence, Ended, MessageEvidence, MessageKind, Phase, Reason};
 
@@ -81,15 +81,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         for (n, step) in target.steps.iter().enumerate() {
             findings.at_step(n);
             match step {
-                Step::Send(text) => self.send(text).await?,
+                Step::Send(template) => {
+                    let text = findings.captured.fill(template).map_err(mismatch)?;
+                    self.send(text).await?;
+                }
                 Step::Ping { within } => {
                     let pong = self.ping();
                     bounded(*within, pong, || format!("no pong came within {}", shown(*within))).await?;
                 }
-                Step::Expect(ExpectStep { matcher, within, any }) => {
-                    let message = self.expect(matcher, *any, findings);
-                    let what = || format!("no {} came within {}", expect::describe(matcher), shown(*within));
-                    bounded(*within, message, what).await?;
+                Step::Expect(step) => {
+                    let what = || format!("no {} came within {}", expect::describe(&step.matcher), shown(step.within));
+                    bounded(step.within, self.expect_step(step, findings), what).await?;
                 }
             }
         }
@@ -113,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         Ok(())
     }
 
-    async fn send(&mut self, text: &str) -> Result<(), Failure> {
+    async fn send(&mut self, text: String) -> Result<(), Failure> {
         match self.ws.send(Message::text(text)).await {
             Ok(()) => Ok(()),
             // What ended the connection is on the read side.
@@ -148,7 +150,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         }
     }
 
-    async fn expect(&mut self, matcher: &Matcher, any: bool, findings: &mut Findings) -> Result<(), Failure> {
+    async fn expect_step(&mut self, step: &ExpectStep, findings: &mut Findings) -> Result<(), Failure> {
+        let text = self.expect(&step.matcher, step.any, findings).await?;
+        findings.captured.take(step, &text).map_err(mismatch)?;
+        findings.record(|recorder| recorder.hide(&findings.captured));
+        Ok(())
+    }
+
+    /// Waits for the message that the matcher wants, and returns its text.
+    async fn expect(&mut self, matcher: &Matcher, any: bool, findings: &mut Findings) -> Result<Utf8Bytes, Failure> {
         loop {
             let next = match self.waiting.pop_front() {
                 Some(message) => Next::Data(message),
@@ -162,10 +172,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                         _ => continue,
                     };
                     findings.message = Some(evidence);
-                    match expect::check(matcher, data) {
-                        Ok(()) => return Ok(()),
-                        Err(_) if any => {}
-                        Err(why) => return Err(Failure::new(Reason::MessageMismatch, Phase::Message, why)),
+                    match (expect::check(matcher, data), message) {
+                        (Ok(()), Message::Text(text)) => return Ok(text),
+                        (Err(why), _) if !any => return Err(mismatch(why)),
+                        _ => {}
                     }
                 }
                 Next::Pong(_) => {}
@@ -306,12 +316,16 @@ async fn bounded(
     }
 }
 
+fn mismatch(why: String) -> Failure {
+    Failure::new(Reason::MessageMismatch, Phase::Message, why)
+}
+
 fn shown(within: Option<Duration>) -> String {
     humantime::format_duration(within.unwrap_or_default()).to_string()
 }
 
 fn longest_send(target: &Target) -> usize {
-    target.steps.iter().map(|s| if let Step::Send(text) = s { text.len() } else { 0 }).max().unwrap_or(0)
+    target.steps.iter().map(|s| if let Step::Send(template) = s { captures::longest(template) } else { 0 }).max().unwrap_or(0)
 }
 
 fn evidence(kind: MessageKind, bytes: &[u8]) -> MessageEvidence {

@@ -2,18 +2,29 @@
 //! everything it saw.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Failure;
-use super::expect;
+use super::captures::Captured;
 use super::recorder::Recorder;
+use super::{Failure, expect};
 use crate::config::{Step, Target};
 use crate::outcome::{CloseEvidence, HttpEvidence, MessageEvidence, Phase, Reason, Timings, TlsEvidence};
 
 /// How much of a body or message is kept as evidence.
 pub const EVIDENCE_BYTES: usize = 512;
+
+/// Whose connection is being made: in a proxy's stead nothing is known of the target.
+#[derive(Clone, Debug)]
+pub enum Leg {
+    Direct,
+    ToProxy(Arc<str>),
+    /// The proxy is connected and has been asked for the target.
+    InProxy(Arc<str>),
+    ThroughProxy(Arc<str>),
+}
 
 /// Everything seen, the phase that is running, and the verdict once it is certain.
 pub struct Findings {
@@ -22,6 +33,7 @@ pub struct Findings {
     phase_started: Instant,
     step: usize,
     settled: Option<(Instant, Result<(), Failure>)>,
+    pub leg: Leg,
     pub head_bytes: usize,
     pub timings: Timings,
     pub address: Option<SocketAddr>,
@@ -31,6 +43,8 @@ pub struct Findings {
     pub close: Option<CloseEvidence>,
     /// Writes everything down; only while a person watches.
     pub recorder: Option<Recorder>,
+    /// What is kept for later steps; part of no outcome.
+    pub captured: Captured,
 }
 
 impl Findings {
@@ -41,6 +55,7 @@ impl Findings {
             phase_started: started,
             step: 0,
             settled: None,
+            leg: Leg::Direct,
             head_bytes: 0,
             timings: Timings::default(),
             address: None,
@@ -49,6 +64,7 @@ impl Findings {
             message: None,
             close: None,
             recorder: None,
+            captured: Captured::default(),
         }
     }
 
@@ -96,6 +112,7 @@ impl Findings {
             (None, Some(result)) => (Instant::now(), result),
             (None, None) => (Instant::now(), Err(self.timed_out(target))),
         };
+        let verdict = verdict.map_err(|failure| self.with_proxy(failure));
         self.timings.total = ended - self.started;
         if let Err(failure) = &verdict
             && failure.phase == self.phase
@@ -117,7 +134,13 @@ impl Findings {
         let limit = humantime::format_duration(target.timeout);
         let (reason, detail) = match self.phase {
             Phase::Dns => (Reason::DnsTimeout, format!("the resolver did not answer within {limit}")),
-            Phase::Connect => (Reason::ConnectTimeout, format!("no answer to the TCP handshake within {limit}")),
+            Phase::Connect => (
+                Reason::ConnectTimeout,
+                match &self.leg {
+                    Leg::InProxy(proxy) => format!("the proxy {proxy} did not answer the CONNECT within {limit}"),
+                    _ => format!("no answer to the TCP handshake within {limit}"),
+                },
+            ),
             Phase::Tls => (Reason::TlsTimeout, format!("connected, but the TLS handshake did not finish within {limit}")),
             Phase::Upgrade => (
                 Reason::UpgradeTimeout,
@@ -132,6 +155,20 @@ impl Findings {
             }
         };
         Failure::new(reason, self.phase, detail)
+    }
+
+    /// Names the proxy where it may be what failed.
+    fn with_proxy(&self, failure: Failure) -> Failure {
+        use Reason as R;
+        let detail = match (&self.leg, failure.reason) {
+            (Leg::Direct | Leg::InProxy(_), _) | (_, R::LocalError) => return failure,
+            (Leg::ToProxy(proxy), _) => format!("the proxy {proxy} can't be reached: {}", failure.detail),
+            (Leg::ThroughProxy(proxy), R::TlsFailed | R::TlsTimeout | R::UpgradeTimeout | R::UpgradeClosed) => {
+                format!("{} (through the proxy {proxy})", failure.detail)
+            }
+            (Leg::ThroughProxy(_), _) => return failure,
+        };
+        Failure { detail, ..failure }
     }
 
     fn awaited(&self, target: &Target) -> String {

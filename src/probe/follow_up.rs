@@ -13,7 +13,7 @@ use url::Url;
 
 use super::findings::Findings;
 use super::redact::{REDACTED, Redactor};
-use super::{Failure, Probe, SetupError, tls, upgrade};
+use super::{Failure, Probe, SetupError, proxy, tls, upgrade};
 use crate::config::{HttpCheck, Secret, Target, TargetUrl, TlsOptions};
 use crate::outcome::{FollowUp, Outcome, PageOutcome, Reason, Reply, TargetName, Verdict, leads_back};
 
@@ -126,6 +126,7 @@ impl Probe {
             public_url: self.redactor.apply(&target.url.public()),
             request: upgrade::Request::new(&target),
             redactor: self.redactor.clone(),
+            tunnel: target.proxy.as_ref().map(|proxy| proxy::Tunnel::new(proxy, &target.url)),
             tls: self.tls.clone(),
             shared: self.shared.clone(),
             target,

@@ -4,13 +4,16 @@
 //! Nothing here follows a redirect, waits without a deadline, or buffers without a bound what a peer sends.
 
 mod addresses;
+mod captures;
 mod classify;
 mod connect;
+mod connectivity;
 mod conversation;
 mod expect;
 mod findings;
 mod follow_up;
 mod frames;
+mod proxy;
 mod recorder;
 mod redact;
 mod resolve;
@@ -29,6 +32,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
+pub use connectivity::Connectivity;
 pub use follow_up::PageProbe;
 pub use resolve::Resolver;
 pub use tls::{Roots, SetupError};
@@ -36,7 +40,8 @@ pub use tls::{Roots, SetupError};
 use crate::config::{Addresses, IpVersion, Target};
 use crate::outcome::{Outcome, Phase, Reason};
 use crate::time::{Clock, Timestamp};
-use findings::Findings;
+use findings::{Findings, Leg};
+use proxy::Rewound;
 use redact::Redactor;
 
 /// Why a probe was not healthy.
@@ -81,6 +86,7 @@ pub struct Probe {
     public_url: String,
     request: upgrade::Request,
     redactor: Redactor,
+    tunnel: Option<proxy::Tunnel>,
     tls: Option<Arc<tls::Tls>>,
     shared: Shared,
 }
@@ -97,7 +103,8 @@ impl Probe {
         };
         let request = upgrade::Request::new(&target);
         let redactor = Redactor::new(&target);
-        Ok(Probe { public_url: target.url.public(), request, redactor, tls, target, shared: shared.clone() })
+        let tunnel = target.proxy.as_ref().map(|proxy| proxy::Tunnel::new(proxy, &target.url));
+        Ok(Probe { public_url: target.url.public(), request, redactor, tunnel, tls, target, shared: shared.clone() })
     }
 
     /// The target that is probed.
@@ -143,7 +150,7 @@ impl Probe {
             Err(failure) => (failure.reason, Some(failure.phase), failure.detail),
         };
         // what a peer said on the established connection may repeat what it was told
-        let redactor = &self.redactor;
+        let redactor = self.redactor.clone().and(&Redactor::of(findings.captured.secrets()));
         let detail = redactor.apply_to_quotes(&detail);
         if let Some(message) = &mut findings.message {
             message.text = redactor.apply_to_prefix(&message.text);
@@ -154,7 +161,7 @@ impl Probe {
         Outcome {
             address: findings.address,
             phase,
-            detail,
+            detail: redactor.apply(&detail),
             timings: findings.timings,
             http: findings.http,
             tls: findings.tls,
@@ -175,10 +182,15 @@ impl Probe {
         conversation::hold(stream, already_read, target, findings).await
     }
 
-    /// Connects to the first of these addresses that answers, with TLS where the target wants it.
+    /// Connects to the first of these addresses that answers, through the tunnel if they are a proxy's, with TLS where the
+    /// target wants it.
     async fn dial(&self, addresses: &[SocketAddr], findings: &mut Findings) -> Result<Stream, Failure> {
         findings.enter(Phase::Connect);
         let tcp = connect::first_answering(addresses, findings).await?;
+        let tcp = match &self.tunnel {
+            Some(tunnel) => tunnel.open(tcp, findings).await?,
+            None => Rewound::fresh(tcp),
+        };
         findings.leave();
         Ok(match &self.tls {
             Some(tls) => Stream::Tls(Box::new(tls.handshake(tcp, findings).await?)),
@@ -186,9 +198,17 @@ impl Probe {
         })
     }
 
+    /// The addresses to connect to: the target's, or those of its proxy.
     async fn addresses(&self, findings: &mut Findings) -> Result<Vec<SocketAddr>, Failure> {
-        let (port, version) = (self.target.url.port(), self.target.ip_version);
-        match self.target.url.host() {
+        if let Some(tunnel) = &self.tunnel {
+            findings.leg = Leg::ToProxy(tunnel.proxy.clone());
+        }
+        let (host, port) = match &self.target.proxy {
+            Some(proxy) => (proxy.host(), proxy.port),
+            None => (self.target.url.host(), self.target.url.port()),
+        };
+        let version = self.target.ip_version;
+        match host {
             url::Host::Ipv4(ip) if version != IpVersion::V6 => Ok(vec![(ip, port).into()]),
             url::Host::Ipv6(ip) if version != IpVersion::V4 => Ok(vec![(ip, port).into()]),
             url::Host::Domain(name) => {
@@ -207,8 +227,8 @@ impl Probe {
 
 /// The connection, with or without TLS.
 enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Rewound<TcpStream>),
+    Tls(Box<TlsStream<Rewound<TcpStream>>>),
 }
 
 impl AsyncRead for Stream {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::captures::Captured;
 use super::findings::{EVIDENCE_BYTES, lossy_prefix};
 use super::redact::{REDACTED, Redactor};
 use crate::config::{is_public_header, sounds_secret};
@@ -35,6 +36,7 @@ struct Record {
     answer: Option<(Duration, Vec<u8>)>,
     /// Each frame, with the beginning of its payload.
     frames: Vec<(Frame, Vec<u8>)>,
+    captured: Redactor,
     sent: Wire,
     received: Wire,
 }
@@ -104,10 +106,16 @@ impl Recorder {
         });
     }
 
+    /// Values that were captured are hidden too, also where they were received.
+    pub fn hide(&self, captured: &Captured) {
+        self.with(|record, _| record.captured = Redactor::of(captured.secrets()));
+    }
+
     /// Everything that was recorded.
     pub fn finish(self) -> Timeline {
         self.with(|record, _| {
-            let Record { mut timeline, answer, frames, .. } = std::mem::take(record);
+            let Record { mut timeline, answer, frames, captured, .. } = std::mem::take(record);
+            let redactor = captured.and(&self.0.redactor);
             if let Some((first_byte, bytes)) = answer {
                 let answer = Answer { first_byte, complete: None, head: self.answer_head(&bytes) };
                 timeline.keep(|timeline| &mut timeline.answers, answer);
@@ -115,7 +123,7 @@ impl Recorder {
             for (mut frame, payload) in frames {
                 let preview;
                 (frame.close_code, preview) = describe(frame.opcode, &payload);
-                frame.preview = self.0.redactor.apply_to_prefix(&preview);
+                frame.preview = redactor.apply_to_prefix(&preview);
                 timeline.frames.push(frame);
             }
             timeline

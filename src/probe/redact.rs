@@ -1,4 +1,5 @@
-//! Takes a target's secrets out of what a peer sends back: an echoed header, a `Location` that repeats the query.
+//! Takes a target's secrets out of what a peer sends back: an echoed header, a `Location` that repeats the query, a token that
+//! was captured.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -34,11 +35,20 @@ impl Redactor {
             None => {}
         }
         secrets.extend(target.steps.iter().filter_map(|step| match step {
-            Step::Send(message) if sounds_secret(message) => Some(message.clone()),
+            Step::Send(message) if sounds_secret(message.as_str()) => Some(message.as_str().to_owned()),
             _ => None,
         }));
+        if let Some(credentials) = target.proxy.as_ref().and_then(|proxy| proxy.credentials.as_ref()) {
+            secrets.push(BASE64_STANDARD.encode(credentials.expose()));
+            secrets.extend(credentials.expose().split_once(':').map(|(_, password)| password.to_owned()));
+        }
         secrets.extend(target.url.as_url().query().map(str::to_owned));
         secrets.extend(target.url.as_url().query_pairs().map(|(_, value)| value.into_owned()));
+        Redactor::of(secrets)
+    }
+
+    /// Hides these.
+    pub fn of(mut secrets: Vec<String>) -> Self {
         secrets.retain(|s| s.len() >= SHORTEST);
         Redactor { secrets }.longest_first()
     }

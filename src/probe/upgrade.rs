@@ -153,10 +153,10 @@ async fn keep_body<S: AsyncRead + Unpin>(
 }
 
 /// A response head.
-struct Head {
+pub(super) struct Head {
     minor_version: u8,
-    status: u16,
-    phrase: String,
+    pub status: u16,
+    pub phrase: String,
     headers: Vec<(String, String)>,
     lowercase_names: bool,
 }
@@ -193,7 +193,7 @@ impl Head {
 }
 
 /// Reads the first head that is not a 1xx (but for 101), and what came after it in the same bytes.
-async fn read_head<S: AsyncRead + Unpin>(stream: &mut S, findings: &mut Findings) -> Result<(Head, Vec<u8>), Failure> {
+pub(super) async fn read_head<S: AsyncRead + Unpin>(stream: &mut S, findings: &mut Findings) -> Result<(Head, Vec<u8>), Failure> {
     let mut bytes: Vec<u8> = Vec::with_capacity(1024);
     let mut skipped = 0;
     loop {

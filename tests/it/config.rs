@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use wsprobe::config::diagnostic::Code;
 use wsprobe::config::{
-    self, Authorization, Closer, Condition, Config, IpVersion, JsonTest, Matcher, ReceiverKind, Report, Step, TlsVersion,
+    self, Authorization, Closer, Condition, Config, Form, IpVersion, JsonTest, Matcher, ReceiverKind, Report, Step, TlsVersion,
 };
 
 /// The only variables that exist in these tests.
@@ -130,12 +130,20 @@ fn the_whole_schema_means_what_it_says() {
     assert!(prod.tls.ca_file.is_some() && prod.tls.client_cert.is_some() && !prod.tls.verify);
     assert_eq!(prod.tls.min_version, TlsVersion::V1_3);
     assert_eq!(prod.max_message_bytes, 1 << 20);
-    assert_eq!(prod.steps.len(), 6);
+    assert_eq!(prod.steps.len(), 9);
     let Step::Expect(welcome) = &prod.steps[1] else { panic!() };
     assert_eq!((welcome.within, welcome.any), (Some(secs(2)), false));
     let Step::Expect(tick) = &prod.steps[2] else { panic!() };
     assert!(tick.any && matches!(&tick.matcher, Matcher::Regex(regex) if regex.is_match("tick 12")));
     assert!(matches!(prod.steps[5], Step::Ping { within: None }));
+    let captured = |step: &Step| match step {
+        Step::Expect(step) => step.captures.iter().map(|capture| capture.name.clone()).collect(),
+        _ => vec![],
+    };
+    assert_eq!((captured(&prod.steps[6]), captured(&prod.steps[7])), (vec!["session".into()], vec!["user".into(), "_2".into()]));
+    let Step::Send(template) = &prod.steps[8] else { panic!() };
+    let places: Vec<(&str, Form)> = template.places().iter().map(|place| (place.name.as_str(), place.form)).collect();
+    assert_eq!(places, [("session", Form::InString), ("user", Form::Json)]);
     assert_eq!((prod.expect.close, prod.expect.within), (Closer::Client, Some(secs(2))));
     assert_eq!(prod.expect.close_codes, [Some(1000), Some(4001), None]);
     assert!(!prod.diagnose);
@@ -143,6 +151,9 @@ fn the_whole_schema_means_what_it_says() {
     assert_eq!((http.url.as_str(), http.every), ("https://api.example.com/", secs(300)));
     let staging = &config.targets[1];
     assert_eq!((staging.ip_version, staging.expect.within), (IpVersion::V6, Some(secs(5))));
+    let proxy = staging.proxy.as_ref().unwrap();
+    assert_eq!(proxy.authority(), "proxy.example.com:3128");
+    assert_eq!(proxy.credentials.as_ref().map(|secret| secret.expose()), Some("probe:not-a-real-password"));
     let Matcher::Json { test: JsonTest::Equals(value), .. } = config.targets[5].expect.message.as_ref().unwrap() else {
         panic!()
     };
@@ -156,6 +167,8 @@ fn the_whole_schema_means_what_it_says() {
     assert_eq!(config.rules[5].when, Condition::HttpSelfRedirect(2));
     let watched: Vec<&str> = config.targets.iter().filter(|t| config.rules[5].watches(t)).map(|t| t.name.as_str()).collect();
     assert_eq!(watched, ["prod", "staging"], "the others have no companion");
+    let witnesses: Vec<String> = config.witnesses.iter().map(ToString::to_string).collect();
+    assert_eq!(witnesses, ["tcp://9.9.9.9:443", "tcp://[2620:fe::fe]:443", "tcp://dns.example.com:853"]);
     assert!(
         matches!(&config.receivers[1].kind, ReceiverKind::Webhook { signing_secret: Some(_), headers, .. } if headers.len() == 1)
     );
@@ -167,7 +180,7 @@ fn variables_take_part_in_every_kind_of_value() {
     let target = &config.targets[0];
     assert_eq!(target.url.public(), "wss://example.com/ws/");
     assert_eq!((target.interval, target.timeout, target.tls.verify), (secs(15), secs(5), true));
-    assert!(matches!(&target.steps[0], Step::Send(text) if text == "costs $5, example.com, $HOME"));
+    assert!(matches!(&target.steps[0], Step::Send(text) if text.as_str() == "costs $5, example.com, $HOME"));
     assert_eq!(config.rules[0].when, Condition::ConsecutiveFailures(4));
 }
 
@@ -206,10 +219,10 @@ fn print_keeps_every_value_of_the_whole_schema() {
     let config = config::parse(&text, path, &env).unwrap();
     let again = config::parse(&config.to_yaml(), path, &env).unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(again.rules, config.rules);
-    assert_eq!(again.server, config.server);
+    assert_eq!((&again.server, &again.witnesses), (&config.server, &config.witnesses));
     for (a, b) in again.targets.iter().zip(&config.targets) {
         let masked = |t: &wsprobe::config::Target| {
-            format!("{:?}", (&t.steps, &t.expect, &t.tls, &t.labels, &t.subprotocols, t.timeout, t.diagnose))
+            format!("{:?}", (&t.steps, &t.expect, &t.tls, &t.labels, &t.subprotocols, t.timeout, t.diagnose, &t.proxy))
         };
         assert_eq!(masked(a), masked(b));
     }
@@ -227,6 +240,7 @@ targets:
     steps: [{send: '{"token": "hunter9"}'}]
   - name: b
     url: wss://h/
+    proxy_url: http://probe:hunter2@proxy:3128
     authorization: {credentials: hunter5}
     http: {url: "https://h/?token=hunter3"}
 receivers:

@@ -352,6 +352,12 @@ fn dns_and_tcp() -> Vec<Row> {
         ("dropped", failed(Reason::ConnectTimeout, Connect, "").after(10.0), "connection-dropped", None),
         ("unreachable", failed(Reason::ConnectUnreachable, Connect, "a router on the way says that the address can't be reached"), "connection-unreachable", None),
         ("reset", failed(Reason::ConnectReset, Connect, ""), "connection-reset", None),
+        ("a dead proxy", failed(Reason::ConnectTimeout, Connect, "the proxy p:3128 can't be reached: no answer to the TCP handshake within 10s"), "proxy-unreachable", None),
+        ("a lost proxy", failed(Reason::DnsNotFound, Dns, "the proxy p:3128 can't be reached: the name p does not exist (NXDOMAIN)"), "proxy-unreachable", None),
+        ("no credentials", failed(Reason::ConnectRefused, Connect, "the proxy p:3128 answered 407 Proxy Authentication Required to CONNECT h:443"), "proxy-credentials-required", None),
+        ("an ACL of squid", failed(Reason::ConnectRefused, Connect, "the proxy p:3128 answered 403 Forbidden to CONNECT h:443"), "proxy-refuses", None),
+        ("no way out", failed(Reason::ConnectRefused, Connect, "the proxy p:3128 answered 503 Service Unavailable to CONNECT h:443"), "proxy-can-not-connect", None),
+        ("a stalled proxy", failed(Reason::ConnectTimeout, Connect, "the proxy p:3128 did not answer the CONNECT within 10s").after(10.0), "proxy-broken", None),
     ]
 }
 

@@ -9,7 +9,7 @@ use wsprobe::outcome::{Ended, Outcome, Phase, Reason, Verdict};
 
 use crate::support::certs::{Authority, Flaw};
 use crate::support::probing::{TIMEOUT, probe, target, upgraded};
-use crate::support::stage::{Act, Act::*, Peer, close, frame, health, text, write};
+use crate::support::stage::{Act, Act::*, Gate, Peer, close, frame, health, text, write};
 
 /// Plays the acts and probes the peer once.
 async fn meets(acts: Vec<Act>) -> Outcome {
@@ -87,17 +87,17 @@ async fn every_way_to_fail_has_its_reason_and_phase() {
         ("a TLS alert on the plain port", vec![Request, write(b"\x15\x03\x03\x00\x02\x02\x46")], UpgradeInvalid, Some(Upgrade)),
         (
             "a head without end",
-            vec![Request, write("HTTP/1.1 101 x\r\n"), Flood(b"X-Filler: aaaaaaaaaaaaaaaaaaaaaaaa\r\n".to_vec())],
+            vec![Request, write("HTTP/1.1 101 x\r\n"), Flood(b"X-Filler: aaaaaaaaaaaaaaaaaaaaaaaa\r\n".repeat(50))],
             UpgradeInvalid,
             Some(Upgrade),
         ),
         (
             "a header line without end",
-            vec![Request, write("HTTP/1.1 101 x\r\nX: "), Flood(b"aaaaaaaaaaaaaaaa".to_vec())],
+            vec![Request, write("HTTP/1.1 101 x\r\nX: "), Flood(b"aaaaaaaaaaaaaaaa".repeat(50))],
             UpgradeInvalid,
             Some(Upgrade),
         ),
-        ("1xx without end", vec![Request, Flood(b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec())], UpgradeInvalid, Some(Upgrade)),
+        ("1xx without end", vec![Request, Flood(b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(50))], UpgradeInvalid, Some(Upgrade)),
         ("a space before the colon", answers("HTTP/1.1 101 x\r\nUpgrade : websocket\r\n\r\n"), UpgradeInvalid, Some(Upgrade)),
         (
             "101 in HTTP/1.0",
@@ -357,15 +357,8 @@ async fn nothing_listens_on_the_port() {
 
 #[tokio::test]
 async fn a_host_that_drops_the_handshake_is_a_connect_timeout() {
-    let socket = tokio::net::TcpSocket::new_v4().expect("socket");
-    socket.bind(([127, 0, 0, 1], 0).into()).expect("bind");
-    let full = socket.listen(0).expect("listen"); // once its queue is full, the kernel drops every further SYN
-    let addr = full.local_addr().expect("address");
-    let mut queued = Vec::new();
-    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(300), tokio::net::TcpStream::connect(addr)).await {
-        queued.push(stream);
-    }
-    let outcome = probe(target(&format!("ws://{addr}/"))).await;
+    let gate = Gate::shut().await;
+    let outcome = probe(target(&format!("ws://{}/", gate.addr))).await;
     assert_eq!((outcome.reason, outcome.phase), (Reason::ConnectTimeout, Some(Phase::Connect)), "{outcome:?}");
     assert!(outcome.timings.connect.is_some_and(|took| took >= TIMEOUT));
 }
@@ -423,7 +416,7 @@ async fn a_conversation_of_steps_is_held_in_order() {
     let mut target = target(&peer.url());
     let welcome = Matcher::Json { path: "$.type".parse().expect("path"), test: JsonTest::Equals("welcome".into()) };
     target.steps = vec![
-        Step::Expect(ExpectStep { matcher: welcome, within: None, any: true }),
+        Step::Expect(ExpectStep { matcher: welcome, within: None, any: true, captures: vec![] }),
         Step::Ping { within: Some(Duration::from_millis(500)) },
     ];
     target.expect.message = Some(Matcher::Contains("healthy".into()));

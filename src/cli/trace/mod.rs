@@ -5,17 +5,20 @@ mod render;
 mod tests;
 mod waterfall;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use tokio::time::Instant;
 
 use super::select::{self, Ready, Refused};
 use super::{INCONCLUSIVE, OK, exit_code, output, say, terminal, text};
 use crate::config::Addresses;
 use crate::outcome::timeline::Timeline;
 use crate::outcome::{Outcome, TargetName, Verdict};
-use crate::probe::{Probe, Shared};
+use crate::probe::{Connectivity, Probe, Shared};
 use crate::time::Clock;
 use crate::views::{self, Links};
 
@@ -66,7 +69,7 @@ type Traced = (Outcome, Timeline);
 pub async fn run(args: Args) -> u8 {
     super::logs::init();
     let ready = selected(&args).and_then(|selected| selected.ready(args.timeout, &Shared::system(Clock::system())));
-    let Ready { probes, base } = match ready {
+    let Ready { probes, connectivity, base } = match ready {
         Ok(ready) => ready,
         Err(refused) => return refused.show(),
     };
@@ -74,8 +77,8 @@ pub async fn run(args: Args) -> u8 {
     let mut traced = vec![];
     for probe in &probes {
         match each {
-            true => traced.extend(each_address(probe).await),
-            false => traced.push(probe.trace().await),
+            true => traced.extend(each_address(probe, &connectivity).await),
+            false => traced.push(trace(probe, &connectivity, None).await),
         }
     }
     let links = Links::new(&base);
@@ -116,16 +119,29 @@ fn selected(args: &Args) -> Result<select::Selected, Refused> {
 }
 
 /// Traces one address after the other, so that none makes another slow. A name without addresses is traced as it is.
-async fn each_address(probe: &Probe) -> Vec<Traced> {
+async fn each_address(probe: &Probe, connectivity: &Connectivity) -> Vec<Traced> {
     let addresses = probe.resolve().await;
     if addresses.is_empty() {
-        return vec![probe.trace().await];
+        return vec![trace(probe, connectivity, None).await];
     }
     let mut traced = vec![];
     for address in addresses {
-        traced.push(probe.trace_at(address).await);
+        traced.push(trace(probe, connectivity, Some(address)).await);
     }
     traced
+}
+
+/// Traces once. What this host's own network explains is not blamed on the target; beside a failure it is asked again.
+async fn trace(probe: &Probe, connectivity: &Connectivity, address: Option<SocketAddr>) -> Traced {
+    let began = Instant::now();
+    let (outcome, timeline) = match address {
+        Some(address) => probe.trace_at(address).await,
+        None => probe.trace().await,
+    };
+    let mut outcome = connectivity.judge(outcome, began).await;
+    let left = probe.target().timeout.saturating_sub(outcome.timings.total);
+    outcome.follow_up = probe.follow_up(&outcome, left).await.map(Arc::new);
+    (outcome, timeline)
 }
 
 /// One trace; of several a summary, then the first that is not healthy and the first that is.

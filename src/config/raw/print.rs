@@ -7,10 +7,11 @@ use serde_yaml::{Mapping, Value};
 
 use super::super::mask::{self, MASK};
 use super::super::policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector};
+use super::super::reach::Witness;
 use super::super::scalar::{show, show_size};
 use super::super::secret::Secret;
 use super::super::target::{
-    Addresses, Authorization, Closer, Expect, IpVersion, JsonTest, Matcher, Step, Target, TlsOptions, TlsVersion,
+    Addresses, Authorization, CaptureFrom, Closer, Expect, IpVersion, JsonTest, Matcher, Step, Target, TlsOptions, TlsVersion,
 };
 use super::super::{Config, Server};
 
@@ -25,6 +26,7 @@ pub(in super::super) fn print(config: &Config) -> String {
         ("targets", list(config.targets.iter().map(|target| printer.target(target)))),
         ("alerts", list(config.rules.iter().map(|r| rule(r)))),
         ("receivers", list(config.receivers.iter().map(|receiver| printer.receiver(receiver)))),
+        ("connectivity", connectivity(&config.witnesses)),
     ]);
     serde_yaml::to_string(&whole).unwrap_or_default()
 }
@@ -114,6 +116,13 @@ impl Printer<'_> {
                 Addresses::All => "all",
             }),
         );
+        if let Some(proxy) = &target.proxy {
+            match (proxy.url.file(), &proxy.credentials) {
+                (Some(file), _) => put("proxy_url_file", path(self.folder, file)),
+                (None, Some(_)) => put("proxy_url", text(format!("http://{MASK}@{}", proxy.authority()))),
+                (None, None) => put("proxy_url", text(format!("http://{}", proxy.authority()))),
+            }
+        }
         if target.url.is_tls() {
             put("tls", self.tls(&target.tls));
         }
@@ -172,12 +181,19 @@ fn headers(headers: &[(http::HeaderName, Secret)]) -> Value {
     Value::Mapping(shown.collect())
 }
 
+fn connectivity(witnesses: &[Witness]) -> Value {
+    match witnesses {
+        [] => Value::Null,
+        some => map([("witnesses", list(some.iter().map(|witness| text(witness.to_string()))))]),
+    }
+}
+
 fn step(step: &Step) -> Value {
     let within = |within: Option<std::time::Duration>| within.map_or(Value::Null, |within| text(show(within)));
     match step {
         // What logs in over the connection says so.
-        Step::Send(message) if mask::sounds_secret(message) => map([("send", text(MASK))]),
-        Step::Send(message) => map([("send", text(message))]),
+        Step::Send(message) if mask::sounds_secret(message.as_str()) => map([("send", text(MASK))]),
+        Step::Send(message) => map([("send", text(message.as_str()))]),
         Step::Ping { within: limit } => map([("ping", map([("within", within(*limit))]))]),
         Step::Expect(expect) => {
             let mut inner = Mapping::new();
@@ -188,6 +204,14 @@ fn step(step: &Step) -> Value {
                 inner.insert(text("within"), within(expect.within));
             }
             inner.insert(text("any"), Value::Bool(expect.any));
+            let paths = expect.captures.iter().filter_map(|capture| match &capture.from {
+                CaptureFrom::Json(path) => Some((text(&capture.name), text(path.to_string()))),
+                CaptureFrom::Group => None, // stands in the regular expression
+            });
+            let paths: Mapping = paths.collect();
+            if !paths.is_empty() {
+                inner.insert(text("capture"), Value::Mapping(paths));
+            }
             map([("expect", Value::Mapping(inner))])
         }
     }

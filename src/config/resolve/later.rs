@@ -33,9 +33,6 @@ pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, targets: &Targe
         }
         value.not_available("remove it: until then alerts are sent at any time");
     }
-    if let Some(value) = fields.get_later("connectivity") {
-        connectivity(&value);
-    }
     if let Some(value) = fields.get_later("heartbeat") {
         heartbeat(reader, &value);
     }
@@ -107,23 +104,6 @@ fn two_digits(text: &str) -> Option<u8> {
     (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
-fn connectivity(value: &Value<'_>) {
-    const EXAMPLE: &str = "connectivity: {witnesses: [\"tcp://9.9.9.9:443\"]}";
-    if let Some(mut fields) = value.fields("`connectivity`", EXAMPLE) {
-        let witnesses = fields.require("witnesses", "witnesses: [\"tcp://9.9.9.9:443\"]");
-        for item in witnesses.and_then(|value| value.list("a witness", EXAMPLE)).unwrap_or_default() {
-            let Some(text) = item.word("tcp://9.9.9.9:443") else { continue };
-            let fits = url::Url::parse(&text.value)
-                .is_ok_and(|url| url.scheme() == "tcp" && url.host_str().is_some() && url.port().is_some());
-            if !fits {
-                item.reject(&format!("has to be an address: {}", quoted(&text.value)), "for example `tcp://9.9.9.9:443`");
-            }
-        }
-        fields.finish();
-    }
-    value.not_available("remove it: until then a prober that is offline itself sees its targets fail");
-}
-
 fn heartbeat(reader: &Reader<'_>, value: &Value<'_>) {
     if let Some(mut fields) = value.fields("`heartbeat`", "heartbeat: {url: \"https://hc-ping.example.com/uuid\", every: 1m}") {
         if let Some(url) = files::secret(reader, &mut fields, ["url", "url_file"], true)
@@ -184,14 +164,6 @@ fn shard(value: &Value<'_>) {
 
 /// Reads the keys of a target, or of `defaults`.
 pub(super) fn target_keys(fields: &mut Fields<'_>, depends_on: &mut Vec<Spanned<String>>) {
-    if let Some(value) = fields.get_later("proxy_url") {
-        if let Some(text) = value.word("proxy_url: http://proxy.example.com:3128")
-            && !url::Url::parse(&text.value).is_ok_and(|url| url.scheme() == "http" && url.host_str().is_some())
-        {
-            value.reject("is not the URL of a proxy", "for example `http://proxy.example.com:3128`");
-        }
-        value.not_available("remove it: until then targets are reached directly");
-    }
     if let Some(value) = fields.get_later("confirm")
         && value.boolean().is_some_and(|on| on.value)
     {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::diagnostic::{Code, Draft};
+use super::super::reach::Proxy;
 use super::super::read::{Fields, Reader, Value};
 use super::super::scalar;
 use super::super::source::{Span, Spanned};
@@ -19,7 +20,7 @@ use super::super::target::{
 use super::super::text::quoted;
 use super::access::{self, Header};
 use super::conversation::{self, ExpectPart, Steps};
-use super::{Names, TARGETS_EXAMPLE, files, http_url, later};
+use super::{Names, TARGETS_EXAMPLE, files, http_url, later, reach};
 use crate::outcome::TargetName;
 
 /// The shortest is for tests on loopback; a day between probes is not monitoring.
@@ -150,7 +151,8 @@ struct Part {
     authorization: Option<Spanned<Authorization>>,
     subprotocols: Option<Vec<String>>,
     ip_version: Option<Spanned<IpVersion>>,
-    addresses: Option<Addresses>,
+    addresses: Option<Spanned<Addresses>>,
+    proxy: Option<Spanned<Option<Proxy>>>,
     tls: TlsPart,
     max_message_bytes: Option<Spanned<u64>>,
     steps: Option<Steps>,
@@ -186,8 +188,8 @@ impl Part {
                 .and_then(|value| value.choice(&[("any", IpVersion::Any), ("4", IpVersion::V4), ("6", IpVersion::V6)])),
             addresses: fields
                 .get("addresses")
-                .and_then(|value| value.choice(&[("first", Addresses::First), ("all", Addresses::All)]))
-                .map(|addresses| addresses.value),
+                .and_then(|value| value.choice(&[("first", Addresses::First), ("all", Addresses::All)])),
+            proxy: reach::proxy(reader, fields),
             tls: fields.get("tls").and_then(|value| TlsPart::read(reader, &value)).unwrap_or_default(),
             max_message_bytes: fields
                 .get("max_message_bytes")
@@ -221,17 +223,32 @@ impl Part {
                     .help("remove `tls`, or write `wss://`"),
             );
         }
+        let proxy = self.proxy.as_ref().or(defaults.proxy.as_ref()).filter(|proxy| proxy.value.is_some());
+        let all = self.addresses.as_ref().or(defaults.addresses.as_ref()).filter(|a| a.value == Addresses::All);
+        if let (Some(proxy), Some(all)) = (proxy, all) {
+            reader.report(
+                Draft::new(Code::Conflict, all.span, "`addresses: all` can't be done through a proxy")
+                    .see(proxy.span, "this proxy resolves the name, and chooses the address")
+                    .help("write `addresses: first`, or `proxy_url: none`"),
+            );
+        }
         if let Some(version) = self.ip_version.as_ref().or(defaults.ip_version.as_ref()) {
-            let family = match url.host() {
+            // Through a proxy, it is the proxy's address that is chosen here.
+            let proxy = self.proxy.as_ref().or(defaults.proxy.as_ref());
+            let (host, key, span) = match proxy.and_then(|proxy| Some((proxy.value.as_ref()?, proxy.span))) {
+                Some((proxy, span)) => (proxy.host(), "proxy_url", span),
+                None => (url.host(), "url", url_span),
+            };
+            let family = match host {
                 url::Host::Ipv4(_) if version.value == IpVersion::V6 => Some("an IPv4 address"),
                 url::Host::Ipv6(_) if version.value == IpVersion::V4 => Some("an IPv6 address"),
                 _ => None,
             };
             if let Some(family) = family {
                 reader.report(
-                    Draft::new(Code::Conflict, version.span, "`ip_version` excludes the address in the URL")
-                        .see(url_span, format!("{family} is written here"))
-                        .help("remove `ip_version`: the URL already says which address is used"),
+                    Draft::new(Code::Conflict, version.span, format!("`ip_version` excludes the address in `{key}`"))
+                        .see(span, format!("{family} is written here"))
+                        .help("remove `ip_version`: that URL already says which address is used"),
                 );
             }
         }
@@ -287,7 +304,8 @@ impl Part {
             authorization,
             subprotocols: self.subprotocols.or_else(|| defaults.subprotocols.clone()).unwrap_or_default(),
             ip_version,
-            addresses: self.addresses.or(defaults.addresses).unwrap_or_default(),
+            addresses: self.addresses.as_ref().or(defaults.addresses.as_ref()).map(|a| a.value).unwrap_or_default(),
+            proxy: self.proxy.or_else(|| defaults.proxy.clone()).and_then(|proxy| proxy.value),
             tls,
             max_message_bytes: bytes
                 .map_or(Target::DEFAULT_MAX_MESSAGE_BYTES, |b| usize::try_from(b.value).unwrap_or(usize::MAX)),

@@ -58,6 +58,7 @@ pub fn config(targets: Vec<Arc<Target>>, rules: Vec<Rule>) -> Config {
         targets,
         rules: rules.into_iter().map(Arc::new).collect(),
         receivers: vec![],
+        witnesses: vec![],
     }
 }
 

@@ -159,6 +159,7 @@ pub fn config(targets: Vec<Target>) -> Config {
             name: "ops".into(),
             kind: ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook") },
         })],
+        witnesses: vec![],
     }
 }
 

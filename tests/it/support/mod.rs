@@ -24,3 +24,4 @@ pub mod http;
 pub mod notify;
 pub mod probing;
 pub mod process;
+pub mod proxy;
