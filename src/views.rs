@@ -13,7 +13,8 @@ use crate::alert::{Alert, State, Status};
 use crate::config::{Condition, Rule, Target};
 use crate::diagnose::{self, Diagnosis};
 use crate::outcome::{
-    CloseEvidence, HttpEvidence, MessageEvidence, Outcome, Phase, Reason, TargetName, Timings, TlsEvidence, Verdict,
+    CloseEvidence, HttpEvidence, MessageEvidence, Outcome, Phase, Reason, SessionEvidence, TargetName, Timings, TlsEvidence,
+    Verdict,
 };
 use crate::time::Timestamp;
 
@@ -68,6 +69,7 @@ fn usual_reason(when: &Condition) -> Option<Reason> {
         Condition::RedirectRatio { .. } => Some(Reason::UpgradeRedirected),
         Condition::Latency { .. } => Some(Reason::TooSlow),
         Condition::CertificateExpiresWithin(_) => Some(Reason::TlsExpired),
+        Condition::SessionShorterThan(_) => Some(Reason::SessionCut),
     }
 }
 
@@ -90,6 +92,7 @@ pub struct OutcomeView<'a> {
     message: Option<MessageView<'a>>,
     close: Option<CloseView<'a>>,
     diagnosis: Option<DiagnosisView>,
+    session: Option<SessionView>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -135,6 +138,19 @@ struct CloseView<'a> {
     ended: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct SessionView {
+    opened_at: Time,
+    lasted: Seconds,
+    hold: Seconds,
+    ping_every: Seconds,
+    pongs: u32,
+    last_rtt: Option<Seconds>,
+    messages: u64,
+    idle: Seconds,
+    ended_by: &'static str,
+}
+
 /// A diagnosis, with the link to its runbook entry.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DiagnosisView {
@@ -163,6 +179,7 @@ pub fn outcome<'a>(outcome: &'a Outcome, links: &Links) -> OutcomeView<'a> {
         message: outcome.message.as_ref().map(message),
         close: outcome.close.as_ref().map(close),
         diagnosis: diagnose::diagnose(outcome).map(|d| diagnosis(d, links)),
+        session: outcome.session.as_ref().map(session),
     }
 }
 
@@ -205,6 +222,20 @@ fn message(m: &MessageEvidence) -> MessageView<'_> {
 
 fn close(c: &CloseEvidence) -> CloseView<'_> {
     CloseView { code: c.code, reason: &c.reason, ended: c.ended.as_str() }
+}
+
+fn session(s: &SessionEvidence) -> SessionView {
+    SessionView {
+        opened_at: Time(s.opened_at),
+        lasted: Seconds(s.lasted),
+        hold: Seconds(s.hold),
+        ping_every: Seconds(s.ping_every),
+        pongs: s.pongs,
+        last_rtt: s.last_rtt.map(Seconds),
+        messages: s.messages,
+        idle: Seconds(s.idle),
+        ended_by: s.ended_by.as_str(),
+    }
 }
 
 /// One (target, rule) and its episode, as API, page and webhooks show it.

@@ -13,6 +13,7 @@ pub(super) enum Finding {
     Ratio { bad: usize, total: usize, over: Duration, verb: &'static str },
     Latency { phase: Phase, quantile: f64, value: Duration, limit: Duration, over: Duration },
     Certificate { not_after: Timestamp },
+    Session { lasted: Duration, limit: Duration },
 }
 
 impl Finding {
@@ -36,7 +37,7 @@ impl Finding {
                     (false, _) => format!("certificate expires in {} ({when})", spell(left)),
                 }
             }
-            Finding::Run { .. } => self.counted(),
+            Finding::Run { .. } | Finding::Session { .. } => self.counted(),
         }
     }
 
@@ -48,7 +49,7 @@ impl Finding {
             }
             Finding::Ratio { over, .. } => format!("{} within {}", self.counted(), spell(over)),
             Finding::Certificate { not_after } => format!("certificate was to expire at {}", rfc3339(not_after)),
-            Finding::Run { .. } => self.counted(),
+            Finding::Run { .. } | Finding::Session { .. } => self.counted(),
         }
     }
 
@@ -60,6 +61,7 @@ impl Finding {
                 let probes = if total == 1 { "probe" } else { "probes" };
                 format!("{bad} of {total} {probes} ({}) {verb}", percent(bad as f64 / total.max(1) as f64))
             }
+            Finding::Session { lasted, limit } => format!("a connection was cut after {}, limit {}", spell(lasted), spell(limit)),
             _ => String::new(),
         }
     }
@@ -169,6 +171,11 @@ mod tests {
                 },
                 "p95 of total is 1.24s over the last 10m, limit 800ms",
                 "p95 of total was 1.24s over 10m, limit 800ms",
+            ),
+            (
+                Finding::Session { lasted: Duration::from_millis(1_020), limit: secs(60) },
+                "a connection was cut after 1.02s, limit 1m",
+                "a connection was cut after 1.02s, limit 1m",
             ),
             (
                 Finding::Certificate { not_after: later },

@@ -24,8 +24,8 @@ pub use diagnostic::Report;
 pub use policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector, Severity};
 pub use secret::Secret;
 pub use target::{
-    Authorization, ClientCert, Closer, Expect, ExpectStep, IpVersion, JsonTest, Matcher, Step, Target, TargetUrl, TlsOptions,
-    TlsVersion, UrlError,
+    Authorization, ClientCert, Closer, Expect, ExpectStep, Hold, IpVersion, JsonTest, Matcher, Step, Target, TargetUrl,
+    TlsOptions, TlsVersion, UrlError,
 };
 
 /// The whole configuration, valid by construction.

@@ -91,6 +91,8 @@ pub enum Condition {
     Latency { phase: Phase, quantile: f64, above: Duration, over: Duration, min_samples: u32 },
     /// A certificate of the chain ends within this time.
     CertificateExpiresWithin(Duration),
+    /// A held connection ended before this time, and not by us.
+    SessionShorterThan(Duration),
 }
 
 impl Condition {
@@ -102,6 +104,7 @@ impl Condition {
             Condition::RedirectRatio { .. } => "redirect_ratio",
             Condition::Latency { .. } => "latency",
             Condition::CertificateExpiresWithin(_) => "certificate_expires_within",
+            Condition::SessionShorterThan(_) => "session_shorter_than",
         }
     }
 }

@@ -129,6 +129,8 @@ pub struct Target {
     /// The conversation before the final expectation.
     pub steps: Vec<Step>,
     pub expect: Expect,
+    /// There: the connection is held open and reopened when it ends, instead of a probe each `interval`.
+    pub hold: Option<Hold>,
 }
 
 impl Target {
@@ -155,8 +157,23 @@ impl Target {
             max_message_bytes: Self::DEFAULT_MAX_MESSAGE_BYTES,
             steps: vec![],
             expect: Expect::default(),
+            hold: None,
         }
     }
+}
+
+/// How long a connection is held, and how it is kept from idling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The session is closed by us when it has lasted this long.
+    pub time: Duration,
+    /// From one ping to the next; less than `time`.
+    pub ping_every: Duration,
+}
+
+impl Hold {
+    /// From one ping to the next unless configured otherwise: below every common idle timeout, of which 30 s is the shortest.
+    pub const DEFAULT_PING_EVERY: Duration = Duration::from_secs(20);
 }
 
 /// What goes into the `Authorization` header.
@@ -245,6 +262,13 @@ pub struct Expect {
     pub close_codes: Vec<Option<u16>>,
     /// Latency limit for the whole probe: above it the probe is `too_slow`.
     pub within: Option<Duration>,
+}
+
+impl Expect {
+    /// Of a held connection: no message is awaited, and we close.
+    pub fn of_held() -> Self {
+        Expect { message: None, close: Closer::Client, ..Expect::default() }
+    }
 }
 
 impl Default for Expect {

@@ -1,8 +1,9 @@
 //! Wires the stages together: bind → run → drain.
 //!
 //! ```text
-//! ticker ─► one task per running probe ─► (bounded queue) ─► pipeline ─► metrics, board, alert book ─► dispatcher
-//!                                                              │
+//! ticker ─► one task per running probe ─┐
+//!                                       ├► (bounded queue) ─► pipeline ─► metrics, board, alert book ─► dispatcher
+//! one task per held connection ─────────┘                      │
 //!                                                              └─► watch: alert rows ─► http
 //! ```
 //!
@@ -10,6 +11,7 @@
 
 mod pipeline;
 mod scheduler;
+mod sessions;
 pub mod signals;
 pub mod systemd;
 
@@ -119,7 +121,9 @@ impl Daemon {
         let pipeline = Pipeline::new(&config, clock.clone(), &metrics, board.clone(), dispatcher.clone(), alerts_tx);
         let (pulse, [scheduler_beat, pipeline_beat]) = systemd::Pulse::new();
         let pipeline = tokio::spawn(pipeline.run(inbox, pipeline_beat));
-        let scheduler = Scheduler::new(probes, &clock, metrics, outcomes);
+        let (held, probed) = probes.into_iter().partition(|probe| probe.target().hold.is_some());
+        let sessions = sessions::start(held, &clock, &metrics, &outcomes, &shutdown);
+        let scheduler = Scheduler::new(probed, &clock, metrics, outcomes);
         ready.store(true, Ordering::Release);
         let service = tokio::spawn(systemd::report(board, pulse, shutdown.clone()));
         tracing::info!(targets = config.targets.len(), rules = config.rules.len(), receivers = config.receivers.len(), "probing");
@@ -129,7 +133,7 @@ impl Daemon {
         ready.store(false, Ordering::Release);
         tracing::info!("shutting down");
         let deadline = Instant::now() + DRAIN;
-        running.drain(DRAIN_PROBES).await;
+        tokio::join!(running.drain(DRAIN_PROBES), sessions.drain(DRAIN_PROBES));
         // The last probe has dropped its end of the queue: the pipeline takes in what is left and ends.
         if timeout_at(deadline - DRAIN_HTTP, pipeline).await.is_err() {
             tracing::error!("outcomes were still queued at the end of the drain");

@@ -15,11 +15,28 @@ use crate::http::{AlertRow, AlertRowState, DiagnosisRow};
 use crate::notify::{Decision, Dispatcher, FailureReason, Ledger, decide};
 use crate::observe::{AlertLevel, Board, Metrics, TargetMetrics};
 use crate::outcome::{Outcome, Reason, TargetName};
+use crate::probe::Pong;
 use crate::time::{Clock, Timestamp};
 use crate::views::{self, Links};
 
 /// How often time is allowed to pass in the alert book.
 const TICK: Duration = Duration::from_secs(1);
+
+/// What the pipeline takes in.
+pub enum Heard {
+    /// A probe ended, a held connection was opened, or it ended otherwise than it should.
+    Outcome(Arc<Outcome>),
+    /// A held connection was alive then.
+    Alive { target: TargetName, at: Timestamp, life: Life },
+}
+
+/// What shows that a held connection is alive.
+#[derive(Clone, Copy, Debug)]
+pub enum Life {
+    Pong(Pong),
+    /// It lasted its time, this long.
+    Completed(Duration),
+}
 
 pub struct Pipeline {
     clock: Clock,
@@ -66,13 +83,14 @@ impl Pipeline {
     }
 
     /// Runs until every sender of outcomes is gone.
-    pub async fn run(mut self, mut inbox: mpsc::Receiver<Arc<Outcome>>, beat: Beat) {
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Heard>, beat: Beat) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
-                outcome = inbox.recv() => match outcome {
-                    Some(outcome) => self.take_in(&outcome),
+                heard = inbox.recv() => match heard {
+                    Some(Heard::Outcome(outcome)) => self.take_in(&outcome),
+                    Some(Heard::Alive { target, at, life }) => self.note_life(&target, at, life),
                     None => return,
                 },
                 _ = tick.tick() => {
@@ -91,7 +109,29 @@ impl Pipeline {
         }
         self.board.record(outcome);
         let transitions = self.book.on_outcome(outcome, self.clock.now());
-        let changed = self.show_states(&outcome.target) || !transitions.is_empty();
+        self.take_up(&outcome.target, transitions);
+    }
+
+    fn note_life(&mut self, target: &TargetName, at: Timestamp, life: Life) {
+        let Some(series) = self.targets.get(target) else { return };
+        let lasted = match life {
+            Life::Pong(pong) => {
+                series.metrics.pong(at, pong.rtt);
+                pong.lasted
+            }
+            Life::Completed(lasted) => {
+                series.metrics.session_completed(at, lasted);
+                lasted
+            }
+        };
+        self.board.alive(target, at);
+        let transitions = self.book.on_alive(target, lasted, self.clock.now());
+        self.take_up(target, transitions);
+    }
+
+    /// Shows and hands on what changed for a target.
+    fn take_up(&mut self, target: &TargetName, transitions: Vec<Transition>) {
+        let changed = self.show_states(target) || !transitions.is_empty();
         self.hand_on(transitions);
         if changed {
             self.show_alerts();

@@ -8,9 +8,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::pipeline::Heard;
 use super::systemd::Beat;
 use crate::observe::Metrics;
-use crate::outcome::Outcome;
 use crate::probe::Probe;
 use crate::schedule::{self, Due, Guard, InFlight, SkipReason, Ticker};
 use crate::time::Clock;
@@ -26,22 +26,26 @@ pub struct Scheduler {
     ticker: Ticker,
     in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
-    outcomes: mpsc::Sender<Arc<Outcome>>,
+    outcomes: mpsc::Sender<Heard>,
 }
 
-/// The probes that were still running when scheduling ended.
+/// The probes or sessions that were still running when the shutdown began.
 pub struct Running {
-    tasks: TaskTracker,
-    abandon: CancellationToken,
+    pub tasks: TaskTracker,
+    pub abandon: CancellationToken,
+}
+
+/// The seed is the host's name: a restart keeps every target's phase, and two hosts with one configuration do not probe at the
+/// same moment.
+pub fn seed() -> u64 {
+    schedule::seed(&rustix::system::uname().nodename().to_string_lossy())
 }
 
 impl Scheduler {
-    /// Plans every probe from now on. The seed is the host's name: a restart keeps every target's phase, and two
-    /// hosts with one configuration do not probe at the same moment.
-    pub fn new(probes: Vec<Arc<Probe>>, clock: &Clock, metrics: Arc<Metrics>, outcomes: mpsc::Sender<Arc<Outcome>>) -> Self {
+    /// Plans every probe from now on.
+    pub fn new(probes: Vec<Arc<Probe>>, clock: &Clock, metrics: Arc<Metrics>, outcomes: mpsc::Sender<Heard>) -> Self {
         let name = |probe: &Arc<Probe>| probe.target().name.clone();
-        let seed = schedule::seed(&rustix::system::uname().nodename().to_string_lossy());
-        let ticker = Ticker::new(probes.iter().map(|p| (name(p), p.target().interval)), seed, clock);
+        let ticker = Ticker::new(probes.iter().map(|p| (name(p), p.target().interval)), seed(), clock);
         let in_flight = Arc::new(InFlight::new(probes.iter().map(name)));
         Scheduler { ticker, in_flight, probes, metrics, outcomes }
     }
@@ -87,7 +91,7 @@ struct Slot {
     probe: Arc<Probe>,
     in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
-    outcomes: mpsc::Sender<Arc<Outcome>>,
+    outcomes: mpsc::Sender<Heard>,
     abandon: CancellationToken,
 }
 
@@ -106,7 +110,7 @@ impl Slot {
         };
         self.metrics.probe_ended();
         if let Some(outcome) = outcome {
-            let _ = self.outcomes.send(Arc::new(outcome)).await; // closed only when the daemon ends
+            let _ = self.outcomes.send(Heard::Outcome(Arc::new(outcome))).await; // closed only when the daemon ends
         }
         drop(guard);
     }

@@ -41,7 +41,7 @@ pub struct TargetSnapshot {
     pub consecutive: u32,
     /// Inconclusive probes since the last conclusive one.
     pub inconclusive: u32,
-    /// End of the last healthy probe.
+    /// End of the last healthy probe, or the last sign of life of a held connection.
     pub last_success: Option<Timestamp>,
     /// The last outcomes in full, newest first; failures are kept longer than others.
     pub outcomes: Vec<Arc<Outcome>>,
@@ -83,6 +83,13 @@ impl Board {
         let table = self.table();
         if let Some(entry) = table.entry(&outcome.target) {
             entry.history().record(outcome, table.depth);
+        }
+    }
+
+    /// Takes note that a held connection of a target was alive then.
+    pub fn alive(&self, name: &TargetName, at: Timestamp) {
+        if let Some(entry) = self.table().entry(name) {
+            entry.history().alive(at);
         }
     }
 

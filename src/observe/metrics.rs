@@ -14,7 +14,7 @@ use prometheus::proto::MetricType::{COUNTER, GAUGE};
 use prometheus::proto::{LabelPair, Metric};
 
 use super::exposition::{EncodeError, Writer, counter, gauge, label};
-use super::histogram::{Histogram, PHASE, PROBE, SCHEDULE};
+use super::histogram::{Histogram, PHASE, PROBE, SCHEDULE, SESSION};
 use super::target_metrics::{MaybeTime, TargetMetrics};
 use crate::config::{Config, Target};
 use crate::outcome::TargetName;
@@ -298,6 +298,26 @@ fn encode_targets(targets: &[Arc<TargetMetrics>], w: &mut Writer<'_>) -> Result<
         "wsprobe_tls_certificate_not_after_timestamp_seconds",
         "When the certificate of the peer's chain that ends first does end, in seconds since the epoch.",
         per_target(|t| t.certificate_not_after().map(Timestamp::as_secs_f64)),
+    )?;
+    let sessions = || targets.iter().filter_map(|t| Some((t, t.sessions()?)));
+    w.histograms(
+        "wsprobe_session_duration_seconds",
+        "How long held connections lasted that ended: cut, or closed by us when their time was over, in seconds.",
+        &SESSION,
+        sessions().map(|(t, s)| (format!("target=\"{}\",", t.target().name), &s.lasted)),
+    )?;
+    w.family(
+        COUNTER,
+        "wsprobe_sessions_cut_total",
+        "Held connections that ended before their time, by cause: close_code, abnormal, ping_timeout, refused.",
+        sessions()
+            .flat_map(|(t, s)| s.cuts().map(|(end, count)| counter(vec![name_label(t), label("cause", end.as_str())], count))),
+    )?;
+    w.histograms(
+        "wsprobe_session_ping_rtt_seconds",
+        "Time from a ping on a held connection to its pong, in seconds.",
+        &PHASE,
+        sessions().map(|(t, s)| (format!("target=\"{}\",", t.target().name), &s.rtt)),
     )?;
     w.family(
         GAUGE,

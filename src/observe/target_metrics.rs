@@ -5,10 +5,11 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use super::histogram::{Histogram, PHASE, PROBE};
+use super::histogram::{Histogram, PHASE, PROBE, SESSION};
 use crate::config::{Config, Rule, Target};
-use crate::outcome::{Outcome, Phase, Reason, Verdict};
+use crate::outcome::{Outcome, Phase, Reason, SessionEnd, Verdict};
 use crate::time::Timestamp;
 
 /// Statuses of a redirected upgrade that are counted from the start; others are added on first sight.
@@ -57,6 +58,24 @@ pub(super) struct Numbers {
     last_probe: MaybeTime,
     last_success: MaybeTime,
     certificate_not_after: MaybeTime,
+    /// Made when the target is held.
+    sessions: OnceLock<Box<Sessions>>,
+}
+
+/// What held connections add up to.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    pub lasted: Histogram<12>,
+    pub rtt: Histogram<11>,
+    cuts: [AtomicU64; SessionEnd::ALL.len()],
+}
+
+impl Sessions {
+    /// Connections that were cut, by what cut them.
+    pub fn cuts(&self) -> impl Iterator<Item = (SessionEnd, u64)> {
+        let all = SessionEnd::ALL.iter().zip(&self.cuts);
+        all.filter(|(end, _)| end.is_cut()).map(|(&end, count)| (end, count.load(Relaxed)))
+    }
 }
 
 impl Default for Numbers {
@@ -74,6 +93,7 @@ impl Default for Numbers {
             last_probe: MaybeTime::default(),
             last_success: MaybeTime::default(),
             certificate_not_after: MaybeTime::default(),
+            sessions: OnceLock::new(),
         }
     }
 }
@@ -88,6 +108,9 @@ impl TargetMetrics {
             Some(known) if known.target.url == target.url => known.numbers.clone(),
             _ => Arc::default(),
         };
+        if target.hold.is_some() {
+            numbers.sessions.get_or_init(Box::default);
+        }
         let level_before = |rule: &Rule| {
             let same = before.and_then(|b| b.rules.iter().find(|r| r.rule.name == rule.name));
             same.map_or(0, |r| r.level.load(Relaxed))
@@ -133,7 +156,33 @@ impl TargetMetrics {
         }
     }
 
+    /// A held connection answered a ping.
+    pub fn pong(&self, at: Timestamp, rtt: Duration) {
+        self.numbers.alive(at);
+        if let Some(sessions) = self.numbers.sessions.get() {
+            sessions.rtt.observe(&PHASE, rtt);
+        }
+    }
+
+    /// A held connection lasted its time, which was this long, and was closed.
+    pub fn session_completed(&self, at: Timestamp, lasted: Duration) {
+        self.numbers.alive(at);
+        if let Some(sessions) = self.numbers.sessions.get() {
+            sessions.lasted.observe(&SESSION, lasted);
+        }
+    }
+
     fn record_times(&self, outcome: &Outcome) {
+        if let Some(ended) = &outcome.session {
+            // the times of its opening came with an outcome of their own
+            if let Some(sessions) = self.numbers.sessions.get() {
+                sessions.lasted.observe(&SESSION, ended.lasted);
+                if let Some(count) = sessions.cuts.get(ended.ended_by as usize) {
+                    count.fetch_add(1, Relaxed);
+                }
+            }
+            return;
+        }
         self.numbers.duration.observe(&PROBE, outcome.timings.total);
         for (phase, histogram) in Phase::TIMED.into_iter().zip(&self.numbers.phases) {
             if let Some(took) = outcome.timings.get(phase) {
@@ -203,6 +252,11 @@ impl TargetMetrics {
         all.filter(|(phase, histogram)| has_phase(&self.target, *phase) || histogram.count() > 0)
     }
 
+    /// What held connections add up to; `None` for a target that is not held.
+    pub(super) fn sessions(&self) -> Option<&Sessions> {
+        self.numbers.sessions.get().map(|sessions| &**sessions).filter(|_| self.target.hold.is_some())
+    }
+
     /// The state of every rule that watches this target.
     pub(super) fn rules(&self) -> impl Iterator<Item = (&Rule, u8)> {
         self.rules.iter().map(|r| (&*r.rule, r.level.load(Relaxed)))
@@ -210,6 +264,11 @@ impl TargetMetrics {
 }
 
 impl Numbers {
+    fn alive(&self, at: Timestamp) {
+        self.last_probe.set(at);
+        self.last_success.set(at);
+    }
+
     /// Statuses outside 3xx are never redirects, so the labels are bounded.
     fn count_redirect(&self, status: u16) {
         let usual = REDIRECTS.iter().position(|&known| known == status).and_then(|at| self.redirects.get(at));
@@ -226,8 +285,9 @@ impl Numbers {
 /// Whether a probe of this target can end with this reason; decides which counters exist from the start.
 fn can_fail_with(target: &Target, reason: Reason) -> bool {
     match reason {
-        // Not a failure; counted apart; held connections are not probed.
-        Reason::Ok | Reason::LocalError | Reason::SessionCut => false,
+        // Not a failure; counted apart.
+        Reason::Ok | Reason::LocalError => false,
+        Reason::SessionCut => target.hold.is_some(),
         Reason::DnsNotFound | Reason::DnsTimeout | Reason::DnsFailed => has_phase(target, Phase::Dns),
         Reason::TlsExpired
         | Reason::TlsNotYetValid

@@ -11,6 +11,7 @@ mod findings;
 mod frames;
 mod redact;
 mod resolve;
+mod session;
 mod tls;
 mod upgrade;
 
@@ -21,15 +22,17 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
 
 pub use resolve::Resolver;
+pub use session::{Event, Pong, Session};
 pub use tls::{Roots, SetupError};
 
 use crate::config::{IpVersion, Target};
 use crate::outcome::{Outcome, Phase, Reason};
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
+use conversation::Conversation;
 use findings::Findings;
 
 /// Why a probe was not healthy.
@@ -92,11 +95,38 @@ impl Probe {
     /// Probes once. Ends within the target's timeout, whatever the peer does.
     pub async fn run(&self) -> Outcome {
         let started_at = self.shared.clock.now();
-        let started = Instant::now();
-        let mut findings = Findings::new(started);
+        let mut findings = Findings::new(Instant::now());
         // boxed: a sleeping task must not carry the whole conversation inline
-        let conversation = Box::pin(self.converse(&mut findings));
-        let result = timeout_at(started + self.target.timeout, conversation).await.ok();
+        let conversation = Box::pin(async {
+            let (stream, already_read) = self.upgraded(&mut findings).await?;
+            conversation::whole(stream, already_read, &self.target, &mut findings).await
+        });
+        let result = timeout(self.target.timeout, conversation).await.ok();
+        self.outcome(findings, result, started_at)
+    }
+
+    /// Opens a connection that is to be held, within the target's timeout: with the outcome of the opening, and with the
+    /// session when there is one, though it may have been `too_slow`. `None` also for a target that is not held.
+    pub async fn open(&self) -> (Outcome, Option<Session>) {
+        let started_at = self.shared.clock.now();
+        let mut findings = Findings::new(Instant::now());
+        let opening = Box::pin(async {
+            let (stream, already_read) = self.upgraded(&mut findings).await?;
+            Conversation::open(stream, already_read, &self.target, &mut findings).await
+        });
+        let (conversation, result) = match timeout(self.target.timeout, opening).await.ok() {
+            Some(Ok(conversation)) => (Some(conversation), Some(Ok(()))),
+            Some(Err(failure)) => (None, Some(Err(failure))),
+            None => (None, None),
+        };
+        let outcome = self.outcome(findings, result, started_at);
+        let session = conversation.zip(self.target.hold).map(|(conversation, hold)| {
+            Session::new(conversation, self.target.clone(), hold, &outcome, self.shared.clock.clone())
+        });
+        (outcome, session)
+    }
+
+    fn outcome(&self, mut findings: Findings, result: Option<Result<(), Failure>>, started_at: Timestamp) -> Outcome {
         let verdict = findings.conclude(result, &self.target);
         let (reason, phase, detail) = match verdict {
             Ok(()) => (Reason::Ok, None, String::new()),
@@ -115,12 +145,12 @@ impl Probe {
         }
     }
 
-    async fn converse(&self, findings: &mut Findings) -> Result<(), Failure> {
-        let target = &*self.target;
+    /// A connection after the 101, and what was read beyond its head.
+    async fn upgraded(&self, findings: &mut Findings) -> Result<(Stream, Vec<u8>), Failure> {
         let addresses = self.addresses(findings).await?;
         let mut stream = self.dial(&addresses, findings).await?;
-        let already_read = upgrade::upgrade(&mut stream, &self.request, &target.subprotocols, findings).await?;
-        conversation::hold(stream, already_read, target, findings).await
+        let already_read = upgrade::upgrade(&mut stream, &self.request, &self.target.subprotocols, findings).await?;
+        Ok((stream, already_read))
     }
 
     /// Connects to the first of these addresses that answers, with TLS where the target wants it.

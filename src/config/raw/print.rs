@@ -111,6 +111,9 @@ impl Printer<'_> {
         put("max_message_bytes", text(show_size(target.max_message_bytes as u64)));
         put("steps", list(target.steps.iter().map(step)));
         put("expect", expect(&target.expect));
+        if let Some(hold) = target.hold {
+            put("hold", map([("for", text(show(hold.time))), ("ping_every", text(show(hold.ping_every)))]));
+        }
         Value::Mapping(mapping)
     }
 
@@ -260,6 +263,6 @@ fn condition(condition: &Condition) -> Value {
             ("over", text(show(*over))),
             ("min_samples", Value::from(*min_samples)),
         ]),
-        Condition::CertificateExpiresWithin(within) => text(show(*within)),
+        Condition::CertificateExpiresWithin(limit) | Condition::SessionShorterThan(limit) => text(show(*limit)),
     }
 }

@@ -17,6 +17,7 @@ use super::super::target::{Authorization, ClientCert, IpVersion, Target, TargetU
 use super::super::text::quoted;
 use super::access::{self, Header};
 use super::conversation::{self, ExpectPart, Steps};
+use super::hold::{self, HoldPart};
 use super::{Names, TARGETS_EXAMPLE, files, later};
 use crate::outcome::TargetName;
 
@@ -152,6 +153,7 @@ struct Part {
     max_message_bytes: Option<Spanned<u64>>,
     steps: Option<Steps>,
     expect: ExpectPart,
+    hold: Option<HoldPart>,
 }
 
 #[derive(Default)]
@@ -185,6 +187,7 @@ impl Part {
                 .and_then(|value| value.size(MESSAGE_BYTES, "max_message_bytes: 64KiB")),
             steps: fields.get("steps").map(|value| conversation::steps(reader, &value)),
             expect: fields.get("expect").map(|value| conversation::expect(reader, &value)).unwrap_or_default(),
+            hold: fields.get("hold").and_then(|value| hold::read(reader, &value)),
         };
         later::target_keys(fields, depends_on);
         part
@@ -193,6 +196,9 @@ impl Part {
     /// Reports what can't be meant together, once it is known what `defaults` adds.
     fn check(&self, reader: &Reader<'_>, defaults: &Part, url: &TargetUrl, url_span: Span) {
         self.check_times(reader, defaults);
+        if let Some(hold) = self.hold.as_ref().or(defaults.hold.as_ref()) {
+            hold.check(reader, self.expect.close.as_ref());
+        }
         let authorization = self.authorization.as_ref().or(defaults.authorization.as_ref());
         let header = self.headers.iter().chain(&defaults.headers).find(|header| header.name == http::header::AUTHORIZATION);
         if let (Some(authorization), Some(header)) = (authorization, header) {
@@ -265,6 +271,7 @@ impl Part {
         let authorization = self.authorization.or_else(|| defaults.authorization.clone()).map(|a| a.value);
         let ip_version = self.ip_version.as_ref().or(defaults.ip_version.as_ref()).map(|v| v.value).unwrap_or_default();
         let bytes = self.max_message_bytes.as_ref().or(defaults.max_message_bytes.as_ref());
+        let hold = self.hold.as_ref().or(defaults.hold.as_ref()).map(|hold| hold.hold);
         let tls = if url.is_tls() { self.tls.over(&defaults.tls) } else { TlsOptions::default() };
         Target {
             name,
@@ -280,7 +287,11 @@ impl Part {
             max_message_bytes: bytes
                 .map_or(Target::DEFAULT_MAX_MESSAGE_BYTES, |b| usize::try_from(b.value).unwrap_or(usize::MAX)),
             steps: self.steps.or_else(|| defaults.steps.clone()).unwrap_or_default().steps,
-            expect: self.expect.over(&defaults.expect),
+            expect: match hold {
+                Some(_) => self.expect.of_held(&defaults.expect),
+                None => self.expect.over(&defaults.expect),
+            },
+            hold,
         }
     }
 }
