@@ -435,7 +435,7 @@ pub struct SessionEvidence {
     pub last_rtt: Option<Duration>,
     /// Data messages that came; they are read and dropped.
     pub messages: u64,
-    /// From the last frame that came to the end.
+    /// From the last byte that came, that of a close frame included, to the end.
     pub idle: Duration,
     pub ended_by: SessionEnd,
 }

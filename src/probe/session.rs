@@ -12,6 +12,7 @@
 //!
 //! Whatever the peer sends is read and dropped: nothing piles up, and a pong is never stuck behind unread messages.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
                 }
             }
         };
-        Event::Failed(Box::new(self.outcome(cut, lasted, idle, ended_at)))
+        Event::Failed(Box::new(self.outcome(cut, lasted, idle, ended_at, connect::has_route)))
     }
 
     /// Reads and drops until the next ping is due, and pings.
@@ -204,15 +205,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         }
     }
 
-    /// The outcome of a connection that did not end as it should.
-    fn outcome(&self, end: Cut, lasted: Duration, idle: Duration, ended_at: Timestamp) -> Outcome {
+    /// The outcome of a connection that did not end as it should. `has_route` says whether this host has a route to an address.
+    fn outcome(
+        &self,
+        end: Cut,
+        lasted: Duration,
+        idle: Duration,
+        ended_at: Timestamp,
+        has_route: impl FnOnce(SocketAddr) -> bool,
+    ) -> Outcome {
         let Cut { mut by, mut failure, close } = end;
         if by.is_cut() {
             failure.phase = Phase::Hold;
             failure.detail =
                 format!("the session ended after {} of {}: {}", spelled(lasted), spelled(self.hold.time), failure.detail);
             // Without a route there is no telling whether the peer has done anything at all.
-            if close.is_none() && self.opening.address.is_some_and(|address| !connect::has_route(address)) {
+            if close.is_none() && self.opening.address.is_some_and(|address| !has_route(address)) {
                 by = SessionEnd::LocalError;
                 failure.reason = Reason::LocalError;
                 failure.detail.push_str(", and this host has no route to the address any more");
@@ -261,4 +269,189 @@ fn cut(by: SessionEnd, how: impl Into<String>) -> Cut {
 fn spelled(d: Duration) -> String {
     let millis = d.as_millis() as u64;
     humantime::format_duration(Duration::from_millis(if millis < 10_000 { millis } else { millis / 1_000 * 1_000 })).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TargetUrl;
+    use crate::outcome::TargetName;
+    use futures_util::{SinkExt, StreamExt};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
+
+    const fn secs(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    /// Held for ten minutes, pinged each 20 s, with a timeout of 10 s.
+    async fn line() -> (Line<DuplexStream>, DuplexStream) {
+        let (ours, theirs) = duplex(1024);
+        let mut target = Target::new(TargetName::lossy("t"), TargetUrl::parse("ws://t/").unwrap());
+        let hold = Hold { time: secs(600), ping_every: secs(20) };
+        (target.hold, target.expect) = (Some(hold), crate::config::Expect::of_held());
+        let clock = Clock::system();
+        let opening = Outcome::new(target.name.clone(), "ws://t/".into(), clock.now(), Reason::Ok);
+        let conversation = Conversation::new(ours, vec![], &target).await;
+        (Line::new(conversation, Arc::new(target), hold, &opening, clock), theirs)
+    }
+
+    async fn server(stream: DuplexStream) -> WebSocketStream<DuplexStream> {
+        WebSocketStream::from_raw_socket(stream, Role::Server, None).await
+    }
+
+    /// Answers pings until the other side closes or goes; the close code it gave.
+    async fn answer(ws: &mut WebSocketStream<DuplexStream>) -> Option<u16> {
+        let mut code = None;
+        while let Some(Ok(message)) = ws.next().await {
+            if let Message::Close(Some(frame)) = message {
+                code = Some(frame.code.into());
+            }
+        }
+        code
+    }
+
+    /// Holds to the end: the pongs, and what ended it.
+    async fn to_the_end(line: &mut Line<DuplexStream>) -> (Vec<Pong>, Event) {
+        let (leaving, mut pongs) = (CancellationToken::new(), vec![]);
+        loop {
+            match line.next(&leaving).await {
+                Event::Pong(pong) => pongs.push(pong),
+                end => return (pongs, end),
+            }
+        }
+    }
+
+    #[track_caller]
+    fn failed(event: Event) -> (Outcome, SessionEvidence) {
+        let Event::Failed(outcome) = event else { panic!("{event:?}") };
+        let session = outcome.session.clone().unwrap();
+        (*outcome, session)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_lasts_its_time_is_pinged_and_closed_by_us_with_1000() {
+        let (mut line, theirs) = line().await;
+        let peer = tokio::spawn(async move { answer(&mut server(theirs).await).await });
+        let (pongs, end) = to_the_end(&mut line).await;
+        assert!(matches!(end, Event::Completed(lasted) if lasted == secs(600)), "{end:?}");
+        assert_eq!(pongs.len(), 29, "one each 20 s, none at the end");
+        assert_eq!(pongs[28].lasted, secs(580));
+        drop(line);
+        assert_eq!(peer.await.unwrap(), Some(1000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_close_frame_before_its_time_is_a_cut_with_its_code() {
+        let (mut line, theirs) = line().await;
+        let peer = tokio::spawn(async move {
+            let mut ws = server(theirs).await;
+            let _ = tokio::time::timeout(secs(61), answer(&mut ws)).await;
+            ws.close(Some(CloseFrame { code: CloseCode::Away, reason: "deploy".into() })).await.unwrap();
+            answer(&mut ws).await
+        });
+        let (outcome, session) = failed(to_the_end(&mut line).await.1);
+        assert_eq!((outcome.reason, outcome.phase), (Reason::SessionCut, Some(Phase::Hold)));
+        assert_eq!(outcome.detail, "the session ended after 1m 1s of 10m: the peer closed with 1001 `deploy`");
+        assert_eq!(outcome.close.map(|c| c.code), Some(Some(1001)));
+        assert_eq!((session.ended_by, session.lasted, session.pongs), (SessionEnd::CloseCode, secs(61), 3));
+        assert_eq!(peer.await.unwrap(), Some(1001), "its close frame is echoed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_the_connection_without_a_close_frame_is_a_cut() {
+        let (mut line, theirs) = line().await;
+        tokio::spawn(async move {
+            let theirs = theirs;
+            tokio::time::sleep(secs(15)).await;
+            drop(theirs);
+        });
+        let (outcome, session) = failed(to_the_end(&mut line).await.1);
+        assert_eq!(outcome.detail, "the session ended after 15s of 10m: the peer ended the connection without a close frame");
+        assert_eq!((session.ended_by, session.idle, session.last_rtt), (SessionEnd::Abnormal, secs(15), None));
+        assert_eq!(outcome.ended_at(), outcome.started_at);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ping_without_its_pong_is_a_cut_after_the_timeout() {
+        let (mut line, mut theirs) = line().await;
+        let reads_and_says_nothing = tokio::spawn(async move { while theirs.read(&mut [0; 64]).await.is_ok_and(|n| n > 0) {} });
+        let (outcome, session) = failed(to_the_end(&mut line).await.1);
+        assert_eq!(outcome.detail, "the session ended after 30s of 10m: no pong within 10s");
+        assert_eq!((session.ended_by, session.lasted), (SessionEnd::PingTimeout, secs(30)));
+        reads_and_says_nothing.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_read_is_a_ping_timeout_too_and_a_pong_of_another_ping_is_none() {
+        let (mut line, mut theirs) = line().await;
+        theirs.write_all(&[0x8a, 2, b'n', b'o']).await.unwrap();
+        let (_, session) = failed(to_the_end(&mut line).await.1);
+        assert_eq!((session.ended_by, session.pongs), (SessionEnd::PingTimeout, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_frame_against_the_protocol_ends_it_with_its_own_reason() {
+        let (mut line, mut theirs) = line().await;
+        theirs.write_all(b"\x81\x82abcdhi").await.unwrap();
+        let (outcome, session) = failed(to_the_end(&mut line).await.1);
+        assert_eq!((outcome.reason, outcome.phase), (Reason::ProtocolError, Some(Phase::Hold)));
+        assert!(outcome.detail.ends_with("a frame from the server is masked"), "{}", outcome.detail);
+        assert_eq!(session.ended_by, SessionEnd::Refused);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_are_read_and_dropped_however_many_come() {
+        let (mut line, theirs) = line().await;
+        tokio::spawn(async move {
+            let mut ws = server(theirs).await;
+            for _ in 0..5_000 {
+                ws.send(Message::text("x".repeat(500))).await.unwrap();
+            }
+            answer(&mut ws).await
+        });
+        let (pongs, end) = to_the_end(&mut line).await;
+        assert!(matches!(end, Event::Completed(_)), "{end:?}");
+        assert_eq!((line.messages, pongs.len()), (5_000, 29));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_answer_our_close_has_a_close_timeout_and_was_not_cut() {
+        let (mut line, theirs) = line().await;
+        tokio::spawn(async move {
+            let mut ws = server(theirs).await;
+            let _ = tokio::time::timeout(secs(599), answer(&mut ws)).await;
+            tokio::time::sleep(secs(3_600)).await;
+            drop(ws);
+        });
+        let (outcome, session) = failed(to_the_end(&mut line).await.1);
+        assert_eq!((outcome.reason, outcome.phase), (Reason::CloseTimeout, Some(Phase::Close)));
+        assert_eq!((session.ended_by, session.lasted), (SessionEnd::OurEnd, secs(600)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_prober_that_shuts_down_says_that_it_goes_away() {
+        let (mut line, theirs) = line().await;
+        let peer = tokio::spawn(async move { answer(&mut server(theirs).await).await });
+        let leaving = CancellationToken::new();
+        leaving.cancel();
+        assert!(matches!(line.next(&leaving).await, Event::Left));
+        drop(line);
+        assert_eq!(peer.await.unwrap(), Some(1001));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_over_which_this_host_has_lost_its_route_is_not_blamed_on_the_peer() {
+        let (mut line, _theirs) = line().await;
+        line.opening.address = Some(([192, 0, 2, 1], 80).into());
+        let lost = || cut(SessionEnd::Abnormal, "the connection was reset without a close frame");
+        let outcome = line.outcome(lost(), secs(61), secs(1), line.clock.now(), |_| false);
+        assert_eq!(outcome.reason, Reason::LocalError);
+        assert_eq!(outcome.session.map(|s| s.ended_by), Some(SessionEnd::LocalError));
+        assert!(outcome.detail.ends_with("this host has no route to the address any more"), "{}", outcome.detail);
+        let outcome = line.outcome(lost(), secs(61), secs(1), line.clock.now(), |_| true);
+        assert_eq!(outcome.reason, Reason::SessionCut);
+    }
 }

@@ -44,8 +44,9 @@ pub(super) fn read(reader: &Reader<'_>, value: &Value<'_>) -> Option<HoldPart> {
         Some(written) => {
             let every = written?;
             if every.value >= time.value {
-                let (every_shown, time_shown) = (scalar::show(every.value), scalar::show(time.value));
-                let message = format!("no ping is ever sent: the connection is closed after {time_shown}, before {every_shown}");
+                let (first, end) = (scalar::show(every.value), scalar::show(time.value));
+                let message =
+                    format!("no ping is ever sent: the first would come after {first}, and the connection ends after {end}");
                 reader.report(
                     Draft::new(Code::Conflict, every.span, message)
                         .see(time.span, "how long it is held")
