@@ -1,8 +1,6 @@
 //! What the server promises: metrics, pages and API show what was recorded, nothing a peer sent can break them, and no client
 //! can hold the server up.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,7 +13,7 @@ use wsprobe::http::{AlertRow, AlertRowState, DRAIN_TIMEOUT, HEAD_TIMEOUT, Server
 use wsprobe::observe::AlertLevel;
 use wsprobe::outcome::Reason;
 
-use crate::support::http::{NOW, PATIENCE, Site, name, outcome, target};
+use crate::support::http::{NOW, PATIENCE, Site, name, outcome, promtool_accepts, target};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -124,23 +122,6 @@ async fn a_large_exposition_arrives_whole() {
     headers.dedup();
     assert_eq!(headers.len(), all, "a family came twice");
     promtool_accepts(&body);
-}
-
-#[track_caller]
-fn promtool_accepts(text: &str) {
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool is needed for this test: apt-get install prometheus");
-    let mut stdin = promtool.stdin.take().unwrap();
-    stdin.write_all(text.as_bytes()).unwrap();
-    drop(stdin);
-    let checked = promtool.wait_with_output().unwrap();
-    let said = [checked.stdout, checked.stderr].concat();
-    assert!(checked.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod diagnose;
 mod diagnose_wire;
 mod django;
 mod endpoint;
+mod hold;
 mod http;
 mod notify;
 mod outage;

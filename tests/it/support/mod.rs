@@ -5,6 +5,7 @@ pub mod certs;
 pub mod daemon;
 pub mod diagnose;
 pub mod machine;
+pub mod nginx;
 pub mod source;
 pub mod stage;
 
