@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use super::pipeline::{Heard, Life};
 use super::scheduler::{self, Running};
 use crate::observe::Metrics;
-use crate::probe::{Event, Probe};
+use crate::probe::{Probe, SessionEvent};
 use crate::schedule::{Backoff, first_slot};
 use crate::time::Clock;
 
@@ -97,13 +97,13 @@ impl Keeper {
         let Some(mut session) = session else { return Ended::Early };
         loop {
             let life = match session.next(&self.leaving).await {
-                Event::Pong(pong) => Life::Pong(pong),
-                Event::Completed(lasted) => Life::Completed(lasted),
-                Event::Failed(outcome) => {
+                SessionEvent::Pong(pong) => Life::Pong(pong),
+                SessionEvent::Completed(lasted) => Life::Completed(lasted),
+                SessionEvent::Failed(outcome) => {
                     self.tell(Heard::Outcome(Arc::new(*outcome))).await;
                     return Ended::Early;
                 }
-                Event::Left => return Ended::Left,
+                SessionEvent::Left => return Ended::Left,
             };
             self.tell(Heard::Alive { target: self.probe.target().name.clone(), at: self.clock.now(), life }).await;
             if matches!(life, Life::Completed(_)) {

@@ -26,7 +26,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
 
 pub use resolve::Resolver;
-pub use session::{Event, Pong, Session};
+pub use session::{Pong, Session, SessionEvent};
 pub use tls::{Roots, SetupError};
 
 use crate::config::{IpVersion, Target};

@@ -42,7 +42,7 @@ pub struct Pong {
 
 /// What happens to a held connection. All but the first end it.
 #[derive(Debug)]
-pub enum Event {
+pub enum SessionEvent {
     Pong(Pong),
     /// It lasted its time, which was this long, and was closed as it should be.
     Completed(Duration),
@@ -68,7 +68,7 @@ impl Session {
 
     /// Holds the connection until something happens; when `leaving` is cancelled, says good-bye. A session is over after
     /// anything but a pong. Call it again at once: while nobody does, nothing is read.
-    pub async fn next(&mut self, leaving: &CancellationToken) -> Event {
+    pub async fn next(&mut self, leaving: &CancellationToken) -> SessionEvent {
         self.0.next(leaving).await
     }
 }
@@ -106,9 +106,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         Line { conversation, target, hold, clock, opening, opened, ping_due, pongs: 0, last_rtt: None, messages: 0 }
     }
 
-    async fn next(&mut self, leaving: &CancellationToken) -> Event {
+    async fn next(&mut self, leaving: &CancellationToken) -> SessionEvent {
         let end = match self.pong(leaving).await {
-            Ok(pong) => return Event::Pong(pong),
+            Ok(pong) => return SessionEvent::Pong(pong),
             Err(end) => end,
         };
         let (lasted, ended_at) = (self.opened.elapsed(), self.clock.now());
@@ -116,14 +116,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         let cut = match end {
             End::Left => {
                 let _ = timeout(LEAVE_WAIT, self.conversation.close(Some(CloseCode::Away))).await;
-                return Event::Left;
+                return SessionEvent::Left;
             }
             End::Time => {
                 let mut findings = Findings::new(Instant::now());
                 let end = self.conversation.end(&self.target, &mut findings);
                 let result = timeout(self.target.timeout, end).await.ok();
                 match findings.end(result, &self.target) {
-                    Ok(()) => return Event::Completed(lasted),
+                    Ok(()) => return SessionEvent::Completed(lasted),
                     Err(failure) => Cut { by: SessionEnd::OurEnd, failure, close: findings.close },
                 }
             }
@@ -141,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
                 }
             }
         };
-        Event::Failed(Box::new(self.outcome(cut, lasted, idle, ended_at, connect::has_route)))
+        SessionEvent::Failed(Box::new(self.outcome(cut, lasted, idle, ended_at, connect::has_route)))
     }
 
     /// Reads and drops until the next ping is due, and pings.
@@ -220,7 +220,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             failure.detail =
                 format!("the session ended after {} of {}: {}", spelled(lasted), spelled(self.hold.time), failure.detail);
             // Without a route there is no telling whether the peer has done anything at all.
-            if close.is_none() && self.opening.address.is_some_and(|address| !has_route(address)) {
+            let silent = matches!(by, SessionEnd::Abnormal | SessionEnd::PingTimeout);
+            if silent && self.opening.address.is_some_and(|address| !has_route(address)) {
                 by = SessionEnd::LocalError;
                 failure.reason = Reason::LocalError;
                 failure.detail.push_str(", and this host has no route to the address any more");
@@ -314,19 +315,19 @@ mod tests {
     }
 
     /// Holds to the end: the pongs, and what ended it.
-    async fn to_the_end(line: &mut Line<DuplexStream>) -> (Vec<Pong>, Event) {
+    async fn to_the_end(line: &mut Line<DuplexStream>) -> (Vec<Pong>, SessionEvent) {
         let (leaving, mut pongs) = (CancellationToken::new(), vec![]);
         loop {
             match line.next(&leaving).await {
-                Event::Pong(pong) => pongs.push(pong),
+                SessionEvent::Pong(pong) => pongs.push(pong),
                 end => return (pongs, end),
             }
         }
     }
 
     #[track_caller]
-    fn failed(event: Event) -> (Outcome, SessionEvidence) {
-        let Event::Failed(outcome) = event else { panic!("{event:?}") };
+    fn failed(event: SessionEvent) -> (Outcome, SessionEvidence) {
+        let SessionEvent::Failed(outcome) = event else { panic!("{event:?}") };
         let session = outcome.session.clone().unwrap();
         (*outcome, session)
     }
@@ -336,7 +337,7 @@ mod tests {
         let (mut line, theirs) = line().await;
         let peer = tokio::spawn(async move { answer(&mut server(theirs).await).await });
         let (pongs, end) = to_the_end(&mut line).await;
-        assert!(matches!(end, Event::Completed(lasted) if lasted == secs(600)), "{end:?}");
+        assert!(matches!(end, SessionEvent::Completed(lasted) if lasted == secs(600)), "{end:?}");
         assert_eq!(pongs.len(), 29, "one each 20 s, none at the end");
         assert_eq!(pongs[28].lasted, secs(580));
         drop(line);
@@ -413,7 +414,7 @@ mod tests {
             answer(&mut ws).await
         });
         let (pongs, end) = to_the_end(&mut line).await;
-        assert!(matches!(end, Event::Completed(_)), "{end:?}");
+        assert!(matches!(end, SessionEvent::Completed(_)), "{end:?}");
         assert_eq!((line.messages, pongs.len()), (5_000, 29));
     }
 
@@ -437,7 +438,7 @@ mod tests {
         let peer = tokio::spawn(async move { answer(&mut server(theirs).await).await });
         let leaving = CancellationToken::new();
         leaving.cancel();
-        assert!(matches!(line.next(&leaving).await, Event::Left));
+        assert!(matches!(line.next(&leaving).await, SessionEvent::Left));
         drop(line);
         assert_eq!(peer.await.unwrap(), Some(1001));
     }
