@@ -71,6 +71,13 @@ fn signs_of_life_bring_no_samples_into_a_window() {
 }
 
 #[test]
+fn a_cut_does_not_count_the_time_of_its_opening_again() {
+    let mut story = Story::of(slow(Phase::Total, 0.5));
+    story.taking(secs(2)).healthy(3).is(State::Pending).cut_after(secs(30)).is(State::Pending);
+    story.healthy(1).is(State::Firing);
+}
+
+#[test]
 fn three_failures_in_a_row_fire_once_and_two_healthy_probes_resolve_once() {
     let mut story = Story::of(after_failures(3));
     story.healthy(5).failed(1).is(State::Pending).failed(1).is(State::Pending).said_nothing();

@@ -148,9 +148,6 @@ async fn what_ended_a_connection_is_told_and_counted_by_its_cause() {
         let metrics = daemon.metrics().await;
         assert!(value(&metrics, "wsprobe_sessions_cut_total", &format!(r#",cause="{}""#, end.as_str())) >= 1.0, "{metrics}");
         assert!(value(&metrics, "wsprobe_probe_failures_total", &format!(r#",reason="{reason}""#)) >= 1.0, "{metrics}");
-        let openings = value(&metrics, "wsprobe_probe_duration_seconds_count", "");
-        let sessions = value(&metrics, "wsprobe_session_duration_seconds_count", "");
-        assert!(openings <= sessions + 1.0, "a session does not count as a probe's time: {openings}, {sessions}");
         daemon.stop().await;
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use wsprobe::config::Severity;
+use wsprobe::config::{Hold, Severity};
 use wsprobe::http::{AlertRow, AlertRowState, DRAIN_TIMEOUT, HEAD_TIMEOUT, Server};
 use wsprobe::observe::AlertLevel;
 use wsprobe::outcome::Reason;
@@ -340,4 +340,16 @@ async fn a_taken_port_is_named_with_the_remedy() {
     let expected =
         format!("can't listen on {}: another process listens there (stop it, or choose another `server.listen`)", taken.addr());
     assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test]
+async fn a_held_connection_that_lives_is_not_overdue_however_long_it_has_been_open() {
+    let mut feed = target("feed", "wss://feed.example.com/ws/");
+    feed.hold = Some(Hold { time: 3_600 * SECOND, ping_every: 20 * SECOND });
+    let site = Site::start(vec![feed]).await;
+    site.record(outcome("feed", 1_200 * SECOND, Reason::Ok));
+    assert!(site.get("/").await.body.contains("overdue"));
+    site.state.board.alive(&name("feed"), NOW.before(5 * SECOND));
+    let page = site.get("/").await.body;
+    assert!(!page.contains("overdue") && page.contains("held for 1h"), "{page}");
 }

@@ -178,7 +178,9 @@ impl Story {
     /// A held connection is cut after this long.
     pub fn cut_after(&mut self, lasted: Duration) -> &mut Self {
         self.silent(lasted);
-        self.said.extend(self.book.on_outcome(&Arc::new(cut("prod", self.now, lasted)), self.now));
+        let mut outcome = cut("prod", self.now, lasted);
+        outcome.timings.total = self.took;
+        self.said.extend(self.book.on_outcome(&Arc::new(outcome), self.now));
         self
     }
 
