@@ -14,7 +14,8 @@ use prometheus::proto::MetricType::{COUNTER, GAUGE};
 use prometheus::proto::{LabelPair, Metric};
 
 use super::exposition::{EncodeError, Writer, counter, gauge, label};
-use super::histogram::{Histogram, PHASE, PROBE, SCHEDULE, SESSION};
+use super::histogram::{Histogram, PHASE, PROBE, SCHEDULE};
+use super::session_metrics;
 use super::target_metrics::{MaybeTime, TargetMetrics};
 use crate::config::{Config, Target};
 use crate::outcome::TargetName;
@@ -299,26 +300,7 @@ fn encode_targets(targets: &[Arc<TargetMetrics>], w: &mut Writer<'_>) -> Result<
         "When the certificate of the peer's chain that ends first does end, in seconds since the epoch.",
         per_target(|t| t.certificate_not_after().map(Timestamp::as_secs_f64)),
     )?;
-    let sessions = || targets.iter().filter_map(|t| Some((t, t.sessions()?)));
-    w.histograms(
-        "wsprobe_session_duration_seconds",
-        "How long held connections lasted that ended: cut, or closed by us when their time was over, in seconds.",
-        &SESSION,
-        sessions().map(|(t, s)| (format!("target=\"{}\",", t.target().name), &s.lasted)),
-    )?;
-    w.family(
-        COUNTER,
-        "wsprobe_sessions_cut_total",
-        "Held connections that ended before their time, by cause: close_code, abnormal, ping_timeout, refused.",
-        sessions()
-            .flat_map(|(t, s)| s.cuts().map(|(end, count)| counter(vec![name_label(t), label("cause", end.as_str())], count))),
-    )?;
-    w.histograms(
-        "wsprobe_session_ping_rtt_seconds",
-        "Time from a ping on a held connection to its pong, in seconds.",
-        &PHASE,
-        sessions().map(|(t, s)| (format!("target=\"{}\",", t.target().name), &s.rtt)),
-    )?;
+    session_metrics::encode(targets, w)?;
     w.family(
         GAUGE,
         "wsprobe_alert_state",
@@ -360,7 +342,7 @@ fn encode_receivers(receivers: &[Arc<ReceiverMetrics>], now: Timestamp, w: &mut 
     )
 }
 
-fn name_label(t: &TargetMetrics) -> LabelPair {
+pub(super) fn name_label(t: &TargetMetrics) -> LabelPair {
     label("target", t.target().name.as_str())
 }
 
@@ -444,27 +426,15 @@ impl ByReason {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::{config, name, outcome, target};
+    use super::super::fixtures::{config, name, outcome, shows, target, value};
     use super::super::target_metrics::AlertLevel;
     use super::*;
-    use crate::config::Hold;
-    use crate::outcome::{Outcome, Reason, SessionEnd, SessionEvidence};
+    use crate::outcome::Reason;
 
     fn one_target() -> (Arc<Metrics>, Arc<TargetMetrics>) {
         let metrics = Metrics::new(&config(vec![target("prod", "ws://prod.example/?token=x")]), "1.2.3");
         let handle = metrics.target(&name("prod")).unwrap();
         (metrics, handle)
-    }
-
-    /// The value of a series, as text; `None` when it is absent.
-    fn value(metrics: &Metrics, series: &str) -> Option<String> {
-        let text = metrics.encode(Timestamp::from_secs(100)).unwrap();
-        text.lines().find_map(|l| l.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))
-    }
-
-    #[track_caller]
-    fn shows(metrics: &Metrics, series: &str, expected: &str) {
-        assert_eq!(value(metrics, series).as_deref(), Some(expected), "{series}");
     }
 
     #[test]
@@ -508,59 +478,6 @@ mod tests {
         shows(&metrics, r#"wsprobe_phase_duration_seconds_bucket{target="prod",phase="connect",le="0.005"}"#, "2");
         shows(&metrics, r#"wsprobe_phase_duration_seconds_count{target="prod",phase="upgrade"}"#, "0");
         shows(&metrics, r#"wsprobe_last_success_timestamp_seconds{target="prod"}"#, "5.01");
-    }
-
-    #[test]
-    fn held_connections_are_counted_by_what_ended_them_and_not_as_the_time_of_a_probe() {
-        let mut feed = target("prod", "ws://prod.example/");
-        feed.hold = Some(Hold { time: Duration::from_secs(600), ping_every: Duration::from_secs(20) });
-        let metrics = Metrics::new(&config(vec![feed]), "1");
-        let handle = metrics.target(&name("prod")).unwrap();
-        let cut = |by| format!(r#"wsprobe_sessions_cut_total{{target="prod",cause="{by}"}}"#);
-        shows(&metrics, &cut("abnormal"), "0");
-        shows(&metrics, r#"wsprobe_probe_failures_total{target="prod",reason="session_cut"}"#, "0");
-
-        handle.record(&outcome("prod", 1, Reason::Ok));
-        handle.pong(Timestamp::from_secs(21), Duration::from_millis(3));
-        shows(&metrics, r#"wsprobe_session_ping_rtt_seconds_bucket{target="prod",le="0.005"}"#, "1");
-        shows(&metrics, r#"wsprobe_last_probe_timestamp_seconds{target="prod"}"#, "21");
-        shows(&metrics, r#"wsprobe_last_success_timestamp_seconds{target="prod"}"#, "21");
-
-        handle.record(&cut_after(60, SessionEnd::Abnormal));
-        shows(&metrics, &cut("abnormal"), "1");
-        shows(&metrics, r#"wsprobe_session_duration_seconds_bucket{target="prod",le="61"}"#, "1");
-        shows(&metrics, r#"wsprobe_probe_duration_seconds_count{target="prod"}"#, "1");
-        shows(&metrics, r#"wsprobe_phase_duration_seconds_count{target="prod",phase="connect"}"#, "1");
-        shows(&metrics, r#"wsprobe_up{target="prod"}"#, "0");
-        shows(&metrics, r#"wsprobe_probes_total{target="prod"}"#, "2");
-
-        handle.session_completed(Timestamp::from_secs(700), Duration::from_secs(600));
-        handle.record(&cut_after(600, SessionEnd::OurEnd));
-        shows(&metrics, r#"wsprobe_session_duration_seconds_count{target="prod"}"#, "3");
-        assert_eq!(value(&metrics, &cut("our_end")), None, "our own end is never a cut");
-    }
-
-    fn cut_after(lasted: u64, ended_by: SessionEnd) -> Outcome {
-        let lasted = Duration::from_secs(lasted);
-        let session = SessionEvidence {
-            opened_at: Timestamp::from_secs(1),
-            lasted,
-            hold: Duration::from_secs(600),
-            ping_every: Duration::from_secs(20),
-            pongs: 1,
-            last_rtt: None,
-            messages: 0,
-            idle: Duration::ZERO,
-            ended_by,
-        };
-        Outcome { session: Some(session), ..outcome("prod", 61, Reason::SessionCut) }
-    }
-
-    #[test]
-    fn only_held_targets_have_series_of_sessions() {
-        let (metrics, handle) = one_target();
-        handle.pong(Timestamp::from_secs(1), Duration::from_millis(1));
-        assert!(!metrics.encode(Timestamp::EPOCH).unwrap().contains("wsprobe_session"));
     }
 
     #[test]

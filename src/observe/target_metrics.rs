@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU16, AtomicU64, Ordering::Rel
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::histogram::{Histogram, PHASE, PROBE, SESSION};
+use super::histogram::{Histogram, PHASE, PROBE};
+use super::session_metrics::Sessions;
 use crate::config::{Config, Rule, Target};
 use crate::outcome::{Outcome, Phase, Reason, SessionEnd, Verdict};
 use crate::time::Timestamp;
@@ -60,22 +61,6 @@ pub(super) struct Numbers {
     certificate_not_after: MaybeTime,
     /// Made when the target is held.
     sessions: OnceLock<Box<Sessions>>,
-}
-
-/// What held connections add up to.
-#[derive(Debug, Default)]
-pub(super) struct Sessions {
-    pub lasted: Histogram<12>,
-    pub rtt: Histogram<11>,
-    cuts: [AtomicU64; SessionEnd::ALL.len()],
-}
-
-impl Sessions {
-    /// Connections that were cut, by what cut them.
-    pub fn cuts(&self) -> impl Iterator<Item = (SessionEnd, u64)> {
-        let all = SessionEnd::ALL.iter().zip(&self.cuts);
-        all.filter(|(end, _)| end.is_cut()).map(|(&end, count)| (end, count.load(Relaxed)))
-    }
 }
 
 impl Default for Numbers {
@@ -161,7 +146,7 @@ impl TargetMetrics {
     pub fn pong(&self, at: Timestamp, rtt: Duration) {
         self.numbers.alive(at);
         if let Some(sessions) = self.numbers.sessions.get() {
-            sessions.rtt.observe(&PHASE, rtt);
+            sessions.pong(rtt);
         }
     }
 
@@ -169,7 +154,7 @@ impl TargetMetrics {
     pub fn session_completed(&self, at: Timestamp, lasted: Duration) {
         self.numbers.alive(at);
         if let Some(sessions) = self.numbers.sessions.get() {
-            sessions.lasted.observe(&SESSION, lasted);
+            sessions.ended(SessionEnd::OurEnd, lasted);
         }
     }
 
@@ -177,10 +162,7 @@ impl TargetMetrics {
         if let Some(ended) = &outcome.session {
             // the times of its opening came with an outcome of their own
             if let Some(sessions) = self.numbers.sessions.get() {
-                sessions.lasted.observe(&SESSION, ended.lasted);
-                if let Some(count) = sessions.cuts.get(ended.ended_by as usize) {
-                    count.fetch_add(1, Relaxed);
-                }
+                sessions.ended(ended.ended_by, ended.lasted);
             }
             return;
         }

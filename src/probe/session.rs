@@ -266,10 +266,10 @@ fn cut(by: SessionEnd, how: impl Into<String>) -> Cut {
     Cut { by, failure: Failure::new(Reason::SessionCut, Phase::Hold, how), close: None }
 }
 
-/// A duration in words: to the millisecond below ten seconds, then to the second.
+/// A duration in words: whole seconds, below one whole milliseconds.
 fn spelled(d: Duration) -> String {
-    let millis = d.as_millis() as u64;
-    humantime::format_duration(Duration::from_millis(if millis < 10_000 { millis } else { millis / 1_000 * 1_000 })).to_string()
+    let whole = if d.as_secs() > 0 { Duration::from_secs(d.as_secs()) } else { Duration::from_millis(d.as_millis() as u64) };
+    humantime::format_duration(whole).to_string()
 }
 
 #[cfg(test)]
