@@ -15,8 +15,8 @@ use crate::alert::{Alert, State, Status};
 use crate::config::{Condition, Rule, Target};
 use crate::diagnose::{self, Diagnosis};
 use crate::outcome::{
-    CloseEvidence, FollowUp, HttpEvidence, MessageEvidence, Outcome, PageOutcome, Phase, Reason, Reply, TargetName, Timings,
-    TlsEvidence, Verdict,
+    CloseEvidence, FollowUp, HttpEvidence, MessageEvidence, Outcome, PageOutcome, Phase, Reason, Reply, SessionEvidence,
+    TargetName, Timings, TlsEvidence, Verdict,
 };
 use crate::time::Timestamp;
 pub use trace::{TraceView, trace};
@@ -72,6 +72,7 @@ fn usual_reason(when: &Condition) -> Option<Reason> {
         Condition::RedirectRatio { .. } => Some(Reason::UpgradeRedirected),
         Condition::Latency { .. } => Some(Reason::TooSlow),
         Condition::CertificateExpiresWithin(_) => Some(Reason::TlsExpired),
+        Condition::SessionShorterThan(_) => Some(Reason::SessionCut),
     }
 }
 
@@ -97,6 +98,7 @@ pub struct OutcomeView<'a> {
     /// With `addresses: all`, the outcome of each address in the same shape.
     addresses: Option<Vec<OutcomeView<'a>>>,
     follow_up: Option<FollowUpView<'a>>,
+    session: Option<SessionView>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -173,6 +175,19 @@ pub struct PageView<'a> {
     self_redirect: bool,
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct SessionView {
+    opened_at: Time,
+    lasted: Seconds,
+    hold: Seconds,
+    ping_every: Seconds,
+    pongs: u32,
+    last_rtt: Option<Seconds>,
+    messages: u64,
+    idle: Seconds,
+    ended_by: &'static str,
+}
+
 /// A diagnosis, with the link to its runbook entry.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DiagnosisView {
@@ -204,6 +219,7 @@ pub fn outcome<'a>(outcome: &'a Outcome, links: &Links) -> OutcomeView<'a> {
         diagnosis: diagnose::diagnose(outcome).map(|d| diagnosis(d, links)),
         addresses: (!outcome.addresses.is_empty()).then(|| outcome.addresses.iter().map(|o| self::outcome(o, links)).collect()),
         follow_up: outcome.follow_up.as_deref().map(follow_up),
+        session: outcome.session.as_ref().map(session),
     }
 }
 
@@ -286,6 +302,20 @@ fn message(m: &MessageEvidence) -> MessageView<'_> {
 
 fn close(c: &CloseEvidence) -> CloseView<'_> {
     CloseView { code: c.code, reason: &c.reason, ended: c.ended.as_str() }
+}
+
+fn session(s: &SessionEvidence) -> SessionView {
+    SessionView {
+        opened_at: Time(s.opened_at),
+        lasted: Seconds(s.lasted),
+        hold: Seconds(s.hold),
+        ping_every: Seconds(s.ping_every),
+        pongs: s.pongs,
+        last_rtt: s.last_rtt.map(Seconds),
+        messages: s.messages,
+        idle: Seconds(s.idle),
+        ended_by: s.ended_by.as_str(),
+    }
 }
 
 /// One (target, rule) and its episode, as API, page and webhooks show it.

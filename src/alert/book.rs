@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::condition::{Judge, judge};
 use super::finding::Finding;
@@ -138,6 +139,21 @@ impl Book {
         transitions
     }
 
+    /// Takes note that a held connection of a target is alive, and has lasted this long: it brings no sample, and counts as a
+    /// healthy probe to whatever waits to resolve. Says what changed, like [`Book::on_outcome`].
+    pub fn on_alive(&mut self, target: &TargetName, lasted: Duration, now: Timestamp) -> Vec<Transition> {
+        let Some(&at) = self.index.get(target) else { return vec![] };
+        let Some(watched) = self.watched.get_mut(at) else { return vec![] };
+        let now = self.timeline.advance(now);
+        let mut transitions = vec![];
+        for (i, slot) in watched.slots.iter_mut().enumerate() {
+            slot.judge.lives(lasted);
+            transitions.extend(slot.step(Occasion::Alive, now, &watched.target, watched.latest.as_ref()));
+            slot.reschedule(&mut self.due, (at, i), now);
+        }
+        transitions
+    }
+
     /// Lets time pass: windows slide, reminders fall due, certificates come closer to their end. At most one transition
     /// per (target, rule), in the order in which they fell due.
     pub fn on_tick(&mut self, now: Timestamp) -> Vec<Transition> {
@@ -232,7 +248,7 @@ impl Slot {
 
     fn step(&mut self, on: Occasion, now: Moment, target: &Arc<Target>, latest: Option<&Arc<Outcome>>) -> Option<Transition> {
         let reading = self.judge.read(now);
-        let nothing_new = on == Occasion::Tick && !self.judge.worsens_by_time();
+        let nothing_new = !matches!(on, Occasion::Probe { .. }) && !self.judge.worsens_by_time();
         self.reading = if nothing_new { reading.min(self.reading) } else { reading };
         let kind = self.machine.step(self.reading, on, now.flow, self.terms)?;
         let alert = match kind {

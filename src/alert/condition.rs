@@ -21,6 +21,9 @@ pub(super) trait Judge: fmt::Debug + Send + Sync {
     /// Takes in an outcome that has a verdict; true when it counts against the target.
     fn observe(&mut self, outcome: &Arc<Outcome>, now: Moment) -> bool;
 
+    /// Takes note that a held connection has lasted this long.
+    fn lives(&mut self, _lasted: Duration) {}
+
     /// How far the condition holds now.
     fn read(&mut self, now: Moment) -> Reading;
 
@@ -73,6 +76,8 @@ pub(super) fn judge(rule: &Rule, target: &Target) -> (Box<dyn Judge>, u32) {
         Condition::CertificateExpiresWithin(within) => (Box::new(Certificate { within, seen: None }), 0),
         // whatever else is wrong with the target: one GET that is not led back to itself, and the loop is over
         Condition::HttpSelfRedirect(needed) => (Box::new(Loop::new(needed, target)), 0),
+        // so does a connection that lasts
+        Condition::SessionShorterThan(limit) => (Box::new(Sessions { limit, known: false, cut: None }), 0),
     }
 }
 
@@ -249,7 +254,8 @@ impl Latency {
 
 impl Judge for Latency {
     fn observe(&mut self, outcome: &Arc<Outcome>, now: Moment) -> bool {
-        let Some(took) = self.sample(outcome) else { return false };
+        let opened = outcome.session.is_none(); // the times of an opening came with its own outcome
+        let Some(took) = self.sample(outcome).filter(|_| opened) else { return false };
         let against = took > self.limit;
         // rounded up, so that a time above the limit is also above it in whole microseconds
         let micros = u32::try_from(took.as_nanos().div_ceil(1_000)).unwrap_or(u32::MAX);
@@ -454,6 +460,68 @@ impl Judge for Loop {
 
     fn page(&self) -> Option<&Arc<PageOutcome>> {
         self.page.as_ref()
+    }
+
+    fn next_change(&self, _now: Moment) -> Option<Flow> {
+        None
+    }
+}
+
+/// `session_shorter_than`: the last held connection was cut before this time, and none has lasted so long since.
+#[derive(Debug)]
+struct Sessions {
+    limit: Duration,
+    /// Whether any connection was held so far.
+    known: bool,
+    cut: Option<Cut>,
+}
+
+#[derive(Debug)]
+struct Cut {
+    lasted: Duration,
+    /// When the first of the connections that were cut early ended.
+    since: Timestamp,
+    outcome: Arc<Outcome>,
+}
+
+impl Judge for Sessions {
+    fn observe(&mut self, outcome: &Arc<Outcome>, _now: Moment) -> bool {
+        // an opening says nothing of how long connections last
+        let Some(session) = &outcome.session else { return false };
+        self.lives(session.lasted);
+        let against = session.ended_by.is_cut() && session.lasted < self.limit;
+        if against {
+            self.known = true;
+            let since = self.cut.as_ref().map_or(outcome.started_at, |cut| cut.since);
+            self.cut = Some(Cut { lasted: session.lasted, since, outcome: outcome.clone() });
+        }
+        against
+    }
+
+    fn lives(&mut self, lasted: Duration) {
+        if lasted >= self.limit {
+            (self.known, self.cut) = (true, None);
+        }
+    }
+
+    fn read(&mut self, _now: Moment) -> Reading {
+        match (self.known, &self.cut) {
+            (false, _) => Reading::Unknown,
+            (true, None) => Reading::Clear,
+            (true, Some(_)) => Reading::Holds,
+        }
+    }
+
+    fn finding(&self) -> Finding {
+        Finding::Session { lasted: self.cut.as_ref().map_or(Duration::ZERO, |cut| cut.lasted), limit: self.limit }
+    }
+
+    fn since(&self, now: Moment) -> Timestamp {
+        self.cut.as_ref().map_or(now.wall, |cut| cut.since.min(now.wall))
+    }
+
+    fn evidence(&self) -> Option<&Arc<Outcome>> {
+        self.cut.as_ref().map(|cut| &cut.outcome)
     }
 
     fn next_change(&self, _now: Moment) -> Option<Flow> {

@@ -35,6 +35,10 @@ pub(super) enum Finding {
         status: u16,
         websocket: Option<bool>,
     },
+    Session {
+        lasted: Duration,
+        limit: Duration,
+    },
 }
 
 impl Finding {
@@ -67,7 +71,7 @@ impl Finding {
                 let pages = if url.starts_with("https:") { "HTTPS page" } else { "page" };
                 format!("{url} redirects to itself ({status}){beside}: most likely every {pages} loops")
             }
-            Finding::Run { .. } => self.counted(),
+            Finding::Run { .. } | Finding::Session { .. } => self.counted(),
         }
     }
 
@@ -80,7 +84,7 @@ impl Finding {
             Finding::Ratio { over, .. } => format!("{} within {}", self.counted(), spell(over)),
             Finding::Certificate { not_after } => format!("certificate was to expire at {}", rfc3339(not_after)),
             Finding::SelfRedirect { ref url, status, .. } => format!("{url} redirected to itself ({status})"),
-            Finding::Run { .. } => self.counted(),
+            Finding::Run { .. } | Finding::Session { .. } => self.counted(),
         }
     }
 
@@ -92,6 +96,7 @@ impl Finding {
                 let probes = if total == 1 { "probe" } else { "probes" };
                 format!("{bad} of {total} {probes} ({}) {verb}", percent(bad as f64 / total.max(1) as f64))
             }
+            Finding::Session { lasted, limit } => format!("a connection was cut after {}, limit {}", spell(lasted), spell(limit)),
             _ => String::new(),
         }
     }
@@ -217,6 +222,11 @@ mod tests {
                 },
                 "p95 of total is 1.24s over the last 10m, limit 800ms",
                 "p95 of total was 1.24s over 10m, limit 800ms",
+            ),
+            (
+                Finding::Session { lasted: Duration::from_millis(1_020), limit: secs(60) },
+                "a connection was cut after 1.02s, limit 1m",
+                "a connection was cut after 1.02s, limit 1m",
             ),
             (
                 Finding::Certificate { not_after: later },

@@ -28,7 +28,7 @@ pub use policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector, Sever
 pub use reach::{Proxy, Witness};
 pub use secret::Secret;
 pub use target::{
-    Addresses, Authorization, Capture, CaptureFrom, ClientCert, Closer, Expect, ExpectStep, HttpCheck, IpVersion, JsonTest,
+    Addresses, Authorization, Capture, CaptureFrom, ClientCert, Closer, Expect, ExpectStep, Hold, HttpCheck, IpVersion, JsonTest,
     Matcher, Step, Target, TargetUrl, TlsOptions, TlsVersion, UrlError,
 };
 pub use template::{Form, Place, Template};

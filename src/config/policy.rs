@@ -101,6 +101,8 @@ pub enum Condition {
     CertificateExpiresWithin(Duration),
     /// This many GETs of the target's `http` check in a row were redirected to the URL that was asked.
     HttpSelfRedirect(u32),
+    /// A held connection ended before this time, and not by us.
+    SessionShorterThan(Duration),
 }
 
 impl Condition {
@@ -113,6 +115,7 @@ impl Condition {
             Condition::Latency { .. } => "latency",
             Condition::CertificateExpiresWithin(_) => "certificate_expires_within",
             Condition::HttpSelfRedirect(_) => "http_self_redirect",
+            Condition::SessionShorterThan(_) => "session_shorter_than",
         }
     }
 }

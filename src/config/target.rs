@@ -159,6 +159,8 @@ pub struct Target {
     pub diagnose: bool,
     /// A plain GET beside the WebSocket, never part of the verdict.
     pub http: Option<HttpCheck>,
+    /// There: the connection is held open and reopened when it ends, instead of a probe each `interval`.
+    pub hold: Option<Hold>,
 }
 
 /// The companion of a target: a plain GET that sees what browsers see of the pages beside the WebSocket.
@@ -210,8 +212,23 @@ impl Target {
             expect: Expect::default(),
             diagnose: true,
             http: None,
+            hold: None,
         }
     }
+}
+
+/// How long a connection is held, and how it is kept from idling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The session is closed by us when it has lasted this long.
+    pub time: Duration,
+    /// From one ping to the next; less than `time`.
+    pub ping_every: Duration,
+}
+
+impl Hold {
+    /// From one ping to the next unless configured otherwise: below every common idle timeout, of which 30 s is the shortest.
+    pub const DEFAULT_PING_EVERY: Duration = Duration::from_secs(20);
 }
 
 /// What goes into the `Authorization` header.
@@ -327,6 +344,13 @@ pub struct Expect {
     pub close_codes: Vec<Option<u16>>,
     /// Latency limit for the whole probe: above it the probe is `too_slow`.
     pub within: Option<Duration>,
+}
+
+impl Expect {
+    /// Of a held connection: no message is awaited, and we close.
+    pub fn of_held() -> Self {
+        Expect { message: None, close: Closer::Client, ..Expect::default() }
+    }
 }
 
 impl Default for Expect {

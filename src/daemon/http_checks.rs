@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::pipeline::Seen;
+use super::pipeline::Heard;
 use crate::probe::PageProbe;
 use crate::schedule::Ticker;
 use crate::time::Clock;
@@ -16,7 +16,7 @@ pub fn start(
     pages: Vec<PageProbe>,
     seed: u64,
     clock: &Clock,
-    seen: &mpsc::Sender<Seen>,
+    seen: &mpsc::Sender<Heard>,
     shutdown: &CancellationToken,
 ) -> TaskTracker {
     let tasks = TaskTracker::new();
@@ -31,11 +31,11 @@ pub fn start(
 }
 
 /// One GET after the other, so that a slow page is never asked twice at a time; a slot that comes meanwhile is left out.
-async fn rounds(page: PageProbe, mut ticker: Ticker, seen: mpsc::Sender<Seen>) {
+async fn rounds(page: PageProbe, mut ticker: Ticker, seen: mpsc::Sender<Heard>) {
     loop {
         ticker.next().await;
         let Some(found) = page.run().await else { continue };
-        if seen.send(Seen::Page(Arc::new(found))).await.is_err() {
+        if seen.send(Heard::Page(Arc::new(found))).await.is_err() {
             return; // the daemon ends
         }
     }

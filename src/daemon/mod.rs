@@ -1,9 +1,10 @@
 //! Wires the stages together: bind → run → drain.
 //!
 //! ```text
-//! ticker ─► one task per running probe ─┬─► (bounded queue) ─► pipeline ─► metrics, board, alert book ─► dispatcher
-//!           one task per companion GET ─┘                        │
-//!                                                                └─► watch: alert rows ─► http
+//! ticker ─► one task per running probe ─┐
+//!           one task per companion GET ─┼► (bounded queue) ─► pipeline ─► metrics, board, alert book ─► dispatcher
+//! one task per held connection ─────────┘                      │
+//!                                                              └─► watch: alert rows ─► http
 //! ```
 //!
 //! No stage blocks the scheduler: a full queue makes finished probes wait, and with them only their own targets.
@@ -12,6 +13,7 @@ mod follow_ups;
 mod http_checks;
 mod pipeline;
 mod scheduler;
+mod sessions;
 pub mod signals;
 pub mod systemd;
 
@@ -133,7 +135,9 @@ impl Daemon {
         // probe at the same moment.
         let seed = schedule::seed(&rustix::system::uname().nodename().to_string_lossy());
         let http_checks = http_checks::start(pages, seed, &clock, &outcomes, &shutdown);
-        let scheduler = Scheduler::new(probes, connectivity, seed, &clock, metrics, outcomes);
+        let (held, probed) = probes.into_iter().partition(|probe| probe.target().hold.is_some());
+        let sessions = sessions::start(held, &connectivity, seed, &clock, &metrics, &outcomes, &shutdown);
+        let scheduler = Scheduler::new(probed, connectivity, seed, &clock, metrics, outcomes);
         ready.store(true, Ordering::Release);
         let service = tokio::spawn(systemd::report(board, pulse, shutdown.clone()));
         tracing::info!(targets = config.targets.len(), rules = config.rules.len(), receivers = config.receivers.len(), "probing");
@@ -144,7 +148,7 @@ impl Daemon {
         tracing::info!("shutting down");
         let deadline = Instant::now() + DRAIN;
         http_checks.wait().await;
-        running.drain(DRAIN_PROBES).await;
+        tokio::join!(running.drain(DRAIN_PROBES), sessions.drain(DRAIN_PROBES));
         // The last probe has dropped its end of the queue: the pipeline takes in what is left and ends.
         if timeout_at(deadline - DRAIN_HTTP, pipeline).await.is_err() {
             tracing::error!("outcomes were still queued at the end of the drain");

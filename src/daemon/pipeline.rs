@@ -15,16 +15,29 @@ use crate::http::{AlertRow, AlertRowState, DiagnosisRow};
 use crate::notify::{Decision, Dispatcher, FailureReason, Ledger, decide};
 use crate::observe::{AlertLevel, Board, Metrics, TargetMetrics};
 use crate::outcome::{Outcome, PageOutcome, Reason, Reply, TargetName};
+use crate::probe::Pong;
 use crate::time::{Clock, Timestamp};
 use crate::views::{self, Links};
 
 /// How often time is allowed to pass in the alert book.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What comes in: what a probe found, or a companion GET.
-pub enum Seen {
-    Probe(Arc<Outcome>),
+/// What the pipeline takes in.
+pub enum Heard {
+    /// A probe ended, a held connection was opened, or it ended otherwise than it should.
+    Outcome(Arc<Outcome>),
+    /// A companion GET ended.
     Page(Arc<PageOutcome>),
+    /// A held connection was alive then.
+    Alive { target: TargetName, at: Timestamp, life: Life },
+}
+
+/// What shows that a held connection is alive.
+#[derive(Clone, Copy, Debug)]
+pub enum Life {
+    Pong(Pong),
+    /// It lasted its time, this long.
+    Completed(Duration),
 }
 
 pub struct Pipeline {
@@ -73,15 +86,16 @@ impl Pipeline {
         }
     }
 
-    /// Runs until every sender is gone.
-    pub async fn run(mut self, mut inbox: mpsc::Receiver<Seen>, beat: Beat) {
+    /// Runs until every sender of outcomes is gone.
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Heard>, beat: Beat) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
-                seen = inbox.recv() => match seen {
-                    Some(Seen::Probe(outcome)) => self.take_in(&outcome),
-                    Some(Seen::Page(page)) => self.take_in_page(&page),
+                heard = inbox.recv() => match heard {
+                    Some(Heard::Outcome(outcome)) => self.take_in(&outcome),
+                    Some(Heard::Page(page)) => self.take_in_page(&page),
+                    Some(Heard::Alive { target, at, life }) => self.note_life(&target, at, life),
                     None => return,
                 },
                 _ = tick.tick() => {
@@ -100,7 +114,7 @@ impl Pipeline {
         }
         self.board.record(outcome);
         let transitions = self.book.on_outcome(outcome, self.clock.now());
-        self.show_change(&outcome.target, transitions);
+        self.take_up(&outcome.target, transitions);
     }
 
     fn take_in_page(&mut self, page: &Arc<PageOutcome>) {
@@ -115,10 +129,28 @@ impl Pipeline {
         }
         self.board.record_page(page);
         let transitions = self.book.on_page(page, self.clock.now());
-        self.show_change(&page.target, transitions);
+        self.take_up(&page.target, transitions);
     }
 
-    fn show_change(&mut self, target: &TargetName, transitions: Vec<Transition>) {
+    fn note_life(&mut self, target: &TargetName, at: Timestamp, life: Life) {
+        let Some(series) = self.targets.get(target) else { return };
+        let lasted = match life {
+            Life::Pong(pong) => {
+                series.metrics.pong(at, pong.rtt);
+                pong.lasted
+            }
+            Life::Completed(lasted) => {
+                series.metrics.session_completed(at, lasted);
+                lasted
+            }
+        };
+        self.board.alive(target, at);
+        let transitions = self.book.on_alive(target, lasted, self.clock.now());
+        self.take_up(target, transitions);
+    }
+
+    /// Shows and hands on what changed for a target.
+    fn take_up(&mut self, target: &TargetName, transitions: Vec<Transition>) {
         let changed = self.show_states(target) || !transitions.is_empty();
         self.hand_on(transitions);
         if changed {

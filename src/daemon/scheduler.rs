@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::follow_ups::FollowUps;
-use super::pipeline::Seen;
+use super::pipeline::Heard;
 use super::systemd::Beat;
 use crate::observe::Metrics;
 use crate::outcome::{Outcome, Verdict};
@@ -31,13 +31,13 @@ pub struct Scheduler {
     /// One for each probe. Never waited for: a target is never probed beside itself.
     follow_ups: Vec<Arc<Mutex<FollowUps>>>,
     metrics: Arc<Metrics>,
-    seen: mpsc::Sender<Seen>,
+    outcomes: mpsc::Sender<Heard>,
 }
 
-/// The probes that were still running when scheduling ended.
+/// The probes or sessions that were still running when the shutdown began.
 pub struct Running {
-    tasks: TaskTracker,
-    abandon: CancellationToken,
+    pub tasks: TaskTracker,
+    pub abandon: CancellationToken,
 }
 
 impl Scheduler {
@@ -48,13 +48,13 @@ impl Scheduler {
         seed: u64,
         clock: &Clock,
         metrics: Arc<Metrics>,
-        seen: mpsc::Sender<Seen>,
+        outcomes: mpsc::Sender<Heard>,
     ) -> Self {
         let name = |probe: &Arc<Probe>| probe.target().name.clone();
         let ticker = Ticker::new(probes.iter().map(|p| (name(p), p.target().interval)), seed, clock);
         let in_flight = Arc::new(InFlight::new(probes.iter().map(name)));
         let follow_ups = probes.iter().map(|_| Arc::default()).collect();
-        Scheduler { ticker, in_flight, probes, connectivity, follow_ups, metrics, seen }
+        Scheduler { ticker, in_flight, probes, connectivity, follow_ups, metrics, outcomes }
     }
 
     /// Starts probes until `shutdown`.
@@ -84,7 +84,7 @@ impl Scheduler {
                 connectivity: self.connectivity.clone(),
                 in_flight: self.in_flight.clone(),
                 metrics: self.metrics.clone(),
-                seen: self.seen.clone(),
+                outcomes: self.outcomes.clone(),
                 abandon: abandon.clone(),
             };
             tasks.spawn(slot.take());
@@ -102,7 +102,7 @@ struct Slot {
     connectivity: Arc<Connectivity>,
     in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
-    seen: mpsc::Sender<Seen>,
+    outcomes: mpsc::Sender<Heard>,
     abandon: CancellationToken,
 }
 
@@ -127,7 +127,7 @@ impl Slot {
                 let asking = follow_ups.attach(&self.probe, &mut outcome, slot_ends);
                 self.abandon.run_until_cancelled(asking).await;
             }
-            let _ = self.seen.send(Seen::Probe(Arc::new(outcome))).await; // closed only when the daemon ends
+            let _ = self.outcomes.send(Heard::Outcome(Arc::new(outcome))).await; // closed only when the daemon ends
         }
         drop(guard);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::hop::{Hop, Hops, has_django_trio};
 use super::location::Redirect;
-use crate::outcome::{HttpEvidence, MessageKind, Outcome, Phase, Reason, TlsEvidence, Verdict};
+use crate::outcome::{HttpEvidence, MessageKind, Outcome, Phase, Reason, SessionEnd, SessionEvidence, TlsEvidence, Verdict};
 
 /// An outcome with what the rules want to know of it.
 pub struct Evidence<'a> {
@@ -200,8 +200,11 @@ impl<'a> Evidence<'a> {
 
     // --- time
 
-    /// How long the failed phase ran.
+    /// How long the failed phase ran; of a held connection, how long it lasted.
     pub fn took(&self) -> Option<Duration> {
+        if let Some(session) = self.session() {
+            return Some(session.lasted);
+        }
         self.outcome.timings.get(self.outcome.phase?)
     }
 
@@ -211,11 +214,39 @@ impl<'a> Evidence<'a> {
         self.took().is_some_and(|t| (3.5..=6.0).contains(&t.as_secs_f64()))
     }
 
-    /// The failed phase ended at what is a default idle timeout somewhere: 30 s Google Cloud, 50 s haproxy examples, 55 s Heroku, 60 s nginx
-    /// and ALB, 100 s Cloudflare, 240 s Azure, 350 s AWS NLB, 600 s CloudFront, 3600 s.
+    /// The failed phase ended at what is a default idle timeout somewhere.
     pub fn at_an_idle_timeout(&self) -> bool {
-        const DEFAULTS: [f64; 9] = [30.0, 50.0, 55.0, 60.0, 100.0, 240.0, 350.0, 600.0, 3600.0];
-        self.took().is_some_and(|t| DEFAULTS.iter().any(|d| (d - 0.5..=d + 1.5).contains(&t.as_secs_f64())))
+        self.took().is_some_and(is_idle_timeout)
+    }
+
+    // --- held connections
+
+    pub fn session(&self) -> Option<&'a SessionEvidence> {
+        self.outcome.session.as_ref()
+    }
+
+    /// A held connection was cut by this.
+    pub fn ended_by(&self, end: SessionEnd) -> bool {
+        self.session().is_some_and(|session| session.ended_by == end)
+    }
+
+    /// Nothing had come for a time that is an idle timeout: one of the defaults, or, since people write whole seconds, just
+    /// after a whole second. Where only pongs came, and one did, the connection has survived such a silence before.
+    pub fn idle_for_a_timeout(&self) -> bool {
+        self.session().is_some_and(|session| {
+            let past_the_second = session.idle.as_secs() >= 1 && session.idle.subsec_millis() <= 150;
+            let survived = session.pongs > 0 && session.messages == 0;
+            !survived && (is_idle_timeout(session.idle) || past_the_second)
+        })
+    }
+
+    /// It lasted for what is a default limit of whole connections somewhere, idle or not: 30 s Google Cloud load balancers, 300 and
+    /// 3600 s Cloud Run, 7200 s AWS API Gateway; or any whole number of minutes.
+    pub fn lasted_a_limit(&self) -> bool {
+        self.session().is_some_and(|session| {
+            let (lasted, minutes) = (session.lasted.as_secs_f64(), (session.lasted.as_secs_f64() / 60.0).round());
+            (30.0..=31.5).contains(&lasted) || (minutes >= 1.0 && (0.0..=1.5).contains(&(lasted - minutes * 60.0)))
+        })
     }
 
     // --- certificate, message, close
@@ -278,6 +309,9 @@ impl<'a> Evidence<'a> {
             "upgrade" => self.header("upgrade").filter(|v| !v.is_empty()).unwrap_or("another one").to_owned(),
             "detail" => self.outcome.detail.clone(),
             "took" => self.took().map(seconds).unwrap_or_else(|| "some time".to_owned()),
+            "idle" => self.session().map(|session| seconds(session.idle)).unwrap_or_default(),
+            "ping_every" => self.session().map(|session| seconds(session.ping_every)).unwrap_or_default(),
+            "hold" => self.session().map(|session| seconds(session.hold)).unwrap_or_default(),
             "slow" => self.slowest(),
             "names" => tls.map(|t| some_of(&t.names)).unwrap_or_default(),
             "subject" => tls.map(|t| t.subject.clone()).unwrap_or_default(),
@@ -395,6 +429,13 @@ fn page(asked: &url::Url) -> String {
 /// Host and port, for `openssl s_client -connect`.
 fn endpoint(asked: &url::Url) -> String {
     format!("{}:{}", asked.host_str().unwrap_or_default(), asked.port_or_known_default().unwrap_or(443))
+}
+
+/// A default idle timeout: 30 s Google Cloud, 50 s haproxy examples, 55 s Heroku, 60 s nginx and ALB, 100 s Cloudflare, 240 s
+/// Azure, 350 s AWS NLB, 600 s CloudFront, 3600 s.
+fn is_idle_timeout(d: Duration) -> bool {
+    const DEFAULTS: [f64; 9] = [30.0, 50.0, 55.0, 60.0, 100.0, 240.0, 350.0, 600.0, 3600.0];
+    DEFAULTS.iter().any(|default| (default - 0.5..=default + 1.5).contains(&d.as_secs_f64()))
 }
 
 /// What Cloudflare's own statuses mean (developers.cloudflare.com, "Cloudflare 5xx errors").

@@ -3,7 +3,7 @@
 use super::evidence::Evidence;
 use super::hop::Hop;
 use super::rule::Rule;
-use crate::outcome::{Phase, Reason};
+use crate::outcome::{Phase, Reason, SessionEnd};
 
 pub const RULES: &[Rule] = &[
     // --- the peer closed, and said how
@@ -147,19 +147,10 @@ pub const RULES: &[Rule] = &[
         fix: "Read the app's log for a traceback or restart at this time, and the proxy's for a reload. End the consumer with \
               `await self.close()`.",
     },
-    Rule {
-        code: "session-cut",
-        when: |e| e.reason(Reason::SessionCut),
-        hop: None,
-        summary: "A held connection was cut before its time",
-        cause: "{detail}. One of: a proxy's idle or maximum session time, a deploy or restart, or a proxy reload that cuts old connections.",
-        fix: "Always after the same time: a timeout; raise it or ping more often. Many targets at once: a restart; drain connections before \
-              stopping.",
-    },
     // --- messages
     Rule {
         code: "pong-missing",
-        when: |e| e.reason(Reason::MessageTimeout) && e.detail_has("no pong"),
+        when: |e| e.ended_by(SessionEnd::PingTimeout) || (e.reason(Reason::MessageTimeout) && e.detail_has("no pong")),
         hop: None,
         summary: "The connection is open, but a ping got no pong",
         cause: "Every WebSocket server must answer pings, mostly without asking the application. So the server process hangs, or the path is \
@@ -275,7 +266,7 @@ fn is_quick(e: &Evidence<'_>) -> bool {
     e.took().is_none_or(|t| t.as_millis() < 900)
 }
 
-/// The connection ended without a close frame.
+/// The connection of a probe ended without a close frame.
 fn is_cut(e: &Evidence<'_>) -> bool {
-    matches!(e.outcome.reason, Reason::MessageMissing | Reason::CloseAbnormal | Reason::SessionCut) && e.outcome.close.is_none()
+    matches!(e.outcome.reason, Reason::MessageMissing | Reason::CloseAbnormal) && e.outcome.close.is_none()
 }

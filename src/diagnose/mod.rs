@@ -16,6 +16,7 @@ mod pages;
 mod redirect;
 mod refused;
 mod rule;
+mod sessions;
 mod tls;
 mod transport;
 
@@ -42,7 +43,7 @@ pub struct Diagnosis {
 }
 
 /// All rows, in the order in which they are tried: along the path, from the name to the last frame.
-const TABLE: [&[Rule]; 8] = [
+const TABLE: [&[Rule]; 9] = [
     transport::RULES,
     tls::RULES,
     redirect::RULES,
@@ -50,6 +51,7 @@ const TABLE: [&[Rule]; 8] = [
     refused::RULES,
     gateway::RULES,
     handshake::RULES,
+    sessions::RULES,
     frames::RULES,
 ];
 

@@ -107,6 +107,7 @@ faults! {
     MaskedFrame = "masked-frame", Message, ends: true, "a masked frame, which a server must not send";
     BadUtf8 = "bad-utf8", Message, ends: true, "a text message that is not UTF-8";
     NoClose = "no-close", Close, ends: true, "the message, but no close";
+    StaysOpen = "stays-open", Close, ends: true, "the message, then a connection that stays open and answers pings, as a feed does";
     AbnormalClose = "abnormal-close", Close, ends: true, "the message, then the end of the connection without a close frame";
     Close1011 = "close-1011", Close, ends: true, "close code 1011, as after a crash";
 }

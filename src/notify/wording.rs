@@ -55,6 +55,12 @@ pub fn title(n: &Notification) -> String {
             Some(end) => format!("certificate of {target} expired {} ago", human(n.at - end)),
             None => format!("certificate of {target} expires soon"),
         },
+
+        (Condition::SessionShorterThan(_), Kind::Fired) => format!("connections to {target} are cut: {cause}"),
+        (Condition::SessionShorterThan(_), Kind::Reminder) => {
+            format!("connections to {target} are still cut, for {lasted}: {cause}")
+        }
+        (Condition::SessionShorterThan(_), Kind::Resolved) => format!("connections to {target} last again after {lasted}"),
     }
 }
 

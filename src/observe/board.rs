@@ -43,7 +43,7 @@ pub struct TargetSnapshot {
     pub consecutive: u32,
     /// Inconclusive probes since the last conclusive one.
     pub inconclusive: u32,
-    /// End of the last healthy probe.
+    /// End of the last healthy probe, or the last sign of life of a held connection.
     pub last_success: Option<Timestamp>,
     /// The last outcomes in full, newest first; failures are kept longer than others.
     pub outcomes: Vec<Arc<Outcome>>,
@@ -94,6 +94,13 @@ impl Board {
     pub fn record_page(&self, page: &Arc<PageOutcome>) {
         if let Some(entry) = self.table().entry(&page.target) {
             *entry.page.lock().unwrap_or_else(PoisonError::into_inner) = Some(page.clone());
+        }
+    }
+
+    /// Takes note that a held connection of a target was alive then.
+    pub fn alive(&self, name: &TargetName, at: Timestamp) {
+        if let Some(entry) = self.table().entry(name) {
+            entry.history().alive(at);
         }
     }
 

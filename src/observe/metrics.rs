@@ -16,6 +16,7 @@ use prometheus::proto::{LabelPair, Metric};
 use super::addresses::AddressNumbers;
 use super::exposition::{EncodeError, Writer, counter, gauge, label};
 use super::histogram::{Histogram, PHASE, PROBE, SCHEDULE};
+use super::session_metrics;
 use super::target_metrics::{MaybeTime, TargetMetrics};
 use crate::config::{Config, Target};
 use crate::outcome::{Reason, TargetName};
@@ -327,6 +328,7 @@ fn encode_targets(targets: &[Arc<TargetMetrics>], w: &mut Writer<'_>) -> Result<
         "When the certificate of the peer's chain that ends first does end, in seconds since the epoch.",
         per_target(|t| t.certificate_not_after().map(Timestamp::as_secs_f64)),
     )?;
+    session_metrics::encode(targets, w)?;
     w.family(
         GAUGE,
         "wsprobe_address_up",
@@ -383,7 +385,7 @@ fn encode_receivers(receivers: &[Arc<ReceiverMetrics>], now: Timestamp, w: &mut 
     )
 }
 
-fn name_label(t: &TargetMetrics) -> LabelPair {
+pub(super) fn name_label(t: &TargetMetrics) -> LabelPair {
     label("target", t.target().name.as_str())
 }
 
@@ -478,7 +480,7 @@ impl ByReason {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::{config, name, outcome, target};
+    use super::super::fixtures::{config, name, outcome, shows, target, value};
     use super::super::target_metrics::AlertLevel;
     use super::*;
     use crate::outcome::Reason;
@@ -487,17 +489,6 @@ mod tests {
         let metrics = Metrics::new(&config(vec![target("prod", "ws://prod.example/?token=x")]), "1.2.3");
         let handle = metrics.target(&name("prod")).unwrap();
         (metrics, handle)
-    }
-
-    /// The value of a series, as text; `None` when it is absent.
-    fn value(metrics: &Metrics, series: &str) -> Option<String> {
-        let text = metrics.encode(Timestamp::from_secs(100)).unwrap();
-        text.lines().find_map(|l| l.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))
-    }
-
-    #[track_caller]
-    fn shows(metrics: &Metrics, series: &str, expected: &str) {
-        assert_eq!(value(metrics, series).as_deref(), Some(expected), "{series}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod fixtures;
 mod histogram;
 mod metrics;
 mod recent;
+mod session_metrics;
 mod target_metrics;
 
 pub use board::{Board, TargetSnapshot};

@@ -6,11 +6,13 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use super::addresses::{AddressNumbers, Addresses};
 use super::histogram::{Histogram, PHASE, PROBE};
+use super::session_metrics::Sessions;
 use crate::config::{Config, Rule, Target};
-use crate::outcome::{Outcome, PageOutcome, Phase, Reason, Verdict};
+use crate::outcome::{Outcome, PageOutcome, Phase, Reason, SessionEnd, Verdict};
 use crate::time::Timestamp;
 
 /// Statuses of a redirected upgrade that are counted from the start; others are added on first sight.
@@ -63,6 +65,8 @@ pub(super) struct Numbers {
     certificate_not_after: MaybeTime,
     /// Empty unless every address is probed.
     addresses: Addresses,
+    /// Made when the target is held.
+    sessions: OnceLock<Box<Sessions>>,
 }
 
 impl Default for Numbers {
@@ -83,12 +87,14 @@ impl Default for Numbers {
             last_success: MaybeTime::default(),
             certificate_not_after: MaybeTime::default(),
             addresses: Addresses::default(),
+            sessions: OnceLock::new(),
         }
     }
 }
 
 impl TargetMetrics {
-    /// What one target's numbers take, in bytes. A redirect with an unusual status adds 800 once.
+    /// What one target's numbers take, in bytes. A redirect with an unusual status adds 800 once,
+    /// held connections about 300.
     pub const BYTES: usize = size_of::<TargetMetrics>() + size_of::<Numbers>();
 
     pub(super) fn new(target: &Arc<Target>, config: &Config, before: Option<&TargetMetrics>) -> Self {
@@ -97,6 +103,9 @@ impl TargetMetrics {
             Some(known) if known.target.url == target.url => known.numbers.clone(),
             _ => Arc::default(),
         };
+        if target.hold.is_some() {
+            numbers.sessions.get_or_init(Box::default);
+        }
         let level_before = |rule: &Rule| {
             let same = before.and_then(|b| b.rules.iter().find(|r| r.rule.name == rule.name));
             same.map_or(0, |r| r.level.load(Relaxed))
@@ -153,7 +162,30 @@ impl TargetMetrics {
         }
     }
 
+    /// A held connection answered a ping.
+    pub fn pong(&self, at: Timestamp, rtt: Duration) {
+        self.numbers.alive(at);
+        if let Some(sessions) = self.numbers.sessions.get() {
+            sessions.pong(rtt);
+        }
+    }
+
+    /// A held connection lasted its time, which was this long, and was closed.
+    pub fn session_completed(&self, at: Timestamp, lasted: Duration) {
+        self.numbers.alive(at);
+        if let Some(sessions) = self.numbers.sessions.get() {
+            sessions.ended(SessionEnd::OurEnd, lasted);
+        }
+    }
+
     fn record_times(&self, outcome: &Outcome) {
+        if let Some(ended) = &outcome.session {
+            // the times of its opening came with an outcome of their own
+            if let Some(sessions) = self.numbers.sessions.get() {
+                sessions.ended(ended.ended_by, ended.lasted);
+            }
+            return;
+        }
         self.numbers.duration.observe(&PROBE, outcome.timings.total);
         for (phase, histogram) in Phase::TIMED.into_iter().zip(&self.numbers.phases) {
             if let Some(took) = outcome.timings.get(phase) {
@@ -242,6 +274,11 @@ impl TargetMetrics {
         all.filter(|(phase, histogram)| has_phase(&self.target, *phase) || histogram.count() > 0)
     }
 
+    /// What held connections add up to; `None` for a target that is not held.
+    pub(super) fn sessions(&self) -> Option<&Sessions> {
+        self.numbers.sessions.get().map(|sessions| &**sessions).filter(|_| self.target.hold.is_some())
+    }
+
     /// The state of every rule that watches this target.
     pub(super) fn rules(&self) -> impl Iterator<Item = (&Rule, u8)> {
         self.rules.iter().map(|r| (&*r.rule, r.level.load(Relaxed)))
@@ -249,6 +286,11 @@ impl TargetMetrics {
 }
 
 impl Numbers {
+    fn alive(&self, at: Timestamp) {
+        self.last_probe.set(at);
+        self.last_success.set(at);
+    }
+
     /// Statuses outside 3xx are never redirects, so the labels are bounded.
     fn count_redirect(&self, status: u16) {
         let usual = REDIRECTS.iter().position(|&known| known == status).and_then(|at| self.redirects.get(at));
@@ -265,8 +307,9 @@ impl Numbers {
 /// Whether a probe of this target can end with this reason; decides which counters exist from the start.
 fn can_fail_with(target: &Target, reason: Reason) -> bool {
     match reason {
-        // Not a failure; counted apart; held connections are not probed.
-        Reason::Ok | Reason::LocalError | Reason::SessionCut => false,
+        // Not a failure; counted apart.
+        Reason::Ok | Reason::LocalError => false,
+        Reason::SessionCut => target.hold.is_some(),
         Reason::DnsNotFound | Reason::DnsTimeout | Reason::DnsFailed => has_phase(target, Phase::Dns),
         Reason::TlsExpired
         | Reason::TlsNotYetValid

@@ -107,6 +107,18 @@ impl Findings {
 
     /// Ends the probe: `result` is what the conversation came to, `None` when the deadline cut it.
     pub fn conclude(&mut self, result: Option<Result<(), Failure>>, target: &Target) -> Result<(), Failure> {
+        match (self.end(result, target), target.expect.within) {
+            (Ok(()), Some(limit)) if self.timings.total > limit => Err(Failure::new(
+                Reason::TooSlow,
+                Phase::Total,
+                format!("healthy, but it took {} and the limit is {}", millis(self.timings.total), millis(limit)),
+            )),
+            (verdict, _) => verdict,
+        }
+    }
+
+    /// The same without judging how long it took.
+    pub fn end(&mut self, result: Option<Result<(), Failure>>, target: &Target) -> Result<(), Failure> {
         let (ended, verdict) = match (self.settled.take(), result) {
             (Some(settled), _) => settled,
             (None, Some(result)) => (Instant::now(), result),
@@ -120,14 +132,7 @@ impl Findings {
         {
             self.timings.set(self.phase, ended - self.phase_started);
         }
-        match (verdict, target.expect.within) {
-            (Ok(()), Some(limit)) if self.timings.total > limit => Err(Failure::new(
-                Reason::TooSlow,
-                Phase::Total,
-                format!("healthy, but it took {} and the limit is {}", millis(self.timings.total), millis(limit)),
-            )),
-            (verdict, _) => verdict,
-        }
+        verdict
     }
 
     fn timed_out(&self, target: &Target) -> Failure {
@@ -176,6 +181,7 @@ impl Findings {
             Some(Step::Expect(step)) => expect::describe(&step.matcher),
             Some(Step::Ping { .. }) => "pong".to_owned(),
             Some(Step::Send(_)) => "room for the message to be sent".to_owned(),
+            None if self.step > target.steps.len() => "pong".to_owned(),
             None => target.expect.message.as_ref().map_or("message".to_owned(), expect::describe),
         }
     }

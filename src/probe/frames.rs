@@ -12,15 +12,15 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::recorder::Recorder;
 use crate::outcome::timeline::Direction;
 
-/// From this many frames on, reads are spaced by [`FLOOD_PAUSE`]. A real health check needs a handful.
+/// After this many frames within [`FLOOD_WINDOW`], the next read waits for the next window. With reads of at most 4 KiB this
+/// lets between 20,000 and 40,000 frames a second through; a health check needs a handful, a busy feed some thousand.
 const FLOOD_FRAMES: u64 = 1_000;
-/// With reads of at most 4 KiB this lets about 40,000 two-byte frames a second through.
-const FLOOD_PAUSE: Duration = Duration::from_millis(50);
+const FLOOD_WINDOW: Duration = Duration::from_millis(50);
 
 /// The largest header: 2 bytes, an 8-byte length and a 4-byte mask.
 const MAX_HEADER: usize = 14;
@@ -138,6 +138,10 @@ pub struct Watched<S> {
     first: Vec<u8>,
     given: usize,
     pub seen: Seen,
+    /// When the last bytes came; the beginning, before any did.
+    pub last_heard: Instant,
+    /// When the window began in which frames are counted, and how many there had been before.
+    window: (Instant, u64),
     pause: Option<Pin<Box<Sleep>>>,
     recorder: Option<Recorder>,
 }
@@ -145,7 +149,21 @@ pub struct Watched<S> {
 impl<S> Watched<S> {
     /// Watches a stream whose first bytes have already been read.
     pub fn new(stream: S, first: Vec<u8>, recorder: Option<Recorder>) -> Self {
-        Watched { stream, first, given: 0, seen: Seen::default(), pause: None, recorder }
+        let now = Instant::now();
+        Watched { stream, first, given: 0, seen: Seen::default(), last_heard: now, window: (now, 0), pause: None, recorder }
+    }
+
+    /// Takes in bytes that came, and slows a flood of frames down.
+    fn hear(&mut self, bytes: &[u8]) {
+        let (now, before) = (Instant::now(), self.seen.frames);
+        self.last_heard = now;
+        self.seen.feed(bytes);
+        if now - self.window.0 >= FLOOD_WINDOW {
+            self.window = (now, before);
+        }
+        if self.seen.frames - self.window.1 > FLOOD_FRAMES {
+            self.pause = Some(Box::pin(sleep_until(self.window.0 + FLOOD_WINDOW)));
+        }
     }
 }
 
@@ -177,9 +195,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             recorder.passed(Direction::Received, &buf.filled()[before..]);
         }
         // A violation ends the stream at the next read: what came before it in the same bytes still counts.
-        this.seen.feed(&buf.filled()[before..]);
-        if this.seen.frames > FLOOD_FRAMES {
-            this.pause = Some(Box::pin(sleep(FLOOD_PAUSE)));
+        let bytes = &buf.filled()[before..];
+        if !bytes.is_empty() {
+            this.hear(bytes);
         }
         Poll::Ready(Ok(()))
     }

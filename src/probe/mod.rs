@@ -17,6 +17,7 @@ mod proxy;
 mod recorder;
 mod redact;
 mod resolve;
+mod session;
 mod tls;
 mod trace;
 mod upgrade;
@@ -35,11 +36,13 @@ use tokio_rustls::client::TlsStream;
 pub use connectivity::Connectivity;
 pub use follow_up::PageProbe;
 pub use resolve::Resolver;
+pub use session::{Pong, Session, SessionEvent};
 pub use tls::{Roots, SetupError};
 
 use crate::config::{Addresses, IpVersion, Target};
 use crate::outcome::{Outcome, Phase, Reason};
 use crate::time::{Clock, Timestamp};
+use conversation::Conversation;
 use findings::{Findings, Leg};
 use proxy::Rewound;
 use redact::Redactor;
@@ -114,11 +117,36 @@ impl Probe {
 
     /// Probes once. Ends within the target's timeout, whatever the peer does.
     pub async fn run(&self) -> Outcome {
-        let begun = Begun { at: self.shared.clock.now(), instant: Instant::now() };
+        let begun = self.begin();
         match self.target.addresses {
             Addresses::First => self.probe(begun, Findings::new(begun.instant), None).await,
             Addresses::All => self.probe_each(begun).await,
         }
+    }
+
+    /// Opens a connection that is to be held, within the target's timeout: with the outcome of the opening, and with the
+    /// session when there is one, though it may have been `too_slow`. `None` also for a target that is not held.
+    pub async fn open(&self) -> (Outcome, Option<Session>) {
+        let begun = self.begin();
+        let mut findings = Findings::new(begun.instant);
+        let opening = Box::pin(async {
+            let (stream, already_read) = self.upgraded(&mut findings, None).await?;
+            Conversation::open(stream, already_read, &self.target, &mut findings).await
+        });
+        let (conversation, result) = match timeout_at(begun.instant + self.target.timeout, opening).await.ok() {
+            Some(Ok(conversation)) => (Some(conversation), Some(Ok(()))),
+            Some(Err(failure)) => (None, Some(Err(failure))),
+            None => (None, None),
+        };
+        let outcome = self.conclude(begun, findings, result);
+        let session = conversation.zip(self.target.hold).map(|(conversation, hold)| {
+            Session::new(conversation, self.target.clone(), hold, &outcome, self.shared.clock.clone())
+        });
+        (outcome, session)
+    }
+
+    fn begin(&self) -> Begun {
+        Begun { at: self.shared.clock.now(), instant: Instant::now() }
     }
 
     /// Looks the name up once, and probes every address by itself at the same time.
@@ -138,7 +166,10 @@ impl Probe {
     /// Probes one address to the end: the given one, or the first of the name's that answers.
     async fn probe(&self, begun: Begun, mut findings: Findings, address: Option<SocketAddr>) -> Outcome {
         // boxed: a sleeping task must not carry the whole conversation inline
-        let conversation = Box::pin(self.converse(&mut findings, address));
+        let conversation = Box::pin(async {
+            let (stream, already_read) = self.upgraded(&mut findings, address).await?;
+            conversation::whole(stream, already_read, &self.target, &mut findings).await
+        });
         let result = timeout_at(begun.instant + self.target.timeout, conversation).await.ok();
         self.conclude(begun, findings, result)
     }
@@ -171,15 +202,17 @@ impl Probe {
         }
     }
 
-    async fn converse(&self, findings: &mut Findings, address: Option<SocketAddr>) -> Result<(), Failure> {
-        let target = &*self.target;
+    /// A connection after the 101, and what was read beyond its head: to the given address, or to the first of the name's that
+    /// answers.
+    async fn upgraded(&self, findings: &mut Findings, address: Option<SocketAddr>) -> Result<(Stream, Vec<u8>), Failure> {
         let addresses = match address {
             Some(address) => vec![address],
             None => self.addresses(findings).await?,
         };
         let mut stream = self.dial(&addresses, findings).await?;
-        let already_read = upgrade::upgrade(&mut stream, &self.request, &target.subprotocols, &self.redactor, findings).await?;
-        conversation::hold(stream, already_read, target, findings).await
+        let already_read =
+            upgrade::upgrade(&mut stream, &self.request, &self.target.subprotocols, &self.redactor, findings).await?;
+        Ok((stream, already_read))
     }
 
     /// Connects to the first of these addresses that answers, through the tunnel if they are a proxy's, with TLS where the

@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::findings::Findings;
 use super::recorder::Recorder;
-use super::{Begun, Probe, addresses};
+use super::{Probe, addresses};
 use crate::outcome::Outcome;
 use crate::outcome::timeline::Timeline;
 
@@ -33,7 +33,7 @@ impl Probe {
     }
 
     async fn record(&self, address: Option<SocketAddr>) -> (Outcome, Timeline) {
-        let begun = Begun { at: self.shared.clock.now(), instant: Instant::now() };
+        let begun = self.begin();
         let recorder = Recorder::new(begun.instant, self.redactor.clone());
         let mut findings = Findings::new(begun.instant);
         findings.recorder = Some(recorder.clone());

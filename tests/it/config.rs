@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use wsprobe::config::diagnostic::Code;
 use wsprobe::config::{
-    self, Authorization, Closer, Condition, Config, Form, IpVersion, JsonTest, Matcher, ReceiverKind, Report, Step, TlsVersion,
+    self, Authorization, Closer, Condition, Config, Form, Hold, IpVersion, JsonTest, Matcher, ReceiverKind, Report, Step, Target,
+    TlsVersion,
 };
 
 /// The only variables that exist in these tests.
@@ -113,6 +114,23 @@ fn the_default_timeout_never_exceeds_a_short_interval() {
 #[test]
 fn an_empty_list_of_alerts_means_none() {
     assert!(parse("targets: [{name: a, url: 'ws://h/'}]\nalerts: []").unwrap().rules.is_empty());
+}
+
+#[test]
+fn a_held_connection_awaits_only_what_is_written_for_it_and_is_closed_by_us() {
+    let defaults = "defaults: {expect: {message: {contains: ok}, close: server, close_codes: [1000]}}";
+    let held = |target: &str| {
+        let config = parse(&format!("{defaults}\ntargets: [{{name: a, url: 'ws://h/', {target}}}]")).unwrap();
+        Target::clone(&config.targets[0])
+    };
+    let plain = held("hold: {for: 10m}");
+    assert_eq!(plain.hold, Some(Hold { time: secs(600), ping_every: secs(20) }));
+    assert!(plain.expect.message.is_none() && plain.expect.close == Closer::Client);
+    assert_eq!(plain.expect.close_codes, [Some(1000)], "which codes are healthy does not depend on who closes");
+    let awaiting = held("hold: {for: 10s}, expect: {message: any}");
+    assert!(matches!(awaiting.expect.message, Some(Matcher::AnyText)));
+    assert_eq!(awaiting.hold.map(|hold| hold.ping_every), Some(secs(5)), "pinged at least once");
+    assert!(held("interval: 30s").expect.message.is_some(), "what is not held keeps its defaults");
 }
 
 #[test]

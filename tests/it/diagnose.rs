@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use wsprobe::diagnose::{Diagnosis, codes, diagnose};
 use wsprobe::outcome::Phase::{Close, Connect, Dns, Hold, Message, Tls, Total, Upgrade};
-use wsprobe::outcome::{Outcome, Phase, Reason};
+use wsprobe::outcome::{Outcome, Phase, Reason, SessionEnd};
 
 use crate::support::diagnose::{Evidence, asked};
 
@@ -362,6 +362,33 @@ fn dns_and_tcp() -> Vec<Row> {
 }
 
 #[rustfmt::skip] // a table: one line for each cause
+fn sessions() -> Vec<Row> {
+    let cut = || asked(WSS).failed(Reason::SessionCut, Hold, "the session ended after 312s of 10m: …");
+    let closed = |code, lasted| cut().closed(code, "").held(SessionEnd::CloseCode, lasted, 0.0);
+    let refused = |reason, detail: &str| asked(WSS).failed(reason, Hold, detail).held(SessionEnd::Refused, 9.3, 0.0);
+    vec![
+        ("proxy_read_timeout below the pings", cut().held(SessionEnd::Abnormal, 1.003, 1.003), "session-idle-timeout", None),
+        ("proxy_read_timeout 15s, after messages", { let mut o = cut().held(SessionEnd::Abnormal, 312.7, 15.05); o.session.as_mut().unwrap().messages = 9; o }, "session-idle-timeout", None),
+        ("a backend service timeout of 30 s", cut().held(SessionEnd::Abnormal, 30.05, 10.0), "session-time-limit", None),
+        ("Cloud Run after 5 minutes", cut().held(SessionEnd::Abnormal, 300.4, 0.4), "session-time-limit", None),
+        ("60 s in spite of pings", cut().held(SessionEnd::Abnormal, 60.01, 20.0), "session-time-limit", None),
+        ("killed", cut().held(SessionEnd::Abnormal, 312.7, 12.4), "session-cut", None),
+        ("killed just when a ping was due", cut().held(SessionEnd::Abnormal, 340.0, 20.0), "session-cut", None),
+        ("killed soon", cut().held(SessionEnd::Abnormal, 7.4, 7.4), "session-cut", None),
+        ("nothing more known", cut(), "session-cut", None),
+        ("closed by an inactivity timer", closed(Some(1000), 300.0), "session-closed", None),
+        ("closed without a code", closed(None, 41.0), "session-closed", None),
+        ("a deploy", closed(Some(1001), 41.0), "server-restarting", None),
+        ("a deploy of uvicorn", closed(Some(1012), 41.0), "server-restarting", None),
+        ("a crash", closed(Some(1011), 41.0), "application-crashed", None),
+        ("a login ran out", closed(Some(4401), 41.0), "closed-by-application", None),
+        ("no pong", cut().held(SessionEnd::PingTimeout, 30.0, 10.0), "pong-missing", None),
+        ("a masked frame", refused(Reason::ProtocolError, "a frame from the server is masked"), "frames-invalid", None),
+        ("a dump", refused(Reason::MessageTooBig, "a message is larger than max_message_bytes (65536)"), "message-too-big", None),
+    ]
+}
+
+#[rustfmt::skip] // a table: one line for each cause
 fn conversations() -> Vec<Row> {
     let failed = |reason, phase: Phase, detail: &str| asked(WSS).failed(reason, phase, detail);
     let missing = || failed(Reason::MessageMissing, Message, "the peer ended the connection before a text message came");
@@ -385,7 +412,6 @@ fn conversations() -> Vec<Row> {
         ("Cloudflare's idle timeout", failed(Reason::CloseAbnormal, Close, "").after(100.4), "idle-timeout", None),
         ("a crash after accept, uvicorn", missing().after(0.02), "connection-lost", None),
         ("killed after the message", failed(Reason::CloseAbnormal, Close, "").after(0.4), "connection-lost", None),
-        ("a held connection", failed(Reason::SessionCut, Hold, "ended after 312 s of 600 s"), "session-cut", None),
         ("no pong", failed(Reason::MessageTimeout, Message, "no pong came within 1s"), "pong-missing", None),
         ("other messages", failed(Reason::MessageTimeout, Message, "no message that contains `ok` came within 2s").message("tick"), "expected-message-late", None),
         ("silence", failed(Reason::MessageTimeout, Message, "upgraded, but no text message came within 10s").after(9.9), "accepted-but-silent", None),
@@ -402,8 +428,18 @@ fn conversations() -> Vec<Row> {
 }
 
 fn all() -> Vec<Row> {
-    [redirects(), answers_as_http(), refusals(), gateways(), handshakes(), certificates_and_tls(), dns_and_tcp(), conversations()]
-        .concat()
+    [
+        redirects(),
+        answers_as_http(),
+        refusals(),
+        gateways(),
+        handshakes(),
+        certificates_and_tls(),
+        dns_and_tcp(),
+        sessions(),
+        conversations(),
+    ]
+    .concat()
 }
 
 #[test]

@@ -187,6 +187,7 @@ async fn every_fault_is_the_failure_it_stands_for() {
         ("masked-frame", ProtocolError, Message),
         ("bad-utf8", ProtocolError, Message),
         ("no-close", CloseTimeout, Close),
+        ("stays-open", CloseTimeout, Close),
         ("abnormal-close", CloseAbnormal, Close),
         ("close-1011", CloseCode, Close),
     ];

@@ -12,6 +12,7 @@ mod diagnose_wire;
 mod django;
 mod endpoint;
 mod follow_up;
+mod hold;
 mod http;
 mod http_check;
 mod notify;

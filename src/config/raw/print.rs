@@ -134,6 +134,9 @@ impl Printer<'_> {
             let query = http.url.query().map_or(String::new(), |_| format!("?{MASK}"));
             put("http", map([("url", text(http.public_url() + &query)), ("every", text(show(http.every)))]));
         }
+        if let Some(hold) = target.hold {
+            put("hold", map([("for", text(show(hold.time))), ("ping_every", text(show(hold.ping_every)))]));
+        }
         Value::Mapping(mapping)
     }
 
@@ -298,7 +301,7 @@ fn condition(condition: &Condition) -> Value {
             ("over", text(show(*over))),
             ("min_samples", Value::from(*min_samples)),
         ]),
-        Condition::CertificateExpiresWithin(within) => text(show(*within)),
+        Condition::CertificateExpiresWithin(limit) | Condition::SessionShorterThan(limit) => text(show(*limit)),
         Condition::HttpSelfRedirect(n) => Value::from(*n),
     }
 }

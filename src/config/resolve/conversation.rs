@@ -166,18 +166,26 @@ fn ping(value: &Value<'_>, limits: &mut Vec<Spanned<Duration>>) -> Option<Step> 
 #[derive(Clone, Debug, Default)]
 pub(super) struct ExpectPart {
     pub message: Option<Option<Matcher>>,
-    pub close: Option<Closer>,
+    pub close: Option<Spanned<Closer>>,
     pub close_codes: Option<Vec<Option<u16>>>,
     pub within: Option<Spanned<Duration>>,
 }
 
 impl ExpectPart {
+    /// The same for a held connection. What `defaults` awaits and who it says closes is meant for health checks: a message
+    /// is awaited only where the target itself says so, and we close.
+    pub fn of_held(self, defaults: &ExpectPart) -> Expect {
+        let standard = Expect::of_held();
+        let message = self.message.clone().unwrap_or(standard.message);
+        Expect { message, close: standard.close, ..self.over(defaults) }
+    }
+
     /// What this place does not say comes from `defaults`, and in the end from the product's own.
     pub fn over(self, defaults: &ExpectPart) -> Expect {
         let standard = Expect::default();
         Expect {
             message: self.message.or_else(|| defaults.message.clone()).unwrap_or(standard.message),
-            close: self.close.or(defaults.close).unwrap_or(standard.close),
+            close: self.close.as_ref().or(defaults.close.as_ref()).map_or(standard.close, |close| close.value),
             close_codes: self.close_codes.or_else(|| defaults.close_codes.clone()).unwrap_or(standard.close_codes),
             within: self.within.as_ref().or(defaults.within.as_ref()).map(|d| d.value),
         }
@@ -191,10 +199,7 @@ pub(super) fn expect(reader: &Reader<'_>, value: &Value<'_>) -> ExpectPart {
     };
     let part = ExpectPart {
         message: fields.get("message").and_then(|value| message(reader, &value)),
-        close: fields
-            .get("close")
-            .and_then(|value| value.choice(&[("server", Closer::Server), ("client", Closer::Client)]))
-            .map(|c| c.value),
+        close: fields.get("close").and_then(|value| value.choice(&[("server", Closer::Server), ("client", Closer::Client)])),
         close_codes: fields.get("close_codes").and_then(|value| close_codes(reader, &value)),
         within: within(&mut fields),
     };

@@ -175,26 +175,12 @@ pub(super) fn target_keys(fields: &mut Fields<'_>, depends_on: &mut Vec<Spanned<
         }
         value.not_available("remove it: until then every target alerts by itself");
     }
-    if let Some(value) = fields.get_later("hold") {
-        if let Some(mut fields) = value.fields("`hold`", "hold: {for: 10m, ping_every: 20s}") {
-            fields.require("for", "for: 10m").and_then(|value| value.duration(SECONDS, "for: 10m"));
-            if let Some(value) = fields.get("ping_every") {
-                value.duration(SECONDS, "ping_every: 20s");
-            }
-            fields.finish();
-        }
-        value.not_available("remove it: until then each probe opens and closes its own connection");
-    }
 }
 
 /// Reads a condition of a rule.
 pub(super) fn condition(kind: &str, value: &Value<'_>) {
     match kind {
         "burn_rate" => burn_rate(value),
-        "session_shorter_than" => {
-            value.duration(SECONDS, "session_shorter_than: 60s");
-            value.not_available("remove the rule: it needs `hold`, which is not available either");
-        }
         _ => {
             value.duration(SECONDS, "no_verdict_for: 10m");
             value.not_available("remove the rule: until then watch `wsprobe_last_probe_timestamp_seconds`");

@@ -7,6 +7,7 @@ mod access;
 mod alerts;
 mod conversation;
 mod files;
+mod hold;
 mod later;
 mod reach;
 mod receivers;

@@ -20,6 +20,7 @@ use super::super::target::{
 use super::super::text::quoted;
 use super::access::{self, Header};
 use super::conversation::{self, ExpectPart, Steps};
+use super::hold::{self, HoldPart};
 use super::{Names, TARGETS_EXAMPLE, files, http_url, later, reach};
 use crate::outcome::TargetName;
 
@@ -159,6 +160,7 @@ struct Part {
     expect: ExpectPart,
     diagnose: Option<bool>,
     http: Option<HttpCheck>,
+    hold: Option<HoldPart>,
 }
 
 #[derive(Default)]
@@ -198,6 +200,7 @@ impl Part {
             expect: fields.get("expect").map(|value| conversation::expect(reader, &value)).unwrap_or_default(),
             diagnose: fields.get("diagnose").and_then(|value| value.boolean()).map(|diagnose| diagnose.value),
             http: fields.get("http").and_then(|value| http(&value)),
+            hold: fields.get("hold").and_then(|value| hold::read(reader, &value)),
         };
         later::target_keys(fields, depends_on);
         part
@@ -206,6 +209,9 @@ impl Part {
     /// Reports what can't be meant together, once it is known what `defaults` adds.
     fn check(&self, reader: &Reader<'_>, defaults: &Part, url: &TargetUrl, url_span: Span) {
         self.check_times(reader, defaults);
+        if let Some(hold) = self.hold.as_ref().or(defaults.hold.as_ref()) {
+            hold.check(reader, self.expect.close.as_ref());
+        }
         let authorization = self.authorization.as_ref().or(defaults.authorization.as_ref());
         let header = self.headers.iter().chain(&defaults.headers).find(|header| header.name == http::header::AUTHORIZATION);
         if let (Some(authorization), Some(header)) = (authorization, header) {
@@ -293,6 +299,7 @@ impl Part {
         let authorization = self.authorization.or_else(|| defaults.authorization.clone()).map(|a| a.value);
         let ip_version = self.ip_version.as_ref().or(defaults.ip_version.as_ref()).map(|v| v.value).unwrap_or_default();
         let bytes = self.max_message_bytes.as_ref().or(defaults.max_message_bytes.as_ref());
+        let hold = self.hold.as_ref().or(defaults.hold.as_ref()).map(|hold| hold.hold);
         let tls = if url.is_tls() { self.tls.over(&defaults.tls) } else { TlsOptions::default() };
         Target {
             name,
@@ -310,9 +317,13 @@ impl Part {
             max_message_bytes: bytes
                 .map_or(Target::DEFAULT_MAX_MESSAGE_BYTES, |b| usize::try_from(b.value).unwrap_or(usize::MAX)),
             steps: self.steps.or_else(|| defaults.steps.clone()).unwrap_or_default().steps,
-            expect: self.expect.over(&defaults.expect),
+            expect: match hold {
+                Some(_) => self.expect.of_held(&defaults.expect),
+                None => self.expect.over(&defaults.expect),
+            },
             diagnose: self.diagnose.or(defaults.diagnose).unwrap_or(true),
             http: self.http.or_else(|| defaults.http.clone()),
+            hold,
         }
     }
 }

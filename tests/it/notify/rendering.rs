@@ -140,6 +140,7 @@ fn each_rule_and_event_has_a_title_of_its_own() {
         Condition::Latency { phase: Phase::Total, quantile: 0.95, above: Duration::from_millis(800), over, min_samples: 10 },
         Condition::CertificateExpiresWithin(over),
         Condition::HttpSelfRedirect(2),
+        Condition::SessionShorterThan(over),
     ];
     let mut titles = String::new();
     for when in conditions {

@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod diagnose;
 pub mod front;
 pub mod machine;
+pub mod nginx;
 pub mod source;
 pub mod stage;
 

@@ -33,10 +33,12 @@ pub enum Act {
     Flood(Vec<u8>),
     /// Waits until the client's close frame, or its end, has come.
     AwaitClose,
-    /// Answers every ping with its pong until the client sends something else.
+    /// Answers one ping with its pong.
     AnswerPing,
     /// Reads a message, and goes on only if it is this text.
     Hear(&'static str),
+    /// Answers pings with their pongs until the client's close frame, or its end, has come.
+    AnswerPings,
     Pause(Duration),
     /// Stays connected and silent until the client goes.
     Hold,
@@ -93,21 +95,28 @@ pub struct Peer {
 
 impl Peer {
     pub async fn plays(acts: Vec<Act>) -> Peer {
-        Peer::start(acts, None).await
+        Peer::start(vec![acts], None).await
     }
 
     pub async fn plays_over_tls(acts: Vec<Act>, tls: TlsAcceptor) -> Peer {
-        Peer::start(acts, Some(tls)).await
+        Peer::start(vec![acts], Some(tls)).await
     }
 
-    async fn start(acts: Vec<Act>, tls: Option<TlsAcceptor>) -> Peer {
+    /// Plays the first on the first connection and so on, and the last on all that follow.
+    pub async fn plays_in_turn(turns: Vec<Vec<Act>>) -> Peer {
+        Peer::start(turns, None).await
+    }
+
+    async fn start(turns: Vec<Vec<Act>>, tls: Option<TlsAcceptor>) -> Peer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let addr = listener.local_addr().expect("address");
         let seen: Arc<Mutex<Seen>> = Arc::default();
         let sees = seen.clone();
         let task = tokio::spawn(async move {
+            let mut turn = 0;
             while let Ok((tcp, _)) = listener.accept().await {
-                let (acts, tls, seen) = (acts.clone(), tls.clone(), sees.clone());
+                let (acts, tls, seen) = (turns[turn].clone(), tls.clone(), sees.clone());
+                turn = (turn + 1).min(turns.len() - 1);
                 tokio::spawn(async move {
                     match tls {
                         None => drop(play(tcp, &acts, &seen).await),
@@ -284,13 +293,8 @@ fn play<'a, C: Connection + 'static>(
                     // a masked close frame begins with 0x88
                     while !seen.contains(&0x88) && stream.read_buf(&mut seen).await? > 0 {}
                 }
-                Act::AnswerPing => {
-                    let mut ping = [0u8; 14]; // masked, with a payload of 8 bytes
-                    stream.read_exact(&mut ping).await?;
-                    let payload: Vec<u8> = ping[6..].iter().enumerate().map(|(i, b)| b ^ ping[2 + i % 4]).collect();
-                    stream.write_all(&frame(10, &payload)).await?;
-                    stream.flush().await?;
-                }
+                Act::AnswerPing => drop(answer_ping(&mut stream).await?),
+                Act::AnswerPings => while answer_ping(&mut stream).await? {},
                 Act::Hear(expected) => {
                     let heard = message(&mut stream).await?;
                     if heard != *expected {
@@ -325,6 +329,21 @@ async fn message(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Strin
     let (mask, payload) = frame.split_at(4);
     let text = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
     Ok(String::from_utf8(text).expect("UTF-8"))
+}
+
+/// Reads one frame; answers it when it is a ping, otherwise returns false.
+async fn answer_ping(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<bool> {
+    let mut head = [0u8; 6]; // masked, with a short payload
+    stream.read_exact(&mut head).await?;
+    let mut payload = vec![0u8; usize::from(head[1] & 0x7f)];
+    stream.read_exact(&mut payload).await?;
+    if head[0] != 0x89 {
+        return Ok(false);
+    }
+    let payload: Vec<u8> = payload.iter().enumerate().map(|(i, b)| b ^ head[2 + i % 4]).collect();
+    stream.write_all(&frame(10, &payload)).await?;
+    stream.flush().await?;
+    Ok(true)
 }
 
 /// Reads a request head.
