@@ -90,6 +90,18 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "redirect-same-url",
+        when: |e| e.asked_tls() && e.redirects(Redirect::only_port_differs) && e.django_ssl_redirect(),
+        hop: Some(Hop::Django),
+        summary: "Django redirects the upgrade to itself on another port: the upgrade is lost and it sees http",
+        cause: "Three faults{via}. 1: the handshake reached Django as plain HTTP: a hop dropped Upgrade/Connection or a WSGI \
+                server answers. 2: Django takes the scheme for http: SECURE_PROXY_SSL_HEADER names a header the last hop does not \
+                send, or its value is not https. 3: Host comes without the asked port or with the upstream's: {location}.",
+        fix: "The setting alone turns the 301 into a 404. 1: {forward} \
+              2: `SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")`, if X-Forwarded-Proto: https is what the last \
+              hop sends. 3: nginx: `proxy_set_header Host $http_host;`.",
+    },
+    Rule {
+        code: "redirect-same-url",
         when: |e| e.asked_tls() && e.redirects(Redirect::same_url) && e.author(Hop::AwsAlb),
         hop: Some(Hop::AwsAlb),
         summary: "A load balancer rule redirects the upgrade to the URL it was asked at: {status}",
@@ -121,6 +133,17 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "redirect-same-url",
+        when: |e| e.asked_tls() && e.redirects(Redirect::loses_port),
+        hop: None,
+        summary: "{status} to the asked URL without its port: most likely a force-https rule that every request meets",
+        cause: "{hop} answered{via} with {location}. Most likely a rule sends to https what it takes for http, as TLS ended before \
+                it, and builds the URL without the port. If something else listens on the default port, a plain redirect to it is \
+                the other reading.",
+        fix: "Exempt {path} from the rule, or let it redirect only where X-Forwarded-Proto is http. Build URLs with the port (nginx: \
+              `$http_host`, not `$host`). If the default port is the right one, use it in the target.",
+    },
+    Rule {
+        code: "redirect-same-url",
         when: |e| e.redirects(Redirect::same_url),
         hop: None,
         summary: "{status} to the URL that was asked: a loop that no client gets out of",
@@ -137,7 +160,8 @@ pub const RULES: &[Rule] = &[
         cause: "SECURE_SSL_REDIRECT sends plain http to {location}, and WebSocket clients do not follow. Django can only \
                 redirect what reached its HTTP stack, so on this listener the upgrade is lost as well{via}: over wss:// it may \
                 end as a 404.",
-        fix: "Use wss:// in the target and the clients. If that fails with a 404, pass the upgrade on. {forward}",
+        fix: "Use wss:// in the target and the clients. If that fails with a 404, pass the upgrade on. {forward} If TLS already ends \
+              before this listener, SECURE_PROXY_SSL_HEADER does not name the header that says so.",
     },
     Rule {
         code: "redirect-to-https",

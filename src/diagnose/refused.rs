@@ -90,7 +90,7 @@ pub const RULES: &[Rule] = &[
         summary: "The WebSocket application refused the handshake: {status}",
         cause: "The upgrade arrived; the refusal comes from the app behind {hop}. One of: AllowedHostsOriginValidator does not allow \
                 the Origin (or wants one: monitors send none by default), or the consumer closed before accept, mostly for want of \
-                a login.",
+                a login. Starlette and FastAPI refuse unknown paths like this as well.",
         fix: "Send `Origin: https://{host}` in the target's `headers`: 101 then means the Origin check, and that is the fix. Still \
               403: the consumer refuses; keep the health consumer free of authentication.",
     },

@@ -105,17 +105,27 @@ pub const RULES: &[Rule] = &[
               leaf with its own intermediate.",
     },
     Rule {
+        code: "certificate-unusable",
+        when: |e| e.reason(Reason::TlsUntrusted) && e.detail_has("UnsupportedCertVersion"),
+        hop: None,
+        summary: "The certificate is of X.509 version 1, which has no subjectAltName and is not accepted",
+        cause: "Such a certificate comes from `openssl x509 -req` without an extension file (subject {subject}). OpenSSL and Python may still \
+                accept it, browsers do not.",
+        fix: "Reissue it with extensions: {host} in subjectAltName (`openssl x509 -req … -extfile san.cnf`, with \
+              `subjectAltName=DNS:{host}` in the file).",
+    },
+    Rule {
         code: "certificate-self-signed",
         when: |e| e.reason(Reason::TlsUntrusted) && e.certificate(is_self_signed),
         hop: None,
         summary: "The certificate is self-signed: no client trusts it unless told to",
         cause: "One certificate was sent, and its subject and issuer are the same: {subject}.",
         fix: "Public service: install a certificate of a public CA. Internal one: give the target `tls: {ca_file: …}` with this \
-              certificate.",
+              certificate. If it has that already, the file holds another one of the same name, or the key is too weak.",
     },
     Rule {
         code: "certificate-chain-incomplete",
-        when: |e| e.reason(Reason::TlsUntrusted) && e.certificate(|t| t.chain_length == 1 && !is_self_issued(t)),
+        when: |e| unknown_issuer(e) && e.certificate(|t| t.chain_length == 1 && !is_self_issued(t)),
         hop: None,
         summary: "The server sends its certificate alone: most likely the intermediate is missing",
         cause: "One certificate was sent, issued by {issuer}, which is no root that this host trusts. Browsers often know the intermediate \
@@ -125,13 +135,22 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "certificate-unknown-ca",
-        when: |e| e.reason(Reason::TlsUntrusted) && e.certificate(|t| t.chain_length > 1),
+        when: |e| unknown_issuer(e) && e.certificate(|t| t.chain_length > 1),
         hop: None,
         summary: "The certificate chain ends at a CA that this host does not trust",
         cause: "The server sent a chain of certificates; the leaf is issued by {issuer}. Most likely a private CA, a TLS-inspecting proxy on the \
                 way, intermediates that do not fit the leaf, or a host without current root certificates.",
         fix: "Private CA: `tls: {ca_file: …}`. Public CA: update `ca-certificates` on the wsprobe host. An issuer you don't know: a \
               proxy between inspects TLS; exempt {host} there.",
+    },
+    Rule {
+        code: "certificate-unusable",
+        when: |e| e.reason(Reason::TlsUntrusted) && !unknown_issuer(e) && e.tls().is_some(),
+        hop: None,
+        summary: "The certificate of {host} can't be accepted",
+        cause: "{detail} (subject {subject}, issued by {issuer}).",
+        fix: "`openssl s_client -connect {endpoint} -servername {host} -showcerts | openssl x509 -noout -text` shows what is served. \
+              Reissue it with a current CA's defaults.",
     },
     // --- alerts
     Rule {
@@ -153,6 +172,16 @@ pub const RULES: &[Rule] = &[
         summary: "The server wants a client certificate, or does not accept the one it got",
         cause: "{detail}: mutual TLS. The target has no client certificate, an expired one, or one of a CA that the server does not know.",
         fix: "Give the target a certificate that the server accepts: `tls: {cert_file: client.pem, key_file: client.key}`.",
+    },
+    Rule {
+        code: "client-certificate-required",
+        when: |e| e.reason(Reason::TlsFailed) && alert_is(e, "HandshakeFailure") && e.tls().is_some(),
+        hop: None,
+        summary: "The handshake is refused after the server's certificate came: most likely it wants one from the client",
+        cause: "{detail}. A cipher suite was already agreed on, so most likely this is mutual TLS in TLS 1.2 and the target has no client \
+                certificate, or one that the server does not accept.",
+        fix: "Give the target a certificate that the server accepts: `tls: {cert_file: client.pem, key_file: client.key}`. The \
+              terminator's log names the reason.",
     },
     Rule {
         code: "tls-version",
@@ -239,6 +268,10 @@ pub const RULES: &[Rule] = &[
 /// The peer sent this TLS alert, as rustls names it.
 fn alert_is(e: &Evidence<'_>, alert: &str) -> bool {
     e.outcome.detail.strip_suffix(alert).is_some_and(|rest| rest.ends_with("alert "))
+}
+
+fn unknown_issuer(e: &Evidence<'_>) -> bool {
+    e.reason(Reason::TlsUntrusted) && e.detail_has("unknown issuer")
 }
 
 fn is_self_issued(t: &TlsEvidence) -> bool {
