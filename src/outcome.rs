@@ -2,6 +2,7 @@
 //!
 //! Plain values without IO. The shapes that leave the process (JSON, labels) are made from these in `views`.
 
+mod beside;
 pub mod timeline;
 
 use std::borrow::Borrow;
@@ -9,6 +10,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use beside::{FollowUp, PageOutcome, Reply, leads_back};
 
 use crate::time::Timestamp;
 
@@ -443,6 +446,8 @@ pub struct Outcome {
     pub close: Option<CloseEvidence>,
     /// With `addresses: all`, what was found at each address; this outcome is then what they add up to. Empty otherwise.
     pub addresses: Vec<Outcome>,
+    /// What further requests beside the failure found; no part of the verdict.
+    pub follow_up: Option<Arc<FollowUp>>,
 }
 
 impl Outcome {
@@ -462,6 +467,7 @@ impl Outcome {
             message: None,
             close: None,
             addresses: vec![],
+            follow_up: None,
         }
     }
 

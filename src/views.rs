@@ -15,7 +15,8 @@ use crate::alert::{Alert, State, Status};
 use crate::config::{Condition, Rule, Target};
 use crate::diagnose::{self, Diagnosis};
 use crate::outcome::{
-    CloseEvidence, HttpEvidence, MessageEvidence, Outcome, Phase, Reason, TargetName, Timings, TlsEvidence, Verdict,
+    CloseEvidence, FollowUp, HttpEvidence, MessageEvidence, Outcome, PageOutcome, Phase, Reason, Reply, TargetName, Timings,
+    TlsEvidence, Verdict,
 };
 use crate::time::Timestamp;
 pub use trace::{TraceView, trace};
@@ -67,7 +68,7 @@ impl Links {
 /// The reason that goes with a rule which fires on healthy outcomes, too.
 fn usual_reason(when: &Condition) -> Option<Reason> {
     match when {
-        Condition::ConsecutiveFailures(_) | Condition::FailureRatio { .. } => None,
+        Condition::ConsecutiveFailures(_) | Condition::FailureRatio { .. } | Condition::HttpSelfRedirect(_) => None,
         Condition::RedirectRatio { .. } => Some(Reason::UpgradeRedirected),
         Condition::Latency { .. } => Some(Reason::TooSlow),
         Condition::CertificateExpiresWithin(_) => Some(Reason::TlsExpired),
@@ -95,6 +96,7 @@ pub struct OutcomeView<'a> {
     diagnosis: Option<DiagnosisView>,
     /// With `addresses: all`, the outcome of each address in the same shape.
     addresses: Option<Vec<OutcomeView<'a>>>,
+    follow_up: Option<FollowUpView<'a>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -140,6 +142,37 @@ struct CloseView<'a> {
     ended: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct FollowUpView<'a> {
+    asked_at: Time,
+    plain_get: Option<ReplyView<'a>>,
+    at_location: Option<ReplyView<'a>>,
+    with_origin: Option<ReplyView<'a>>,
+    origin: Option<&'a str>,
+    site_root: Option<ReplyView<'a>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct ReplyView<'a> {
+    url: &'a str,
+    /// A proper 101 came.
+    upgraded: bool,
+    http: Option<HttpView<'a>>,
+    failure: Option<&'a str>,
+    self_redirect: bool,
+}
+
+/// What a companion GET found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PageView<'a> {
+    url: &'a str,
+    started_at: Time,
+    took: Seconds,
+    http: Option<HttpView<'a>>,
+    failure: Option<&'a str>,
+    self_redirect: bool,
+}
+
 /// A diagnosis, with the link to its runbook entry.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DiagnosisView {
@@ -149,6 +182,7 @@ pub struct DiagnosisView {
     fix: String,
     hop: Option<&'static str>,
     runbook: String,
+    checked: Option<String>,
 }
 
 /// The view of an outcome, diagnosed on the way.
@@ -169,13 +203,54 @@ pub fn outcome<'a>(outcome: &'a Outcome, links: &Links) -> OutcomeView<'a> {
         close: outcome.close.as_ref().map(close),
         diagnosis: diagnose::diagnose(outcome).map(|d| diagnosis(d, links)),
         addresses: (!outcome.addresses.is_empty()).then(|| outcome.addresses.iter().map(|o| self::outcome(o, links)).collect()),
+        follow_up: outcome.follow_up.as_deref().map(follow_up),
     }
+}
+
+fn follow_up(f: &FollowUp) -> FollowUpView<'_> {
+    FollowUpView {
+        asked_at: Time(f.asked_at),
+        plain_get: f.plain_get.as_ref().map(reply),
+        at_location: f.at_location.as_ref().map(reply),
+        with_origin: f.with_origin.as_ref().map(reply),
+        origin: f.origin.as_deref(),
+        site_root: f.site_root.as_ref().map(reply),
+    }
+}
+
+fn reply(r: &Reply) -> ReplyView<'_> {
+    ReplyView {
+        url: &r.url,
+        upgraded: r.upgraded(),
+        http: r.http.as_ref().map(http),
+        failure: r.failure.as_deref(),
+        self_redirect: r.self_redirect,
+    }
+}
+
+/// The view of a companion GET.
+pub fn page(page: &PageOutcome) -> PageView<'_> {
+    let Reply { url, http: answer, failure, self_redirect } = &page.reply;
+    PageView {
+        url,
+        started_at: Time(page.started_at),
+        took: Seconds(page.took),
+        http: answer.as_ref().map(http),
+        failure: failure.as_deref(),
+        self_redirect: *self_redirect,
+    }
+}
+
+/// What an alert's evidence says.
+pub fn alert_diagnosis(alert: &Alert) -> Option<Diagnosis> {
+    let page = alert.page.as_deref().and_then(diagnose::diagnose_page);
+    page.or_else(|| alert.evidence.as_deref().and_then(diagnose::diagnose))
 }
 
 /// The view of a diagnosis.
 pub fn diagnosis(diagnosis: Diagnosis, links: &Links) -> DiagnosisView {
-    let Diagnosis { code, summary, cause, fix, hop } = diagnosis;
-    DiagnosisView { code, summary, cause, fix, hop, runbook: links.runbook(code) }
+    let Diagnosis { code, summary, cause, fix, checked, hop } = diagnosis;
+    DiagnosisView { code, summary, cause, fix, hop, runbook: links.runbook(code), checked }
 }
 
 fn timings(t: &Timings) -> TimingsView {
@@ -235,7 +310,7 @@ pub struct AlertView<'a> {
 
 /// The view of an episode that has fired, and may have resolved.
 pub fn alert<'a>(alert: &'a Alert, links: &Links) -> AlertView<'a> {
-    let diagnosis = alert.evidence.as_deref().and_then(diagnose::diagnose);
+    let diagnosis = alert_diagnosis(alert);
     AlertView {
         id: Some(&alert.id),
         since: Some(Time(alert.since)),

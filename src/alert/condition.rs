@@ -9,8 +9,8 @@ use super::finding::Finding;
 use super::state::Reading;
 use super::timeline::{Flow, Moment};
 use super::window::Window;
-use crate::config::{Condition, Rule, Target};
-use crate::outcome::{Outcome, Phase, Reason, Verdict};
+use crate::config::{Condition, HttpCheck, Rule, Target};
+use crate::outcome::{Outcome, PageOutcome, Phase, Reason, Verdict};
 use crate::time::Timestamp;
 
 /// Slack for products of ratios and counts: 29% of 100 is 28.999999999999996 in binary.
@@ -32,6 +32,16 @@ pub(super) trait Judge: fmt::Debug + Send + Sync {
 
     /// The latest outcome that counted against the target, while anything does.
     fn evidence(&self) -> Option<&Arc<Outcome>>;
+
+    /// Takes in a companion GET, and says whether it counts against the target; `None` where it says nothing to this condition.
+    fn observe_page(&mut self, _page: &Arc<PageOutcome>) -> Option<bool> {
+        None
+    }
+
+    /// The latest companion GET that counted against the target, while any does.
+    fn page(&self) -> Option<&Arc<PageOutcome>> {
+        None
+    }
 
     /// When the reading may change by time alone. In the future.
     fn next_change(&self, now: Moment) -> Option<Flow>;
@@ -61,6 +71,8 @@ pub(super) fn judge(rule: &Rule, target: &Target) -> (Box<dyn Judge>, u32) {
         }
         // a renewed certificate ends the matter, whatever else is wrong with the target
         Condition::CertificateExpiresWithin(within) => (Box::new(Certificate { within, seen: None }), 0),
+        // whatever else is wrong with the target: one GET that is not led back to itself, and the loop is over
+        Condition::HttpSelfRedirect(needed) => (Box::new(Loop::new(needed, target)), 0),
     }
 }
 
@@ -366,5 +378,85 @@ impl Judge for Certificate {
 
     fn worsens_by_time(&self) -> bool {
         true
+    }
+}
+
+/// `http_self_redirect`: so many companion GETs in a row were redirected to the URL that was asked. A GET without an answer
+/// says nothing of it.
+#[derive(Debug)]
+struct Loop {
+    needed: u32,
+    url: Arc<str>,
+    in_a_row: u32,
+    since: Timestamp,
+    page: Option<Arc<PageOutcome>>,
+    answered: bool,
+    websocket: Option<bool>,
+}
+
+impl Loop {
+    fn new(needed: u32, target: &Target) -> Self {
+        let url = target.http.as_ref().map(HttpCheck::public_url).unwrap_or_default();
+        Loop {
+            needed: needed.max(1),
+            url: url.into(),
+            in_a_row: 0,
+            since: Timestamp::EPOCH,
+            page: None,
+            answered: false,
+            websocket: None,
+        }
+    }
+}
+
+impl Judge for Loop {
+    fn observe(&mut self, outcome: &Arc<Outcome>, _now: Moment) -> bool {
+        self.websocket = Some(outcome.verdict() == Verdict::Healthy);
+        false
+    }
+
+    fn observe_page(&mut self, page: &Arc<PageOutcome>) -> Option<bool> {
+        page.reply.http.as_ref()?;
+        self.answered = true;
+        if !page.reply.self_redirect {
+            (self.in_a_row, self.page) = (0, None);
+            return Some(false);
+        }
+        if self.in_a_row == 0 {
+            self.since = page.started_at;
+        }
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        self.page = Some(page.clone());
+        Some(true)
+    }
+
+    fn read(&mut self, _now: Moment) -> Reading {
+        match self.in_a_row {
+            0 if self.answered => Reading::Clear,
+            0 => Reading::Unknown,
+            n if n < self.needed => Reading::Partly,
+            _ => Reading::Holds,
+        }
+    }
+
+    fn finding(&self) -> Finding {
+        let status = self.page.as_ref().and_then(|page| page.reply.status()).unwrap_or_default();
+        Finding::SelfRedirect { url: self.url.clone(), status, websocket: self.websocket }
+    }
+
+    fn since(&self, now: Moment) -> Timestamp {
+        self.since.min(now.wall)
+    }
+
+    fn evidence(&self) -> Option<&Arc<Outcome>> {
+        None
+    }
+
+    fn page(&self) -> Option<&Arc<PageOutcome>> {
+        self.page.as_ref()
+    }
+
+    fn next_change(&self, _now: Moment) -> Option<Flow> {
+        None
     }
 }

@@ -1,6 +1,7 @@
 //! `wsprobe check`: the smoke test. Probes once, or until healthy, reports, and exits with a code a pipeline can act on.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -119,11 +120,13 @@ async fn settle(probe: &Probe, successes: u32, until: Option<Instant>) -> Tried 
     let mut last_said = String::new();
     loop {
         let next = Instant::now() + RETRY_EVERY;
-        let outcome = probe.run().await;
+        let mut outcome = probe.run().await;
         in_a_row = if outcome.verdict() == Verdict::Healthy { in_a_row + 1 } else { 0 };
         let time_is_up = until.is_some_and(|until| Instant::now() >= until);
         let hopeless = in_a_row == 0 && until.is_none_or(|until| next >= until);
         if in_a_row >= successes || time_is_up || hopeless {
+            let left = probe.target().timeout.saturating_sub(outcome.timings.total);
+            outcome.follow_up = probe.follow_up(&outcome, left).await.map(Arc::new);
             return Tried { outcome, in_a_row };
         }
         if until.is_some() {

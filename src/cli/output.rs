@@ -71,6 +71,9 @@ fn explanation(outcome: &Outcome, links: &Links) -> String {
     let diagnosis = diagnose(outcome);
     if let Some(diagnosis) = &diagnosis {
         text += &line("means", &diagnosis.summary);
+        if let Some(checked) = &diagnosis.checked {
+            text += &line("checked", checked);
+        }
         text += &line("cause", &diagnosis.cause);
         text += &line("fix", &diagnosis.fix);
     }

@@ -25,8 +25,8 @@ pub use mask::{is_public_header, sounds_secret};
 pub use policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector, Severity};
 pub use secret::Secret;
 pub use target::{
-    Addresses, Authorization, ClientCert, Closer, Expect, ExpectStep, IpVersion, JsonTest, Matcher, Step, Target, TargetUrl,
-    TlsOptions, TlsVersion, UrlError,
+    Addresses, Authorization, ClientCert, Closer, Expect, ExpectStep, HttpCheck, IpVersion, JsonTest, Matcher, Step, Target,
+    TargetUrl, TlsOptions, TlsVersion, UrlError,
 };
 pub use text::nearest;
 

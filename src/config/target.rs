@@ -57,6 +57,27 @@ impl TargetUrl {
         Ok(TargetUrl(url))
     }
 
+    /// The `ws://` or `wss://` URL to the same place as an `http://` or `https://` one; user name, password and fragment are
+    /// left out. `None` for other schemes.
+    pub fn of_http(url: &url::Url) -> Option<Self> {
+        let scheme = match url.scheme() {
+            "http" | "ws" => "ws",
+            "https" | "wss" => "wss",
+            _ => return None,
+        };
+        let mut url = url.clone();
+        url.set_scheme(scheme).ok()?;
+        url.set_username("").ok()?;
+        url.set_password(None).ok()?;
+        url.set_fragment(None);
+        url.host_str().is_some().then_some(TargetUrl(url))
+    }
+
+    /// The same scheme, host and port: who may be told a target's secrets.
+    pub fn same_origin(&self, other: &TargetUrl) -> bool {
+        self.0.scheme() == other.0.scheme() && self.0.host() == other.0.host() && self.port() == other.port()
+    }
+
     /// Whether the connection uses TLS.
     pub fn is_tls(&self) -> bool {
         self.0.scheme() == "wss"
@@ -130,6 +151,31 @@ pub struct Target {
     /// The conversation before the final expectation.
     pub steps: Vec<Step>,
     pub expect: Expect,
+    /// Whether follow-up requests are made beside a failure.
+    pub diagnose: bool,
+    /// A plain GET beside the WebSocket, never part of the verdict.
+    pub http: Option<HttpCheck>,
+}
+
+/// The companion of a target: a plain GET that sees what browsers see of the pages beside the WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpCheck {
+    /// `http://` or `https://`, without credentials; its query may be a secret.
+    pub url: url::Url,
+    /// From the start of one GET to the start of the next.
+    pub every: Duration,
+}
+
+impl HttpCheck {
+    /// Made this often unless configured otherwise.
+    pub const DEFAULT_EVERY: Duration = Duration::from_secs(300);
+
+    /// The URL without its query, as it is shown to people.
+    pub fn public_url(&self) -> String {
+        let mut url = self.url.clone();
+        url.set_query(None);
+        url.into()
+    }
 }
 
 impl Target {
@@ -157,6 +203,8 @@ impl Target {
             max_message_bytes: Self::DEFAULT_MAX_MESSAGE_BYTES,
             steps: vec![],
             expect: Expect::default(),
+            diagnose: true,
+            http: None,
         }
     }
 }

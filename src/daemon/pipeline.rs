@@ -14,12 +14,18 @@ use crate::diagnose::diagnose;
 use crate::http::{AlertRow, AlertRowState, DiagnosisRow};
 use crate::notify::{Decision, Dispatcher, FailureReason, Ledger, decide};
 use crate::observe::{AlertLevel, Board, Metrics, TargetMetrics};
-use crate::outcome::{Outcome, Reason, TargetName};
+use crate::outcome::{Outcome, PageOutcome, Reason, Reply, TargetName};
 use crate::time::{Clock, Timestamp};
 use crate::views::{self, Links};
 
 /// How often time is allowed to pass in the alert book.
 const TICK: Duration = Duration::from_secs(1);
+
+/// What comes in: what a probe found, or a companion GET.
+pub enum Seen {
+    Probe(Arc<Outcome>),
+    Page(Arc<PageOutcome>),
+}
 
 pub struct Pipeline {
     clock: Clock,
@@ -38,6 +44,8 @@ pub struct Pipeline {
 struct Series {
     metrics: Arc<TargetMetrics>,
     last: Option<Reason>,
+    /// Whether the last companion GET was led back to itself.
+    loops: bool,
 }
 
 impl Pipeline {
@@ -51,7 +59,7 @@ impl Pipeline {
     ) -> Self {
         let targets = config.targets.iter().filter_map(|target| {
             let metrics = metrics.target(&target.name)?;
-            Some((target.name.clone(), Series { metrics, last: None }))
+            Some((target.name.clone(), Series { metrics, last: None, loops: false }))
         });
         Pipeline {
             targets: targets.collect(),
@@ -65,14 +73,15 @@ impl Pipeline {
         }
     }
 
-    /// Runs until every sender of outcomes is gone.
-    pub async fn run(mut self, mut inbox: mpsc::Receiver<Arc<Outcome>>, beat: Beat) {
+    /// Runs until every sender is gone.
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Seen>, beat: Beat) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
-                outcome = inbox.recv() => match outcome {
-                    Some(outcome) => self.take_in(&outcome),
+                seen = inbox.recv() => match seen {
+                    Some(Seen::Probe(outcome)) => self.take_in(&outcome),
+                    Some(Seen::Page(page)) => self.take_in_page(&page),
                     None => return,
                 },
                 _ = tick.tick() => {
@@ -91,7 +100,26 @@ impl Pipeline {
         }
         self.board.record(outcome);
         let transitions = self.book.on_outcome(outcome, self.clock.now());
-        let changed = self.show_states(&outcome.target) || !transitions.is_empty();
+        self.show_change(&outcome.target, transitions);
+    }
+
+    fn take_in_page(&mut self, page: &Arc<PageOutcome>) {
+        let Some(series) = self.targets.get_mut(&page.target) else { return };
+        series.metrics.record_page(page);
+        let Reply { url, failure, self_redirect, .. } = &page.reply;
+        if std::mem::replace(&mut series.loops, *self_redirect) != *self_redirect {
+            tracing::warn!(target = %page.target, url, to_itself = self_redirect, "the companion GET is answered otherwise than before");
+        }
+        if let Some(failure) = failure {
+            tracing::debug!(target = %page.target, url, failure, "the companion GET got no answer");
+        }
+        self.board.record_page(page);
+        let transitions = self.book.on_page(page, self.clock.now());
+        self.show_change(&page.target, transitions);
+    }
+
+    fn show_change(&mut self, target: &TargetName, transitions: Vec<Transition>) {
+        let changed = self.show_states(target) || !transitions.is_empty();
         self.hand_on(transitions);
         if changed {
             self.show_alerts();
@@ -185,7 +213,13 @@ fn level(state: State) -> AlertLevel {
 /// The diagnosis of a failure, as the status page shows it.
 pub fn diagnosis_row(outcome: &Outcome) -> Option<DiagnosisRow> {
     let found = diagnose(outcome)?;
-    Some(DiagnosisRow { summary: found.summary, cause: found.cause, fix: found.fix, code: found.code.to_owned() })
+    Some(DiagnosisRow {
+        summary: found.summary,
+        checked: found.checked,
+        cause: found.cause,
+        fix: found.fix,
+        code: found.code.to_owned(),
+    })
 }
 
 /// The JSON shape of an outcome, with its links.

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::follow_ups::FollowUps;
+use super::pipeline::Seen;
 use super::systemd::Beat;
 use crate::observe::Metrics;
-use crate::outcome::Outcome;
+use crate::outcome::Verdict;
 use crate::probe::Probe;
-use crate::schedule::{self, Due, Guard, InFlight, SkipReason, Ticker};
+use crate::schedule::{Due, Guard, InFlight, SkipReason, Ticker};
 use crate::time::Clock;
 
 /// How often the loop shows that it is alive while nothing is due.
@@ -25,8 +27,10 @@ pub struct Scheduler {
     probes: Vec<Arc<Probe>>,
     ticker: Ticker,
     in_flight: Arc<InFlight>,
+    /// One for each probe. Never waited for: a target is never probed beside itself.
+    follow_ups: Vec<Arc<Mutex<FollowUps>>>,
     metrics: Arc<Metrics>,
-    outcomes: mpsc::Sender<Arc<Outcome>>,
+    seen: mpsc::Sender<Seen>,
 }
 
 /// The probes that were still running when scheduling ended.
@@ -36,14 +40,13 @@ pub struct Running {
 }
 
 impl Scheduler {
-    /// Plans every probe from now on. The seed is the host's name: a restart keeps every target's phase, and two
-    /// hosts with one configuration do not probe at the same moment.
-    pub fn new(probes: Vec<Arc<Probe>>, clock: &Clock, metrics: Arc<Metrics>, outcomes: mpsc::Sender<Arc<Outcome>>) -> Self {
+    /// Plans every probe from now on.
+    pub fn new(probes: Vec<Arc<Probe>>, seed: u64, clock: &Clock, metrics: Arc<Metrics>, seen: mpsc::Sender<Seen>) -> Self {
         let name = |probe: &Arc<Probe>| probe.target().name.clone();
-        let seed = schedule::seed(&rustix::system::uname().nodename().to_string_lossy());
         let ticker = Ticker::new(probes.iter().map(|p| (name(p), p.target().interval)), seed, clock);
         let in_flight = Arc::new(InFlight::new(probes.iter().map(name)));
-        Scheduler { ticker, in_flight, probes, metrics, outcomes }
+        let follow_ups = probes.iter().map(|_| Arc::default()).collect();
+        Scheduler { ticker, in_flight, probes, follow_ups, metrics, seen }
     }
 
     /// Starts probes until `shutdown`.
@@ -65,13 +68,14 @@ impl Scheduler {
             for _ in 0..due.missed {
                 self.metrics.skipped(SkipReason::Late.as_str());
             }
-            let Some(probe) = self.probes.get(due.index).cloned() else { continue };
+            let (Some(probe), Some(follow_ups)) = (self.probes.get(due.index), self.follow_ups.get(due.index)) else { continue };
             let slot = Slot {
                 due,
-                probe,
+                probe: probe.clone(),
+                follow_ups: follow_ups.clone(),
                 in_flight: self.in_flight.clone(),
                 metrics: self.metrics.clone(),
-                outcomes: self.outcomes.clone(),
+                seen: self.seen.clone(),
                 abandon: abandon.clone(),
             };
             tasks.spawn(slot.take());
@@ -85,15 +89,17 @@ impl Scheduler {
 struct Slot {
     due: Due,
     probe: Arc<Probe>,
+    follow_ups: Arc<Mutex<FollowUps>>,
     in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
-    outcomes: mpsc::Sender<Arc<Outcome>>,
+    seen: mpsc::Sender<Seen>,
     abandon: CancellationToken,
 }
 
 impl Slot {
     /// Probes, unless the target is still being probed.
     async fn take(self) {
+        let slot_ends = Instant::now() + self.probe.target().interval.saturating_sub(self.due.lateness);
         let Some(guard) = self.begin().await else {
             tracing::debug!(target = %self.due.target, "skipped: the previous probe is still running");
             self.metrics.skipped(SkipReason::Overrun.as_str());
@@ -105,8 +111,13 @@ impl Slot {
             () = self.abandon.cancelled() => None,
         };
         self.metrics.probe_ended();
-        if let Some(outcome) = outcome {
-            let _ = self.outcomes.send(Arc::new(outcome)).await; // closed only when the daemon ends
+        if let Some(mut outcome) = outcome {
+            if outcome.verdict() == Verdict::Failed {
+                let mut follow_ups = self.follow_ups.lock().await;
+                let asking = follow_ups.attach(&self.probe, &mut outcome, slot_ends);
+                self.abandon.run_until_cancelled(asking).await;
+            }
+            let _ = self.seen.send(Seen::Probe(Arc::new(outcome))).await; // closed only when the daemon ends
         }
         drop(guard);
     }

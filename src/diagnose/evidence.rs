@@ -244,7 +244,8 @@ impl<'a> Evidence<'a> {
             "not_after" => tls.and_then(|t| t.not_after).map(|t| day(&t.to_string())).unwrap_or_else(|| "an unknown day".into()),
             "message" => self.outcome.message.as_ref().map(|m| m.text.clone()).unwrap_or_default(),
             "closed" => self.close_text(),
-            _ => return None,
+            "asked" => self.outcome.url.clone(),
+            name => return self.follow_up_value(name),
         };
         Some(text)
     }

@@ -5,6 +5,17 @@ use super::rule::Rule;
 
 pub const RULES: &[Rule] = &[
     Rule {
+        code: "http-fine-websocket-not",
+        when: |e| e.is_server_error() && e.plain_is_fine() && !(e.status() == 502 && e.at_daphnes_limit()),
+        hop: None,
+        summary: "HTTP is fine, WebSocket is not: {status} to the upgrade, {plain} to a plain GET",
+        cause: "The same URL answers a plain GET with {plain}. So the way there works and something answers; only the upgrade fails, with \
+                {status} from {hop} after {took}. Most likely upgrades are led to a backend that is down, or the WebSocket server or its \
+                consumer fails.",
+        fix: "Find where requests with `Upgrade: websocket` are led (a location, listener rule or target group of their own) and whether \
+              that backend runs. If it is the same one: its log has the failed handshake.",
+    },
+    Rule {
         code: "cloudflare-origin-error",
         when: |e| e.author(Hop::Cloudflare) && matches!(e.status(), 520..=527 | 530),
         hop: Some(Hop::Cloudflare),

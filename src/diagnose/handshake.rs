@@ -113,6 +113,17 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "upgrade-unanswered",
+        when: |e| e.reason(Reason::UpgradeTimeout) && e.plain().is_some(),
+        hop: None,
+        summary: "Nothing answered the upgrade for {took}, while a plain GET of the same URL gets {plain}",
+        cause: "So something answers there and only the WebSocket side hangs. Most likely the consumer neither accepts nor closes (a \
+                blocked connect(), Redis out of reach; not on Daphne, which resets after 5 s), or upgrades are led to a backend that is \
+                dead.",
+        fix: "See what the consumer waits for (py-spy dump, Redis, the database); call `accept()` first and do slow work after it. Nothing \
+              in the app's log: find where requests with `Upgrade: websocket` are led.",
+    },
+    Rule {
+        code: "upgrade-unanswered",
         when: |e| e.reason(Reason::UpgradeTimeout),
         hop: None,
         summary: "Connected, but nothing answered the upgrade for {took}",

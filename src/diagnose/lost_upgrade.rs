@@ -207,6 +207,15 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "http-view-answered",
+        when: |e| e.is_ignored() && e.plain_is_alike(),
+        hop: None,
+        summary: "The upgrade was answered with {status}, as a plain GET is: it was taken for plain HTTP",
+        cause: "Certain: the upgrade never reached a WebSocket stack, for a plain GET of the same URL gets the same page. Either a hop \
+                dropped Upgrade/Connection{via}, or the path is served by something that is no WebSocket server ({hop}).",
+        fix: "Pass the upgrade on, to the right server. {forward}",
+    },
+    Rule {
+        code: "http-view-answered",
         when: |e| e.is_ignored(),
         hop: None,
         summary: "The upgrade was answered with {status}: it was taken for plain HTTP",

@@ -1,23 +1,25 @@
 //! From evidence to cause, hop and fix: a pure table. It says how sure it is and never states as fact what it infers.
 //!
 //! [`diagnose`] goes through the rows of [`TABLE`] in order and the first that matches speaks. A row sees the outcome of
-//! one probe, no more: what one probe can't tell apart is listed as such, with the way to decide. Each code has an entry
-//! in docs/runbook.md.
+//! one probe and of the follow-up requests beside it, no more: what they can't tell apart is listed as such, with the way to
+//! decide. Each code has an entry in docs/runbook.md.
 
 mod evidence;
+mod follow_up;
 mod frames;
 mod gateway;
 mod handshake;
 mod hop;
 mod location;
 mod lost_upgrade;
+mod pages;
 mod redirect;
 mod refused;
 mod rule;
 mod tls;
 mod transport;
 
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::{Outcome, PageOutcome, Reason, Verdict};
 use evidence::Evidence;
 use hop::Hop;
 use rule::{PARAGRAPH, Rule, SUMMARY};
@@ -33,6 +35,8 @@ pub struct Diagnosis {
     pub cause: String,
     /// What to change, and how to decide where several causes are left. At most 400 characters.
     pub fix: String,
+    /// What further requests made certain; `None` when none were made. At most 400 characters.
+    pub checked: Option<String>,
     /// The hop that most likely wrote the answer, e.g. `nginx`, `django`.
     pub hop: Option<&'static str>,
 }
@@ -66,15 +70,35 @@ pub fn diagnose(outcome: &Outcome) -> Option<Diagnosis> {
         return None;
     }
     let evidence = Evidence::new(outcome);
-    let rule = rows().find(|rule| (rule.when)(&evidence))?;
+    let rule = TABLE.iter().flat_map(|rules| rules.iter()).find(|rule| (rule.when)(&evidence))?;
+    let mut diagnosis = speak(&evidence, rule);
+    diagnosis.cause.insert_str(0, &partly(outcome));
+    Some(diagnosis)
+}
+
+/// Diagnoses a companion GET that was led back to where it asked; `None` otherwise.
+pub fn diagnose_page(page: &PageOutcome) -> Option<Diagnosis> {
+    if !page.reply.self_redirect {
+        return None;
+    }
+    let mut answered = Outcome::new(page.target.clone(), page.reply.url.clone(), page.started_at, Reason::UpgradeRedirected);
+    answered.http = page.reply.http.clone();
+    let evidence = Evidence::new(&answered);
+    let rule = pages::RULES.iter().find(|rule| (rule.when)(&evidence))?;
+    Some(speak(&evidence, rule))
+}
+
+/// Fills a row in.
+fn speak(evidence: &Evidence<'_>, rule: &Rule) -> Diagnosis {
     let text = |template, limit| rule::render(template, limit, |name| evidence.value(name).unwrap_or_default());
-    Some(Diagnosis {
+    Diagnosis {
         code: rule.code,
         summary: capitalized(text(rule.summary, SUMMARY)),
-        cause: partly(outcome) + &capitalized(text(rule.cause, PARAGRAPH)),
+        cause: capitalized(text(rule.cause, PARAGRAPH)),
         fix: capitalized(text(rule.fix, PARAGRAPH)),
+        checked: evidence.checked(),
         hop: rule.hop.or(evidence.hops.author).map(Hop::as_str),
-    })
+    }
 }
 
 /// Where only some addresses of a name fail, that is the first thing to know: it is a host, not the service.
@@ -86,13 +110,15 @@ fn partly(outcome: &Outcome) -> String {
     }
 }
 
+/// Every row there is.
 fn rows() -> impl Iterator<Item = &'static Rule> {
-    TABLE.iter().flat_map(|rules| rules.iter())
+    TABLE.iter().flat_map(|rules| rules.iter()).chain(pages::RULES)
 }
 
-/// A sentence may begin with a piece of evidence, such as the probe's own account. Product names stay as they are written.
+/// A sentence may begin with a piece of evidence, such as the probe's own account. Product names and URLs stay as they are written.
 fn capitalized(text: String) -> String {
-    const AS_WRITTEN: [&str; 8] = ["nginx", "uvicorn", "hypercorn", "granian", "gunicorn", "runserver", "wsprobe", "connect()"];
+    const AS_WRITTEN: [&str; 9] =
+        ["http", "nginx", "uvicorn", "hypercorn", "granian", "gunicorn", "runserver", "wsprobe", "connect()"];
     if AS_WRITTEN.iter().any(|name| text.starts_with(name)) {
         return text;
     }
@@ -137,6 +163,9 @@ mod tests {
             "hop" => "the AWS load balancer".into(),
             "host" | "to_host" => "realtime.example.com".into(),
             "path" => "/ws/health/".into(),
+            "works_at" | "asked" => "wss://realtime.example.com/ws/health/".into(),
+            "origin" => "https://realtime.example.com".into(),
+            "plain" => "200 OK".into(),
             "location" => "https://realtime.example.com/ws/health/".into(),
             "status" => "503 Service Temporarily Unavailable".into(),
             "cloudflare" => "the TLS handshake with the origin failed".into(),

@@ -7,6 +7,10 @@ use super::hop::Hop;
 use super::location::Redirect;
 use super::rule::Rule;
 
+/// For an upgrade that is lost and taken for http.
+const FIX_LOST_AND_HTTP: &str = "Fix both. 1: {forward} 2: let the last hop send `X-Forwarded-Proto: https` and the app trust it (Django: \
+                                 `SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")`).";
+
 pub const RULES: &[Rule] = &[
     Rule {
         code: "redirect-cached",
@@ -28,6 +32,16 @@ pub const RULES: &[Rule] = &[
                 fixed already, or still be there. An answer to an upgrade should never be cached.",
         fix: "Purge {path} from the cache and pass upgrades through uncached (Varnish: `return (pipe);`). If the redirect comes \
               back without Age, the origin still sends it: see redirect-same-url.",
+    },
+    Rule {
+        code: "redirect-upgrade-works",
+        when: |e| e.works_at_location(),
+        hop: None,
+        summary: "The upgrade works at {works_at}: probe and connect to that URL",
+        cause: "A second probe asked there and was upgraded. Here {hop} answers with {status} to that URL{via}, and WebSocket clients do \
+                not follow redirects.",
+        fix: "Use {works_at} in the target and in every client. Where clients can't change: exempt {path} at {host} from the redirect, and \
+              pass the upgrade on there, too.",
     },
     Rule {
         code: "redirect-wss-scheme",
@@ -65,6 +79,17 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "redirect-same-url",
+        when: |e| e.redirects(Redirect::same_url) && e.plain_differs(),
+        hop: None,
+        summary: "Only the upgrade is redirected to the URL it was asked at; a plain GET gets {plain}",
+        cause: "{hop} answers the upgrade with {status}{via}, and a plain GET of the same URL with {plain}. So it is not a rule that takes \
+                every request for http. Most likely upgrades are led to another server or middleware, which redirects; or one of \
+                several backends does.",
+        fix: "Look where requests with `Upgrade: websocket` are led: a location, route or middleware of their own. Let it pass {path} to \
+              the WebSocket server. If plain requests are redirected now and then, compare the backends.",
+    },
+    Rule {
+        code: "redirect-same-url",
         when: |e| e.asked_tls() && e.redirects(Redirect::same_url) && e.author(Hop::AwsAlb),
         hop: Some(Hop::AwsAlb),
         summary: "A load balancer rule redirects the upgrade to the URL it was asked at: {status}",
@@ -86,14 +111,23 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "redirect-same-url",
+        when: |e| e.redirects(Redirect::same_url) && e.plain_is_alike(),
+        hop: None,
+        summary: "{status} to the URL that was asked: a loop that no client gets out of",
+        cause: "Two faults. Certain: the upgrade is lost on the way{via}, for a plain GET of the same URL gets the same answer. Most likely: \
+                a force-https rule (Django SECURE_SSL_REDIRECT, Rails force_ssl, a proxy rule) takes the request for http, as TLS ended \
+                before it; a bot or cookie check answers like this, too.",
+        fix: FIX_LOST_AND_HTTP,
+    },
+    Rule {
+        code: "redirect-same-url",
         when: |e| e.redirects(Redirect::same_url),
         hop: None,
         summary: "{status} to the URL that was asked: a loop that no client gets out of",
         cause: "Whoever answered{via} handled the handshake as a plain HTTP request. Most likely two faults: the upgrade was lost on \
                 the way, and a force-https rule (Django SECURE_SSL_REDIRECT, Rails force_ssl, a proxy rule) takes the request for \
                 http, as TLS ended before it. A bot or cookie check also answers like this.",
-        fix: "Fix both. 1: {forward} 2: let the last hop send `X-Forwarded-Proto: https` and the app trust it (Django: \
-              `SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")`).",
+        fix: FIX_LOST_AND_HTTP,
     },
     Rule {
         code: "redirect-to-https",

@@ -23,6 +23,16 @@ pub const RULES: &[Rule] = &[
               `basic_auth` or `authorization`. If it has them: check whether they have expired.",
     },
     Rule {
+        code: "origin-rejected",
+        when: |e| e.status() == 403 && e.works_with_origin(),
+        hop: None,
+        summary: "The server checks the Origin: 403 without one, 101 with Origin: {origin}",
+        cause: "The probe was repeated with `Origin: {origin}` and was upgraded. Monitors send no Origin by default, browsers always do: \
+                users of pages on {host} are most likely not affected.",
+        fix: "Add `headers: {Origin: \"{origin}\"}` to the target. If users fail, too: their pages come from another origin, which has to \
+              be allowed (Channels: AllowedHostsOriginValidator reads ALLOWED_HOSTS).",
+    },
+    Rule {
         code: "edge-forbidden",
         when: |e| e.status() == 403 && e.proxy_wrote(),
         hop: None,
@@ -34,13 +44,34 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "handshake-forbidden",
-        when: |e| e.status() == 403 && (e.author(Hop::Granian) || e.hops.has(Hop::Granian)),
+        when: |e| e.status() == 403 && e.hops.has(Hop::Granian) && e.refused_with_origin(),
+        hop: Some(Hop::Granian),
+        summary: "granian answered 403, with the Origin of {host} as well: refused, crashed, or no route",
+        cause: "granian sends the same 403 for a consumer that closes before accept, an exception before accept, and a path without a \
+                WebSocket route. They can't be told apart from outside. It is most likely not the Origin: `Origin: {origin}` is refused, \
+                too.",
+        fix: "Read the app's log: a traceback or \"No route found\" decides. Neither: the consumer closed before accept; keep the health \
+              consumer free of authentication.",
+    },
+    Rule {
+        code: "handshake-forbidden",
+        when: |e| e.status() == 403 && e.hops.has(Hop::Granian),
         hop: Some(Hop::Granian),
         summary: "granian answered 403: the consumer refused, crashed, or no route matches",
         cause: "granian sends the same 403 for all of these: an Origin that is not allowed, a consumer that closes before accept, an \
                 exception before accept, and a path without a WebSocket route. They can't be told apart from outside.",
         fix: "Read the app's log: a traceback or \"No route found\" decides. Without one, send `Origin: https://{host}` in the target's \
               `headers`: 101 then means the Origin check.",
+    },
+    Rule {
+        code: "handshake-forbidden",
+        when: |e| is_asgi_refusal(e) && e.refused_with_origin(),
+        hop: None,
+        summary: "The WebSocket application refused the handshake, with the Origin of {host} as well: {status}",
+        cause: "The upgrade arrived; the refusal comes from the app behind {hop}. Most likely the consumer closed before accept, mostly for \
+                want of a login. `Origin: {origin}` is refused, too, so it is an Origin check only if that one is not allowed either.",
+        fix: "Keep the health consumer free of authentication, or give the target its credentials in `headers` or `authorization`. To \
+              exclude the Origin for good: see that ALLOWED_HOSTS holds {host}. The app's log may name the reason.",
     },
     Rule {
         code: "handshake-forbidden",
@@ -55,12 +86,33 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "forbidden",
+        when: |e| e.status() == 403 && e.plain_is_alike(),
+        hop: None,
+        summary: "Plain HTTP is refused as well: {status} for {path}",
+        cause: "A plain GET of the same URL gets the same answer from {hop}{via}. So it is no WebSocket matter: a rule on the path, the \
+                client's address or its headers refuses before a WebSocket server is asked, or the upgrade is lost and a view refuses.",
+        fix: "Look for the rule at each hop, from the outside in (WAF, deny list, permission of a view), and let the monitor pass. If {path} \
+              has an HTTP view, the upgrade is lost as well. {forward}",
+    },
+    Rule {
+        code: "forbidden",
         when: |e| e.status() == 403,
         hop: None,
         summary: "The upgrade was refused with {status}",
         cause: "It can't be seen who refused{via}: an edge rule, an Origin check, or the application. The response names nobody.",
         fix: "Send `Origin: https://{host}` in the target's `headers`: 101 then means an Origin check. `curl -s https://{host}{path}` \
               also 403: a rule on the path. Otherwise the application refuses; read its log.",
+    },
+    Rule {
+        code: "http-fine-websocket-not",
+        when: |e| e.is_rejected() && e.plain_is_fine() && !matches!(e.status(), 426 | 429 | 431 | 464 | 494),
+        hop: None,
+        summary: "HTTP is fine, WebSocket is not: {status} to the upgrade, {plain} to a plain GET",
+        cause: "The same URL answers a plain GET with {plain} and the upgrade with {status} from {hop}{via}. So the path exists and its \
+                server is up. Most likely a hop leads upgrades elsewhere or spoils the handshake, or the path has an HTTP view but no \
+                WebSocket route.",
+        fix: "Check the WebSocket route (path, slash, prefix) at the server that gets the upgrades, and what each hop does with Upgrade, \
+              Connection and Sec-WebSocket-*. {forward}",
     },
     Rule {
         code: "proxy-route-missing",
@@ -70,6 +122,16 @@ pub const RULES: &[Rule] = &[
         cause: "The page is {hop}'s own. The name leads to another virtual host or to the default backend, or no rule covers the path.",
         fix: "Add the route at {hop} (nginx: `location /ws/ { proxy_pass http://app; … }` in the server block of {host}), and pass the \
               upgrade. {forward}",
+    },
+    Rule {
+        code: "not-found",
+        when: |e| e.status() == 404 && e.plain_is_alike(),
+        hop: None,
+        summary: "404 for {path}, as to a plain GET: no WebSocket stack was asked",
+        cause: "A plain GET of the same URL gets the same answer from {hop}{via}. One of: the path does not exist, or it exists only for \
+                WebSockets and a hop dropped Upgrade/Connection.",
+        fix: "Check the path, its slash and any prefix that a proxy strips. If they are right, pass the upgrade on. {forward} To \
+              decide: probe the app server directly.",
     },
     Rule {
         code: "not-found",

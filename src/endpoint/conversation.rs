@@ -46,7 +46,7 @@ where
         return Ok(End::Fin);
     }
     if let Some(fault) = faults.at(Stage::Answer)
-        && request.wants_upgrade()
+        && (request.wants_upgrade() || fault.meets_plain_requests())
     {
         return refuse(&mut stream, fault, &request).await;
     }

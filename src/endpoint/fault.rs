@@ -60,6 +60,20 @@ macro_rules! faults {
                 }
             }
 
+            /// Whether plain requests meet it, too: who answers an upgrade like this does not know it for one.
+            pub fn meets_plain_requests(self) -> bool {
+                matches!(
+                    self,
+                    Fault::Redirect301
+                        | Fault::Redirect302Login
+                        | Fault::RedirectSlash
+                        | Fault::RedirectHost
+                        | Fault::IgnoreUpgrade
+                        | Fault::NotFound
+                        | Fault::Unavailable503
+                )
+            }
+
             /// Whether the conversation goes no further.
             fn ends(self) -> bool {
                 match self {

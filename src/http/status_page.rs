@@ -201,6 +201,7 @@ impl<'a> View<'a> {
                 div.diagnosis {
                     p { strong { (with_code(&found.summary)) } }
                     dl {
+                        @if let Some(checked) = &found.checked { dt { "Checked" } dd { (with_code(checked)) } }
                         dt { "Cause" } dd { (with_code(&found.cause)) }
                         dt { "Fix" } dd.fix { (with_code(&found.fix)) }
                     }

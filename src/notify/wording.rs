@@ -41,6 +41,14 @@ pub fn title(n: &Notification) -> String {
         (Condition::Latency { .. }, Kind::Reminder) => format!("{target} is still slow, for {lasted}: {cause}"),
         (Condition::Latency { .. }, Kind::Resolved) => format!("{target} is fast again after {lasted}"),
 
+        (Condition::HttpSelfRedirect(_), Kind::Fired) => format!("{target}: the page beside it redirects to itself"),
+        (Condition::HttpSelfRedirect(_), Kind::Reminder) => {
+            format!("{target}: the page beside it still redirects to itself, for {lasted}")
+        }
+        (Condition::HttpSelfRedirect(_), Kind::Resolved) => {
+            format!("{target}: the page beside it no longer redirects to itself, after {lasted}")
+        }
+
         (Condition::CertificateExpiresWithin(_), Kind::Resolved) => format!("{target} has a new certificate"),
         (Condition::CertificateExpiresWithin(_), Kind::Fired | Kind::Reminder) => match certificate_end(n) {
             Some(end) if end > n.at => format!("certificate of {target} expires in {}", human(end - n.at)),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::recent::{Depth, History, Sample};
 use crate::config::{Config, Target};
-use crate::outcome::{Outcome, TargetName, Verdict};
+use crate::outcome::{Outcome, PageOutcome, TargetName, Verdict};
 use crate::time::Timestamp;
 
 /// The recent history of every configured target.
@@ -27,6 +27,8 @@ struct Entry {
     target: Arc<Target>,
     /// Shared with the entry of the configuration before, so that an outcome that arrives during a reload is not lost.
     history: Arc<Mutex<History>>,
+    /// The last companion GET.
+    page: Arc<Mutex<Option<Arc<PageOutcome>>>>,
 }
 
 /// One target as it stands. Cheap to make: outcomes are shared, not copied.
@@ -47,6 +49,8 @@ pub struct TargetSnapshot {
     pub outcomes: Vec<Arc<Outcome>>,
     /// A longer strip of thin results, oldest first.
     pub samples: Vec<Sample>,
+    /// The last companion GET; `None` before the first, and for a target without `http`.
+    pub page: Option<Arc<PageOutcome>>,
 }
 
 impl TargetSnapshot {
@@ -86,6 +90,13 @@ impl Board {
         }
     }
 
+    /// Takes in a companion GET.
+    pub fn record_page(&self, page: &Arc<PageOutcome>) {
+        if let Some(entry) = self.table().entry(&page.target) {
+            *entry.page.lock().unwrap_or_else(PoisonError::into_inner) = Some(page.clone());
+        }
+    }
+
     /// One target; `None` when no such target is configured.
     pub fn target(&self, name: &TargetName) -> Option<TargetSnapshot> {
         self.table().entry(name).map(|e| e.snapshot())
@@ -109,7 +120,8 @@ impl Table {
             .map(|target| {
                 let known = before.and_then(|t| t.entry(&target.name)).filter(|e| e.target.url == target.url);
                 let history = known.map(|e| e.history.clone()).unwrap_or_default();
-                Arc::new(Entry { target: target.clone(), history })
+                let page = known.filter(|e| e.target.http == target.http).map(|e| e.page.clone()).unwrap_or_default();
+                Arc::new(Entry { target: target.clone(), history, page })
             })
             .collect();
         entries.sort_by(|a, b| a.target.name.cmp(&b.target.name));
@@ -139,6 +151,7 @@ impl Entry {
             last_success: history.last_success(),
             outcomes: history.outcomes(),
             samples: history.samples(),
+            page: self.page.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 }

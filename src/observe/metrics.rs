@@ -284,6 +284,18 @@ fn encode_targets(targets: &[Arc<TargetMetrics>], w: &mut Writer<'_>) -> Result<
     )?;
     w.family(
         GAUGE,
+        "wsprobe_http_status_code",
+        "HTTP status of the last answer to the companion GET of a target with `http`; redirects are not followed.",
+        per_target(|t| t.page_status().map(f64::from)),
+    )?;
+    w.family(
+        GAUGE,
+        "wsprobe_http_self_redirect",
+        "Whether the last answer to the companion GET redirects to the very URL that was asked (1) or not (0).",
+        per_target(|t| t.page_loops().map(f64::from)),
+    )?;
+    w.family(
+        GAUGE,
         "wsprobe_last_probe_timestamp_seconds",
         "When the last probe ended, in seconds since the epoch: whether the target is still being watched.",
         per_target(|t| t.last_probe().map(Timestamp::as_secs_f64)),

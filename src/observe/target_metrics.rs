@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use super::addresses::{AddressNumbers, Addresses};
 use super::histogram::{Histogram, PHASE, PROBE};
 use crate::config::{Config, Rule, Target};
-use crate::outcome::{Outcome, Phase, Reason, Verdict};
+use crate::outcome::{Outcome, PageOutcome, Phase, Reason, Verdict};
 use crate::time::Timestamp;
 
 /// Statuses of a redirected upgrade that are counted from the start; others are added on first sight.
@@ -56,6 +56,8 @@ pub(super) struct Numbers {
     phases: [Histogram<11>; Phase::TIMED.len()],
     up: MaybeU16,
     upgrade_status: MaybeU16,
+    page_status: MaybeU16,
+    page_loops: MaybeU16,
     last_probe: MaybeTime,
     last_success: MaybeTime,
     certificate_not_after: MaybeTime,
@@ -75,6 +77,8 @@ impl Default for Numbers {
             phases: std::array::from_fn(|_| Histogram::default()),
             up: MaybeU16::default(),
             upgrade_status: MaybeU16::default(),
+            page_status: MaybeU16::default(),
+            page_loops: MaybeU16::default(),
             last_probe: MaybeTime::default(),
             last_success: MaybeTime::default(),
             certificate_not_after: MaybeTime::default(),
@@ -97,7 +101,7 @@ impl TargetMetrics {
             let same = before.and_then(|b| b.rules.iter().find(|r| r.rule.name == rule.name));
             same.map_or(0, |r| r.level.load(Relaxed))
         };
-        let rules = config.rules.iter().enumerate().filter(|(_, rule)| rule.targets.selects(target));
+        let rules = config.rules.iter().enumerate().filter(|(_, rule)| rule.watches(target));
         let rules = rules
             .map(|(index, rule)| RuleLevel { rule: rule.clone(), index, level: AtomicU8::new(level_before(rule)) })
             .collect();
@@ -141,6 +145,14 @@ impl TargetMetrics {
         }
     }
 
+    /// Adds one companion GET. One without an answer leaves the last status as it was.
+    pub fn record_page(&self, page: &PageOutcome) {
+        if let Some(status) = page.reply.status() {
+            self.numbers.page_status.set(status);
+            self.numbers.page_loops.set(page.reply.self_redirect.into());
+        }
+    }
+
     fn record_times(&self, outcome: &Outcome) {
         self.numbers.duration.observe(&PROBE, outcome.timings.total);
         for (phase, histogram) in Phase::TIMED.into_iter().zip(&self.numbers.phases) {
@@ -173,6 +185,15 @@ impl TargetMetrics {
 
     pub(super) fn upgrade_status(&self) -> Option<u16> {
         self.numbers.upgrade_status.get()
+    }
+
+    pub(super) fn page_status(&self) -> Option<u16> {
+        self.numbers.page_status.get()
+    }
+
+    /// 1 when the last companion GET was redirected to the URL that was asked, otherwise 0; `None` before the first answer.
+    pub(super) fn page_loops(&self) -> Option<u16> {
+        self.numbers.page_loops.get()
     }
 
     pub(super) fn last_probe(&self) -> Option<Timestamp> {

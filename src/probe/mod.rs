@@ -9,6 +9,7 @@ mod connect;
 mod conversation;
 mod expect;
 mod findings;
+mod follow_up;
 mod frames;
 mod recorder;
 mod redact;
@@ -28,6 +29,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
+pub use follow_up::PageProbe;
 pub use resolve::Resolver;
 pub use tls::{Roots, SetupError};
 
@@ -35,6 +37,7 @@ use crate::config::{Addresses, IpVersion, Target};
 use crate::outcome::{Outcome, Phase, Reason};
 use crate::time::{Clock, Timestamp};
 use findings::Findings;
+use redact::Redactor;
 
 /// Why a probe was not healthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +80,8 @@ pub struct Probe {
     target: Arc<Target>,
     public_url: String,
     request: upgrade::Request,
-    tls: Option<tls::Tls>,
+    redactor: Redactor,
+    tls: Option<Arc<tls::Tls>>,
     shared: Shared,
 }
 
@@ -88,11 +92,12 @@ impl Probe {
     /// Its certificate files can't be used.
     pub fn new(target: Arc<Target>, shared: &Shared) -> Result<Self, SetupError> {
         let tls = match target.url.is_tls() {
-            true => Some(tls::Tls::new(&target.tls, &target.url.host(), &shared.roots)?),
+            true => Some(Arc::new(tls::Tls::new(&target.tls, &target.url.host(), &shared.roots)?)),
             false => None,
         };
         let request = upgrade::Request::new(&target);
-        Ok(Probe { public_url: target.url.public(), request, tls, target, shared: shared.clone() })
+        let redactor = Redactor::new(&target);
+        Ok(Probe { public_url: target.url.public(), request, redactor, tls, target, shared: shared.clone() })
     }
 
     /// The target that is probed.
@@ -138,7 +143,7 @@ impl Probe {
             Err(failure) => (failure.reason, Some(failure.phase), failure.detail),
         };
         // what a peer said on the established connection may repeat what it was told
-        let redactor = self.request.redactor();
+        let redactor = &self.redactor;
         let detail = redactor.apply_to_quotes(&detail);
         if let Some(message) = &mut findings.message {
             message.text = redactor.apply_to_prefix(&message.text);
@@ -166,7 +171,7 @@ impl Probe {
             None => self.addresses(findings).await?,
         };
         let mut stream = self.dial(&addresses, findings).await?;
-        let already_read = upgrade::upgrade(&mut stream, &self.request, &target.subprotocols, findings).await?;
+        let already_read = upgrade::upgrade(&mut stream, &self.request, &target.subprotocols, &self.redactor, findings).await?;
         conversation::hold(stream, already_read, target, findings).await
     }
 

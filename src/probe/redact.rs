@@ -40,8 +40,19 @@ impl Redactor {
         secrets.extend(target.url.as_url().query().map(str::to_owned));
         secrets.extend(target.url.as_url().query_pairs().map(|(_, value)| value.into_owned()));
         secrets.retain(|s| s.len() >= SHORTEST);
-        secrets.sort_by_key(|s| std::cmp::Reverse(s.len())); // the longest first: one may contain another
-        Redactor { secrets }
+        Redactor { secrets }.longest_first()
+    }
+
+    /// The secrets of both.
+    pub fn and(mut self, other: &Redactor) -> Self {
+        self.secrets.extend(other.secrets.iter().cloned());
+        self.longest_first()
+    }
+
+    /// One secret may contain another.
+    fn longest_first(mut self) -> Self {
+        self.secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
+        self
     }
 
     /// The text with every secret replaced.

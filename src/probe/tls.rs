@@ -7,11 +7,12 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
@@ -117,16 +118,22 @@ impl Tls {
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = rustls::client::Resumption::disabled();
-        let name = match (&options.server_name, host) {
-            (Some(name), _) => ServerName::try_from(name.clone()).map_err(|_| SetupError::Name(name.clone()))?,
-            (None, url::Host::Domain(name)) => {
-                let name = name.trim_end_matches('.').to_owned();
-                ServerName::try_from(name.clone()).map_err(|_| SetupError::Name(name))?
-            }
-            (None, url::Host::Ipv4(ip)) => ServerName::IpAddress((*ip).into()),
-            (None, url::Host::Ipv6(ip)) => ServerName::IpAddress((*ip).into()),
+        let name = match &options.server_name {
+            Some(name) => ServerName::try_from(name.clone()).map_err(|_| SetupError::Name(name.clone()))?,
+            None => server_name(host)?,
         };
         Ok(Tls { config, judge, provider: shared.provider.clone(), roots, name, last: Mutex::new(None) })
+    }
+
+    /// The same roots and limits for another host, to which the client certificate is not shown.
+    ///
+    /// # Errors
+    /// The host can't be a server name.
+    pub fn for_stranger(&self, host: &url::Host<&str>) -> Result<Self, SetupError> {
+        let mut config = self.config.clone();
+        config.client_auth_cert_resolver = Arc::new(NoCertificate);
+        let (judge, provider, roots) = (self.judge.clone(), self.provider.clone(), self.roots.clone());
+        Ok(Tls { config, judge, provider, roots, name: server_name(host)?, last: Mutex::new(None) })
     }
 
     /// Does the handshake. The certificate is kept in `findings` whatever comes of it.
@@ -183,6 +190,31 @@ impl Tls {
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn server_name(host: &url::Host<&str>) -> Result<ServerName<'static>, SetupError> {
+    match host {
+        url::Host::Domain(name) => {
+            let name = name.trim_end_matches('.').to_owned();
+            ServerName::try_from(name.clone()).map_err(|_| SetupError::Name(name))
+        }
+        url::Host::Ipv4(ip) => Ok(ServerName::IpAddress((*ip).into())),
+        url::Host::Ipv6(ip) => Ok(ServerName::IpAddress((*ip).into())),
+    }
+}
+
+/// Answers a server that asks for a client certificate with none.
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _root_hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
     }
 }
 

@@ -34,7 +34,7 @@ impl Probe {
 
     async fn record(&self, address: Option<SocketAddr>) -> (Outcome, Timeline) {
         let begun = Begun { at: self.shared.clock.now(), instant: Instant::now() };
-        let recorder = Recorder::new(begun.instant, self.request.redactor().clone());
+        let recorder = Recorder::new(begun.instant, self.redactor.clone());
         let mut findings = Findings::new(begun.instant);
         findings.recorder = Some(recorder.clone());
         let outcome = self.probe(begun, findings, address).await;

@@ -14,8 +14,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::expect::quote;
 use super::findings::{EVIDENCE_BYTES, Findings, lossy_prefix};
-use super::redact::Redactor;
-use super::{Failure, classify, redact};
+use super::redact::{self, Redactor};
+use super::{Failure, classify};
 use crate::config::{Authorization, Target};
 use crate::outcome::{HttpEvidence, Phase, Reason, status_line};
 
@@ -28,49 +28,49 @@ const BODY_WAIT: Duration = Duration::from_millis(500);
 const MAX_VALUE: usize = 256;
 const MAX_LOCATION: usize = 2048;
 
-/// The request of one target, ready but for the key.
+/// The opening handshake of one target, ready but for the key.
 #[derive(Clone, Debug)]
 pub struct Request {
     before_key: Vec<u8>,
     after_key: Vec<u8>,
-    redactor: Redactor,
 }
 
 impl Request {
     /// Writes the request out once; only the key differs from probe to probe.
     pub fn new(target: &Target) -> Self {
-        let url = &target.url;
-        let mut head = format!("GET {} HTTP/1.1\r\n", url.request_target());
-        if !target.headers.iter().any(|(name, _)| name == http::header::HOST) {
-            head.push_str(&format!("Host: {}\r\n", url.authority()));
-        }
-        head.push_str("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n");
+        let mut handshake = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n".to_owned();
         if !target.subprotocols.is_empty() {
-            head.push_str(&format!("Sec-WebSocket-Protocol: {}\r\n", target.subprotocols.join(", ")));
+            handshake.push_str(&format!("Sec-WebSocket-Protocol: {}\r\n", target.subprotocols.join(", ")));
         }
-        if !target.headers.iter().any(|(name, _)| name == http::header::USER_AGENT) {
-            head.push_str(concat!("User-Agent: wsprobe/", env!("CARGO_PKG_VERSION"), "\r\n"));
-        }
-        match &target.authorization {
-            Some(Authorization::Basic { username, password }) => {
-                head.push_str(&format!("Authorization: Basic {}\r\n", redact::basic(username, password)));
-            }
-            Some(Authorization::Scheme { scheme, credentials }) => {
-                head.push_str(&format!("Authorization: {scheme} {}\r\n", credentials.expose()));
-            }
-            None => {}
-        }
-        for (name, value) in &target.headers {
-            head.push_str(&format!("{name}: {}\r\n", value.expose()));
-        }
-        head.push_str("Sec-WebSocket-Key: ");
-        Request { before_key: head.into_bytes(), after_key: b"\r\n\r\n".to_vec(), redactor: Redactor::new(target) }
+        let before_key = request_head(target, &handshake) + "Sec-WebSocket-Key: ";
+        Request { before_key: before_key.into_bytes(), after_key: b"\r\n\r\n".to_vec() }
     }
+}
 
-    /// Knows the secrets in the request.
-    pub fn redactor(&self) -> &Redactor {
-        &self.redactor
+/// Request line and headers, without the empty line at their end.
+fn request_head(target: &Target, special: &str) -> String {
+    let url = &target.url;
+    let mut head = format!("GET {} HTTP/1.1\r\n", url.request_target());
+    if !target.headers.iter().any(|(name, _)| name == http::header::HOST) {
+        head.push_str(&format!("Host: {}\r\n", url.authority()));
     }
+    head.push_str(special);
+    if !target.headers.iter().any(|(name, _)| name == http::header::USER_AGENT) {
+        head.push_str(concat!("User-Agent: wsprobe/", env!("CARGO_PKG_VERSION"), "\r\n"));
+    }
+    match &target.authorization {
+        Some(Authorization::Basic { username, password }) => {
+            head.push_str(&format!("Authorization: Basic {}\r\n", redact::basic(username, password)));
+        }
+        Some(Authorization::Scheme { scheme, credentials }) => {
+            head.push_str(&format!("Authorization: {scheme} {}\r\n", credentials.expose()));
+        }
+        None => {}
+    }
+    for (name, value) in &target.headers {
+        head.push_str(&format!("{name}: {}\r\n", value.expose()));
+    }
+    head
 }
 
 /// Sends the request and reads the answer; on a proper 101 returns the bytes that came after its head.
@@ -81,17 +81,50 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     request: &Request,
     subprotocols: &[String],
+    redactor: &Redactor,
     findings: &mut Findings,
 ) -> Result<Vec<u8>, Failure> {
-    findings.enter(Phase::Upgrade);
     let mut nonce = [0u8; 16];
     fastrand::fill(&mut nonce);
     let key = BASE64_STANDARD.encode(nonce);
     let message = [&request.before_key, key.as_bytes(), &request.after_key].concat();
-    findings.record(|recorder| recorder.request(&message));
-    // A peer may answer and close before it has read everything: what it said is then still to be read.
-    let written = async { stream.write_all(&message).await.and(stream.flush().await) }.await;
+    let (head, rest) = exchange(stream, &message, redactor, findings).await?;
+    let Err(failure) = judge(&head, &key, subprotocols) else { return Ok(rest) };
+    let failure = Failure { detail: redactor.apply(&failure.detail), ..failure };
+    findings.settle(Err(failure.clone()));
+    if head.status != 101 {
+        keep_body(stream, &head, rest, redactor, findings).await;
+    }
+    Err(failure)
+}
 
+/// Asks for the target's URL as a plain GET, without a word of WebSockets. Whatever HTTP answer comes is kept in `findings`.
+///
+/// # Errors
+/// There was no HTTP answer.
+pub async fn plain_get<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    target: &Target,
+    redactor: &Redactor,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let message = request_head(target, "Accept: */*\r\nConnection: close\r\n") + "\r\n";
+    let (head, rest) = exchange(stream, message.as_bytes(), redactor, findings).await?;
+    keep_body(stream, &head, rest, redactor, findings).await;
+    Ok(())
+}
+
+/// Sends a request and keeps the head of its answer.
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    message: &[u8],
+    redactor: &Redactor,
+    findings: &mut Findings,
+) -> Result<(Head, Vec<u8>), Failure> {
+    findings.enter(Phase::Upgrade);
+    findings.record(|recorder| recorder.request(message));
+    // A peer may answer and close before it has read everything: what it said is then still to be read.
+    let written = async { stream.write_all(message).await.and(stream.flush().await) }.await;
     let (head, rest) = match read_head(stream, findings).await {
         Ok(answer) => answer,
         Err(failure) => {
@@ -102,17 +135,21 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     findings.leave();
-    findings.http = Some(head.evidence(&request.redactor));
-    let Err(failure) = judge(&head, &key, subprotocols) else { return Ok(rest) };
-    let failure = Failure { detail: request.redactor.apply(&failure.detail), ..failure };
-    findings.settle(Err(failure.clone()));
-    if head.status != 101 {
-        let body = request.redactor.apply(&body(stream, &head, rest).await);
-        if let Some(http) = &mut findings.http {
-            http.body = Some(body);
-        }
+    findings.http = Some(head.evidence(redactor));
+    Ok((head, rest))
+}
+
+async fn keep_body<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    head: &Head,
+    already_read: Vec<u8>,
+    redactor: &Redactor,
+    findings: &mut Findings,
+) {
+    let body = redactor.apply(&body(stream, head, already_read).await);
+    if let Some(http) = &mut findings.http {
+        http.body = Some(body);
     }
-    Err(failure)
 }
 
 /// A response head.

@@ -103,7 +103,8 @@ async fn check_prints_outcomes_as_json_in_the_order_that_was_promised() {
     let outcomes: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     let outcome = outcomes[0].as_object().expect("an object");
     let keys: Vec<&str> = outcome.keys().map(String::as_str).collect();
-    let promised = "target url address started_at verdict reason phase detail timings http tls message close diagnosis addresses";
+    let promised =
+        "target url address started_at verdict reason phase detail timings http tls message close diagnosis addresses follow_up";
     assert_eq!(keys, promised.split(' ').collect::<Vec<_>>());
     assert_eq!(
         outcome["timings"].as_object().expect("timings").keys().collect::<Vec<_>>(),

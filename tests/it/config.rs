@@ -77,7 +77,7 @@ fn secs(secs: u64) -> Duration {
 #[test]
 fn the_sample_is_valid_in_a_fresh_clone() {
     let config = config::load(Path::new("monitors.yaml")).unwrap();
-    assert_eq!((config.targets.len(), config.rules.len(), config.receivers.len()), (2, 5, 0));
+    assert_eq!((config.targets.len(), config.rules.len(), config.receivers.len()), (2, 6, 0));
 }
 
 #[test]
@@ -90,6 +90,7 @@ fn what_is_not_written_has_its_default() {
     assert_eq!(target.max_message_bytes, 65_536);
     assert!(matches!(target.expect.message, Some(Matcher::AnyText)));
     assert_eq!(target.expect.close_codes, [Some(1000), Some(1001), None]);
+    assert!(target.diagnose && target.http.is_none());
     let rules: Vec<(&str, &Condition)> = config.rules.iter().map(|rule| (&*rule.name, &rule.when)).collect();
     let redirects = Condition::RedirectRatio { above: 0.0, over: secs(300), min_samples: 1 };
     assert_eq!(
@@ -137,6 +138,9 @@ fn the_whole_schema_means_what_it_says() {
     assert!(matches!(prod.steps[5], Step::Ping { within: None }));
     assert_eq!((prod.expect.close, prod.expect.within), (Closer::Client, Some(secs(2))));
     assert_eq!(prod.expect.close_codes, [Some(1000), Some(4001), None]);
+    assert!(!prod.diagnose);
+    let http = prod.http.as_ref().unwrap();
+    assert_eq!((http.url.as_str(), http.every), ("https://api.example.com/", secs(300)));
     let staging = &config.targets[1];
     assert_eq!((staging.ip_version, staging.expect.within), (IpVersion::V6, Some(secs(5))));
     let Matcher::Json { test: JsonTest::Equals(value), .. } = config.targets[5].expect.message.as_ref().unwrap() else {
@@ -149,6 +153,9 @@ fn the_whole_schema_means_what_it_says() {
     assert_eq!(config.rules[2].remind_every, None);
     assert!(config.rules[3].notify.is_empty());
     assert_eq!(config.rules[4].notify.len(), 3);
+    assert_eq!(config.rules[5].when, Condition::HttpSelfRedirect(2));
+    let watched: Vec<&str> = config.targets.iter().filter(|t| config.rules[5].watches(t)).map(|t| t.name.as_str()).collect();
+    assert_eq!(watched, ["prod", "staging"], "the others have no companion");
     assert!(
         matches!(&config.receivers[1].kind, ReceiverKind::Webhook { signing_secret: Some(_), headers, .. } if headers.len() == 1)
     );
@@ -201,8 +208,9 @@ fn print_keeps_every_value_of_the_whole_schema() {
     assert_eq!(again.rules, config.rules);
     assert_eq!(again.server, config.server);
     for (a, b) in again.targets.iter().zip(&config.targets) {
-        let masked =
-            |t: &wsprobe::config::Target| format!("{:?}", (&t.steps, &t.expect, &t.tls, &t.labels, &t.subprotocols, t.timeout));
+        let masked = |t: &wsprobe::config::Target| {
+            format!("{:?}", (&t.steps, &t.expect, &t.tls, &t.labels, &t.subprotocols, t.timeout, t.diagnose))
+        };
         assert_eq!(masked(a), masked(b));
     }
 }
@@ -220,6 +228,7 @@ targets:
   - name: b
     url: wss://h/
     authorization: {credentials: hunter5}
+    http: {url: "https://h/?token=hunter3"}
 receivers:
   - {name: s, slack: {webhook_url: "https://hooks.example.com/hunter6"}}
   - name: w

@@ -150,13 +150,19 @@ async fn the_outage_it_was_born_from_is_seen_told_and_ended_on_the_real_stack() 
         "
 server: {{listen: '127.0.0.1:0'}}
 defaults: {{interval: 300ms, timeout: 5s}}
-targets: [{{name: django, url: '{url}', tls: {{ca_file: '{ca}'}}, expect: {{message: {{json: {{path: $.status, equals: ok}}}}}}}}]
+targets:
+  - name: django
+    url: '{url}'
+    tls: {{ca_file: '{ca}'}}
+    expect: {{message: {{json: {{path: $.status, equals: ok}}}}}}
+    http: {{url: 'https://localhost:{port}/', every: 500ms}}
 alerts: [{{name: down, severity: critical, when: {{consecutive_failures: 2}}, resolve_after: 2}}]
 receivers:
   - {{name: slack, slack: {{webhook_url: '{base}/slack'}}}}
   - {{name: hook, webhook: {{url: '{base}/hook'}}}}
 ",
         url = stack.url(),
+        port = stack.tls_port,
         ca = stack.certificate().display(),
         base = inbox.base
     ))
@@ -173,6 +179,10 @@ receivers:
     assert_eq!((code, &outcome["reason"]), (Some(1), &Value::from("upgrade_redirected")), "{outcome:#}");
     assert_eq!((&outcome["http"]["status"], &outcome["http"]["location"]), (&301.into(), &location.as_str().into()));
     assert_eq!(outcome["diagnosis"]["code"], "redirect-same-url", "{outcome:#}");
+    let checked = outcome["diagnosis"]["checked"].as_str().expect("follow-up requests were made");
+    for certain in ["so the upgrade never reached a WebSocket stack.", "GET / redirects to itself as well"] {
+        assert!(checked.contains(certain), "{checked}");
+    }
 
     // the restart itself is an outage, too: its alert may come first, and goes on into the redirect or ends before it
     let redirected = |message: &Value| message["data"]["outcome"]["reason"] == "upgrade_redirected";
@@ -189,6 +199,12 @@ receivers:
     if redirected(&firing) {
         assert!(slack.contains(&location) && slack.contains("SECURE_PROXY_SSL_HEADER"), "{slack}");
     }
+
+    // one fault of the two: upgrades are forwarded, so only pages loop, and only the companion sees it
+    stack.start("healthy.conf", WRONG_HEADER).await;
+    assert_eq!(check(&stack).await.0, Some(0));
+    daemon.until("the page is seen to loop", |d| d.target("django").page.is_some_and(|page| page.reply.self_redirect)).await;
+    assert!(daemon.metrics().await.contains("wsprobe_http_self_redirect{target=\"django\"} 1"));
 
     stack.start("healthy.conf", RIGHT_HEADER).await;
     let resolved = inbox.hook.next().await;

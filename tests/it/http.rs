@@ -256,6 +256,7 @@ async fn the_api_shows_targets_outcomes_and_alerts() {
             "last_success": "2026-01-02T03:03:05.000Z",
             "last_outcome": {"target": "staging", "reason": "upgrade_redirected"},
             "alerts": [alert],
+            "http_check": null,
         })
     );
     let new = site.get("/api/v1/targets/new").await.json();

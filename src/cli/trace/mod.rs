@@ -6,6 +6,7 @@ mod tests;
 mod waterfall;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -75,7 +76,7 @@ pub async fn run(args: Args) -> u8 {
     for probe in &probes {
         match each {
             true => traced.extend(each_address(probe).await),
-            false => traced.push(probe.trace().await),
+            false => traced.push(followed(probe, probe.trace().await).await),
         }
     }
     let links = Links::new(&base);
@@ -119,13 +120,20 @@ fn selected(args: &Args) -> Result<select::Selected, Refused> {
 async fn each_address(probe: &Probe) -> Vec<Traced> {
     let addresses = probe.resolve().await;
     if addresses.is_empty() {
-        return vec![probe.trace().await];
+        return vec![followed(probe, probe.trace().await).await];
     }
     let mut traced = vec![];
     for address in addresses {
-        traced.push(probe.trace_at(address).await);
+        traced.push(followed(probe, probe.trace_at(address).await).await);
     }
     traced
+}
+
+/// Asks further beside a failure, as `check` does.
+async fn followed(probe: &Probe, (mut outcome, timeline): Traced) -> Traced {
+    let left = probe.target().timeout.saturating_sub(outcome.timings.total);
+    outcome.follow_up = probe.follow_up(&outcome, left).await.map(Arc::new);
+    (outcome, timeline)
 }
 
 /// One trace; of several a summary, then the first that is not healthy and the first that is.

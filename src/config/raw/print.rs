@@ -120,6 +120,11 @@ impl Printer<'_> {
         put("max_message_bytes", text(show_size(target.max_message_bytes as u64)));
         put("steps", list(target.steps.iter().map(step)));
         put("expect", expect(&target.expect));
+        put("diagnose", Value::Bool(target.diagnose));
+        if let Some(http) = &target.http {
+            let query = http.url.query().map_or(String::new(), |_| format!("?{MASK}"));
+            put("http", map([("url", text(http.public_url() + &query)), ("every", text(show(http.every)))]));
+        }
         Value::Mapping(mapping)
     }
 
@@ -270,5 +275,6 @@ fn condition(condition: &Condition) -> Value {
             ("min_samples", Value::from(*min_samples)),
         ]),
         Condition::CertificateExpiresWithin(within) => text(show(*within)),
+        Condition::HttpSelfRedirect(n) => Value::from(*n),
     }
 }

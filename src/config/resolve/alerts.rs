@@ -92,6 +92,7 @@ impl RuleReader<'_> {
         let targets = targets?;
         let when = when?;
         self.check_window(&when, &targets);
+        self.check_http(&when, &targets);
         // Without a severity it is critical: what nobody has ranked is better too loud than too quiet.
         let severity = severity.map_or(Some(Severity::Critical), |written| written.map(|severity| severity.value));
         Some(Rule {
@@ -165,8 +166,15 @@ impl RuleReader<'_> {
 
     fn condition(&self, value: &Value<'_>) -> Option<When> {
         let mut fields = value.fields("`when`", "when: {consecutive_failures: 3}")?;
-        let kinds = ["consecutive_failures", "failure_ratio", "redirect_ratio", "latency", "certificate_expires_within"];
-        let later = ["burn_rate", "session_shorter_than", "no_verdict_for", "http_self_redirect"];
+        let kinds = [
+            "consecutive_failures",
+            "failure_ratio",
+            "redirect_ratio",
+            "latency",
+            "certificate_expires_within",
+            "http_self_redirect",
+        ];
+        let later = ["burn_rate", "session_shorter_than", "no_verdict_for"];
         let when = fields.kind(&kinds, &later, "consecutive_failures: 3").and_then(|(kind, value)| match kind {
             "consecutive_failures" => {
                 let n = value.integer(IN_A_ROW, "consecutive_failures: 3")?;
@@ -178,6 +186,10 @@ impl RuleReader<'_> {
                 let within = value.duration(EXPIRY, "certificate_expires_within: 14d")?;
                 Some(When::without_window(Condition::CertificateExpiresWithin(within.value)))
             }
+            "http_self_redirect" => {
+                let n = value.integer(IN_A_ROW, "http_self_redirect: 2")?;
+                Some(When { needs_http: Some(value.key_span()), ..When::without_window(Condition::HttpSelfRedirect(n.value)) })
+            }
             kind => {
                 later::condition(kind, &value);
                 None
@@ -185,6 +197,25 @@ impl RuleReader<'_> {
         });
         fields.finish();
         when
+    }
+
+    /// Reports a rule on companion GETs that none of its targets makes, or that one of them which it names does not make.
+    fn check_http(&self, when: &When, selector: &Selector) {
+        let Some(span) = when.needs_http.filter(|_| self.targets.complete) else { return };
+        let watched: Vec<_> =
+            self.targets.targets.iter().zip(&self.targets.places).filter(|(target, _)| selector.selects(target)).collect();
+        let named = |name: &TargetName| match selector {
+            Selector::All => false,
+            Selector::Any(matches) => matches.contains(&Match::Name(name.clone())),
+        };
+        let nobody = watched.iter().all(|(target, _)| target.http.is_none());
+        let without = watched.iter().find(|(target, _)| target.http.is_none() && (nobody || named(&target.name)));
+        if let Some((target, place)) = without {
+            let message = format!("the rule can never fire for {}: it has no `http` check", quoted(target.name.as_str()));
+            let help =
+                "add `http: {url: \"https://example.com/\", every: 5m}` to the target, or name in `targets` those that have one";
+            self.reader.report(Draft::new(Code::Conflict, span, message).see(**place, "this target").help(help));
+        }
     }
 
     /// Reports a rule that can never fire for one of its targets.
@@ -230,6 +261,8 @@ struct When {
     window: Option<Window>,
     /// A latency limit.
     above: Option<Spanned<Duration>>,
+    /// Where a condition stands that looks at the companion GETs.
+    needs_http: Option<Span>,
 }
 
 struct Window {
@@ -247,7 +280,7 @@ impl Window {
 
 impl When {
     fn without_window(condition: Condition) -> Self {
-        When { condition, window: None, above: None }
+        When { condition, window: None, above: None, needs_http: None }
     }
 }
 
@@ -283,7 +316,7 @@ fn ratio(kind: &str, value: &Value<'_>) -> Option<When> {
         true => Condition::RedirectRatio { above, over, min_samples },
         false => Condition::FailureRatio { above, over, min_samples },
     };
-    Some(When { condition, window: Some(window), above: None })
+    Some(When { window: Some(window), ..When::without_window(condition) })
 }
 
 fn latency(value: &Value<'_>) -> Option<When> {
@@ -305,7 +338,7 @@ fn latency(value: &Value<'_>) -> Option<When> {
     let (phase, quantile, above, window) = (phase?, quantile?, above?, window?);
     let condition =
         Condition::Latency { phase, quantile, above: above.value, over: window.over, min_samples: window.min_samples };
-    Some(When { condition, window: Some(window), above: Some(above) })
+    Some(When { window: Some(window), above: Some(above), ..When::without_window(condition) })
 }
 
 fn remind_every(value: &Value<'_>) -> Option<Option<Duration>> {

@@ -192,15 +192,10 @@ pub(super) fn target_keys(fields: &mut Fields<'_>, depends_on: &mut Vec<Spanned<
         }
         value.not_available("remove it: until then targets are reached directly");
     }
-    for (key, instead) in [
-        ("confirm", "write `confirm: false`: until then use `consecutive_failures` against single failures"),
-        ("diagnose", "write `diagnose: false`: until then no follow-up requests are made"),
-    ] {
-        if let Some(value) = fields.get_later(key)
-            && value.boolean().is_some_and(|on| on.value)
-        {
-            value.not_available(instead);
-        }
+    if let Some(value) = fields.get_later("confirm")
+        && value.boolean().is_some_and(|on| on.value)
+    {
+        value.not_available("write `confirm: false`: until then use `consecutive_failures` against single failures");
     }
     if let Some(value) = fields.get_later("depends_on") {
         for item in value.list("a target of `depends_on`", "depends_on: [edge]").unwrap_or_default() {
@@ -218,19 +213,6 @@ pub(super) fn target_keys(fields: &mut Fields<'_>, depends_on: &mut Vec<Spanned<
         }
         value.not_available("remove it: until then each probe opens and closes its own connection");
     }
-    if let Some(value) = fields.get_later("http") {
-        if let Some(mut fields) = value.fields("`http`", "http: {url: \"https://example.com/\", every: 5m}") {
-            if let Some(value) = fields.require("url", "url: https://example.com/")
-                && let Some(text) = value.word("url: https://example.com/")
-                && let Err(problem) = http_url(&text.value)
-            {
-                value.reject(&problem, "for example `https://example.com/`");
-            }
-            every(&mut fields);
-            fields.finish();
-        }
-        value.not_available("remove it: until then only the WebSocket itself is probed");
-    }
 }
 
 /// Reads a condition of a rule.
@@ -241,13 +223,9 @@ pub(super) fn condition(kind: &str, value: &Value<'_>) {
             value.duration(SECONDS, "session_shorter_than: 60s");
             value.not_available("remove the rule: it needs `hold`, which is not available either");
         }
-        "no_verdict_for" => {
+        _ => {
             value.duration(SECONDS, "no_verdict_for: 10m");
             value.not_available("remove the rule: until then watch `wsprobe_last_probe_timestamp_seconds`");
-        }
-        _ => {
-            value.integer(1..=10_000, "http_self_redirect: 2");
-            value.not_available("remove the rule: it needs `http`, which is not available either");
         }
     }
 }

@@ -14,12 +14,12 @@ use super::super::read::{Fields, Reader, Value};
 use super::super::scalar;
 use super::super::source::{Span, Spanned};
 use super::super::target::{
-    Addresses, Authorization, ClientCert, IpVersion, Target, TargetUrl, TlsOptions, TlsVersion, UrlError,
+    Addresses, Authorization, ClientCert, HttpCheck, IpVersion, Target, TargetUrl, TlsOptions, TlsVersion, UrlError,
 };
 use super::super::text::quoted;
 use super::access::{self, Header};
 use super::conversation::{self, ExpectPart, Steps};
-use super::{Names, TARGETS_EXAMPLE, files, later};
+use super::{Names, TARGETS_EXAMPLE, files, http_url, later};
 use crate::outcome::TargetName;
 
 /// The shortest is for tests on loopback; a day between probes is not monitoring.
@@ -155,6 +155,8 @@ struct Part {
     max_message_bytes: Option<Spanned<u64>>,
     steps: Option<Steps>,
     expect: ExpectPart,
+    diagnose: Option<bool>,
+    http: Option<HttpCheck>,
 }
 
 #[derive(Default)]
@@ -192,6 +194,8 @@ impl Part {
                 .and_then(|value| value.size(MESSAGE_BYTES, "max_message_bytes: 64KiB")),
             steps: fields.get("steps").map(|value| conversation::steps(reader, &value)),
             expect: fields.get("expect").map(|value| conversation::expect(reader, &value)).unwrap_or_default(),
+            diagnose: fields.get("diagnose").and_then(|value| value.boolean()).map(|diagnose| diagnose.value),
+            http: fields.get("http").and_then(|value| http(&value)),
         };
         later::target_keys(fields, depends_on);
         part
@@ -289,6 +293,8 @@ impl Part {
                 .map_or(Target::DEFAULT_MAX_MESSAGE_BYTES, |b| usize::try_from(b.value).unwrap_or(usize::MAX)),
             steps: self.steps.or_else(|| defaults.steps.clone()).unwrap_or_default().steps,
             expect: self.expect.over(&defaults.expect),
+            diagnose: self.diagnose.or(defaults.diagnose).unwrap_or(true),
+            http: self.http.or_else(|| defaults.http.clone()),
         }
     }
 }
@@ -321,6 +327,23 @@ impl TlsPart {
             verify: self.verify.or(defaults.verify).unwrap_or(standard.verify),
         }
     }
+}
+
+/// Reads the companion check.
+fn http(value: &Value<'_>) -> Option<HttpCheck> {
+    const URL: &str = "url: https://example.com/";
+    let mut fields = value.fields("`http`", "http: {url: \"https://example.com/\", every: 5m}")?;
+    let url = fields.require("url", URL).and_then(|value| match http_url(&value.word(URL)?.value) {
+        Ok(url) => Some(url),
+        Err(problem) => {
+            value.reject(&problem, "for example `https://example.com/`");
+            None
+        }
+    });
+    let every = fields.get("every").map(|value| value.duration(INTERVAL, "every: 5m"));
+    fields.finish();
+    let every = every.map_or(Some(HttpCheck::DEFAULT_EVERY), |written| written.map(|every| every.value));
+    Some(HttpCheck { url: url?, every: every? })
 }
 
 /// Reads labels. They become labels of the metric `wsprobe_target_info`, hence the rules for their names.

@@ -266,6 +266,8 @@ impl<'a> Model<'a> {
                 let soon = seen.is_some_and(|end| end.before(within) <= now);
                 (seen.is_some(), soon, soon)
             }
+            // its target has no companion, so the rule does not watch it
+            Condition::HttpSelfRedirect(_) => (false, false, false),
         }
     }
 }

@@ -4,6 +4,8 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
@@ -60,6 +62,19 @@ impl Authority {
     /// A server that wants a client certificate.
     pub fn server_with_client_auth(&self) -> TlsAcceptor {
         acceptor(self.config(Flaw::None, rustls::ALL_VERSIONS, true))
+    }
+
+    /// Certificate and key of a client, in PEM.
+    pub fn client(&self) -> (NamedTempFile, NamedTempFile) {
+        let (chain, key) = self.chain(Flaw::None);
+        let base64 = BASE64_STANDARD.encode(&chain[0]);
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
+        let file = |text: &str| {
+            let mut file = NamedTempFile::new().expect("temporary file");
+            file.write_all(text.as_bytes()).expect("write");
+            file
+        };
+        (file(&pem), file(&key.serialize_pem()))
     }
 
     fn config(&self, flaw: Flaw, versions: &[&'static SupportedProtocolVersion], client_auth: bool) -> ServerConfig {

@@ -69,6 +69,7 @@ impl Site {
             diagnose: Arc::new(|outcome| {
                 (outcome.reason == Reason::UpgradeRedirected).then(|| DiagnosisRow {
                     summary: "The upgrade is redirected to the URL it was sent to.".to_owned(),
+                    checked: None,
                     cause: "Django takes the request for plain HTTP.".to_owned(),
                     fix: "Set `SECURE_PROXY_SSL_HEADER`.".to_owned(),
                     code: "redirect-same-url".to_owned(),

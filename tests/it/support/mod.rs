@@ -4,6 +4,7 @@ pub mod alert;
 pub mod certs;
 pub mod daemon;
 pub mod diagnose;
+pub mod front;
 pub mod machine;
 pub mod source;
 pub mod stage;

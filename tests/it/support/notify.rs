@@ -112,6 +112,7 @@ pub fn diagnosis() -> Diagnosis {
         fix: "Let the proxy pass the upgrade (`proxy_http_version 1.1`, `proxy_set_header Upgrade $http_upgrade`), and set \
               `SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")`."
             .into(),
+        checked: None,
         hop: Some("django"),
     }
 }
@@ -127,6 +128,7 @@ pub fn down() -> Alert {
         resolved_at: None,
         cause: "3 probes in a row failed".into(),
         evidence: Some(Arc::new(redirected())),
+        page: None,
         latest: Some(Arc::new(redirected())),
     }
 }
