@@ -107,7 +107,7 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     let failure = Failure { detail: request.redactor.apply(&failure.detail), ..failure };
     findings.settle(Err(failure.clone()));
     if head.status != 101 {
-        let body = request.redactor.apply(&body(stream, &head, rest).await);
+        let body = request.redactor.apply_to_prefix(&body(stream, &head, rest).await);
         if let Some(http) = &mut findings.http {
             http.body = Some(body);
         }
@@ -136,7 +136,7 @@ impl Head {
     fn evidence(&self, redactor: &Redactor) -> HttpEvidence {
         let bounded = |name: &str, value: &str| {
             let limit = if name == "location" { MAX_LOCATION } else { MAX_VALUE };
-            redactor.apply(&value.chars().take(limit).collect::<String>())
+            redactor.apply_to_prefix(&value.chars().take(limit).collect::<String>())
         };
         HttpEvidence {
             status: self.status,
