@@ -295,6 +295,8 @@ pub struct HttpEvidence {
     /// The headers that identify a hop or a cause, names in lower case, in the order received.
     /// Never cookies or credentials.
     pub headers: Vec<(String, String)>,
+    /// Every header name came in lower case, which tells HAProxy's own answers from those of many other servers.
+    pub lowercase_names: bool,
     /// At most the first 512 bytes of the body, decoded as lossy UTF-8; `None` after a 101.
     pub body: Option<String>,
 }
@@ -326,6 +328,7 @@ pub fn status_line(status: u16, sent: &str) -> String {
 /// Never cookies or credentials.
 const KEPT: &[&str] = &[
     "server",
+    "date",
     "via",
     "location",
     "www-authenticate",
@@ -348,6 +351,8 @@ const KEPT: &[&str] = &[
     "last-modified",
     "cache-control",
     "x-cache",
+    "x-cache-status",
+    "cf-cache-status",
     "x-powered-by",
     "x-served-by",
     "x-varnish",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::hop::{Hop, Hops, has_django_trio};
 use super::location::Redirect;
-use crate::outcome::{HttpEvidence, MessageKind, Outcome, Phase, Reason, TlsEvidence};
+use crate::outcome::{HttpEvidence, MessageKind, Outcome, Phase, Reason, TlsEvidence, Verdict};
 
 /// An outcome with what the rules want to know of it.
 pub struct Evidence<'a> {
@@ -15,6 +15,7 @@ pub struct Evidence<'a> {
     pub hops: Hops,
     /// Where a redirected upgrade leads; `None` for other outcomes and for a `Location` that can't be read.
     pub redirect: Option<Redirect>,
+    /// In lower case, with one space wherever there was white space: pages break their lines differently.
     body: String,
 }
 
@@ -27,7 +28,18 @@ impl<'a> Evidence<'a> {
             outcome,
             hops: http.map(Hops::of).unwrap_or_default(),
             redirect: location.and_then(|l| Redirect::new(&outcome.url, l)),
-            body: http.and_then(|h| h.body.as_deref()).unwrap_or_default().to_ascii_lowercase(),
+            body: words(http.and_then(|h| h.body.as_deref()).unwrap_or_default()),
+        }
+    }
+
+    /// Where only some addresses of a name fail, that is the first thing to know: it is a host, not the service.
+    pub fn partly(&self) -> String {
+        let count = |verdict| self.outcome.addresses.iter().filter(|o| o.verdict() == verdict).count();
+        match (count(Verdict::Failed), count(Verdict::Healthy)) {
+            (1.., 0) | (0, _) => String::new(),
+            (failed, healthy) => {
+                format!("Only some addresses fail ({failed} of {}): look at those hosts first. ", failed + healthy)
+            }
         }
     }
 
@@ -91,6 +103,11 @@ impl<'a> Evidence<'a> {
         self.http().is_some_and(|h| h.headers.iter().any(|(n, v)| n == name && v.to_ascii_lowercase().contains(text)))
     }
 
+    /// The kept part of the body is this text and no more; `text` in lower case.
+    pub fn body_is(&self, text: &str) -> bool {
+        self.body == text
+    }
+
     /// The kept part of the body has this text; `text` in lower case.
     pub fn body_has(&self, text: &str) -> bool {
         self.body.contains(text)
@@ -106,8 +123,24 @@ impl<'a> Evidence<'a> {
         self.body.is_empty()
     }
 
+    /// An empty answer whose sender left no mark: what ASGI servers send for a WebSocket that they refuse, and others too.
+    pub fn is_bare(&self) -> bool {
+        self.is_empty() && self.hops.author.is_none() && self.header("content-type").is_none()
+    }
+
+    /// What an application server says when its application fails for a plain HTTP request, and not for a WebSocket:
+    /// granian's 500, the page of gunicorn's WSGI workers, uvicorn's text with its name or without a length, and the
+    /// text of gunicorn's ASGI worker.
+    pub fn is_crash_for_http(&self) -> bool {
+        let text = self.body_is("internal server error")
+            && (self.hops.server == Some(Hop::Uvicorn)
+                || self.header_has("transfer-encoding", "chunked")
+                || self.header("content-type") == Some("text/plain"));
+        self.status() == 500 && (text || self.author(Hop::Granian) || self.body_has("<h1><p>internal server error"))
+    }
+
     pub fn is_html(&self) -> bool {
-        self.header_has("content-type", "text/html") || self.body.trim_start().starts_with("<!doctype html")
+        self.header_has("content-type", "text/html") || self.body.starts_with("<!doctype html")
     }
 
     /// Served from disk: static files carry these, views seldom do.
@@ -149,7 +182,7 @@ impl<'a> Evidence<'a> {
     }
 
     fn is_hit(&self) -> bool {
-        self.header("x-cache").is_some_and(|v| {
+        ["x-cache", "x-cache-status", "cf-cache-status"].into_iter().filter_map(|name| self.header(name)).any(|v| {
             let v = v.trim().to_ascii_lowercase();
             v.starts_with("hit") || v.starts_with("refreshhit")
         })
@@ -224,6 +257,8 @@ impl<'a> Evidence<'a> {
                 None => String::new(),
             },
             "host" => self.asked().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default(),
+            "page" => self.asked().map(|u| page(&u)).unwrap_or_default(),
+            "endpoint" => self.asked().map(|u| endpoint(&u)).unwrap_or_default(),
             "path" => self.asked().map(|u| u.path().to_owned()).unwrap_or_default(),
             "hop" => self.hops.author.map_or("an unnamed hop", Hop::label).to_owned(),
             "via" => match self.hops.relays.as_slice() {
@@ -231,6 +266,7 @@ impl<'a> Evidence<'a> {
                 relays => format!(" (through {})", relays.iter().map(|h| h.label()).collect::<Vec<_>>().join(", ")),
             },
             "forward" => self.how_to_forward().to_owned(),
+            "route" => self.how_to_route().to_owned(),
             "cloudflare" => cloudflare_meaning(self.status()).to_owned(),
             "retry" => self.header("retry-after").map(|v| format!(" It asks to wait: Retry-After {v}.")).unwrap_or_default(),
             "realm" => self.header("www-authenticate").map(|v| format!(" ({v})")).unwrap_or_default(),
@@ -276,6 +312,15 @@ impl<'a> Evidence<'a> {
             Some(Hop::Caddy) => {
                 "Caddy: `reverse_proxy` passes upgrades by itself; look for `header_up -Upgrade` or a wrong route."
             }
+            Some(Hop::Haproxy) => {
+                "HAProxy passes upgrades by itself; look for `http-request del-header` or a wrong `use_backend`."
+            }
+            Some(Hop::AwsAlb) => "An ALB passes upgrades by itself; a proxy behind it must pass Upgrade and Connection on.",
+            Some(Hop::AzureGateway) => {
+                "Application Gateway passes upgrades by itself; a proxy behind it must pass Upgrade and Connection on."
+            }
+            Some(Hop::Heroku) => "Heroku passes upgrades by itself: the dyno has to run an ASGI server.",
+            Some(Hop::Go) => "Traefik passes upgrades by itself; look for a middleware that takes headers away.",
             Some(Hop::Envoy) => "Envoy/Istio: `upgrade_configs: [{upgrade_type: websocket}]`.",
             Some(Hop::CloudFront) => {
                 "CloudFront: an origin request policy with all viewer headers (or Sec-WebSocket-*), caching disabled for the path; any proxy behind it must pass Upgrade on."
@@ -286,6 +331,21 @@ impl<'a> Evidence<'a> {
             _ => {
                 "nginx: `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";`"
             }
+        }
+    }
+
+    /// How the hop that answered is given a route.
+    fn how_to_route(&self) -> &'static str {
+        match self.hops.author {
+            Some(Hop::Nginx) => "`location /ws/ { proxy_pass http://app; … }` in the right server block",
+            Some(Hop::Apache) => "`ProxyPass /ws/ ws://app:8000/ws/` in the right virtual host",
+            Some(Hop::Caddy) => "`reverse_proxy /ws/* app:8000` in the right site",
+            Some(Hop::Haproxy) => "`use_backend` for the path in the frontend",
+            Some(Hop::AwsAlb) => "a listener rule for the path that forwards to the app's target group",
+            Some(Hop::CloudFront) => "a behaviour for /ws/* with the app as its origin",
+            Some(Hop::Envoy) => "a route for host and path (Istio: a VirtualService)",
+            Some(Hop::Go) => "a router rule (Traefik: Host and PathPrefix)",
+            _ => "a rule for host and path",
         }
     }
 
@@ -315,6 +375,21 @@ impl<'a> Evidence<'a> {
             }
         }
     }
+}
+
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase()
+}
+
+/// The URL as a page, for `curl`.
+fn page(asked: &url::Url) -> String {
+    let url = asked.as_str();
+    url.strip_prefix("ws").map_or(url.to_owned(), |rest| format!("http{rest}"))
+}
+
+/// Host and port, for `openssl s_client -connect`.
+fn endpoint(asked: &url::Url) -> String {
+    format!("{}:{}", asked.host_str().unwrap_or_default(), asked.port_or_known_default().unwrap_or(443))
 }
 
 /// What Cloudflare's own statuses mean (developers.cloudflare.com, "Cloudflare 5xx errors").

@@ -102,12 +102,13 @@ impl Redirect {
     }
 
     /// Another host that looks like an identity provider: by a parameter of OAuth, OpenID Connect, SAML or WS-Federation,
-    /// or by its first label.
+    /// by its first label, or by a path that says login.
     pub fn to_identity_provider(&self) -> bool {
         let label = host(&self.to).split('.').next().map(str::to_owned).unwrap_or_default();
         !self.same_host()
             && (self.has_parameter(&["client_id", "redirect_uri", "response_type", "samlrequest", "wtrealm"])
-                || matches!(label.as_str(), "login" | "sso" | "auth" | "accounts" | "idp" | "signin"))
+                || matches!(label.as_str(), "login" | "sso" | "auth" | "accounts" | "idp" | "signin")
+                || (self.to_login() && !self.only_www_differs() && !self.to_internal_host()))
     }
 
     /// The target looks like a login page: by its path, or by a parameter that says where to come back to.

@@ -71,9 +71,7 @@ pub fn diagnose(outcome: &Outcome) -> Option<Diagnosis> {
     }
     let evidence = Evidence::new(outcome);
     let rule = TABLE.iter().flat_map(|rules| rules.iter()).find(|rule| (rule.when)(&evidence))?;
-    let mut diagnosis = speak(&evidence, rule);
-    diagnosis.cause.insert_str(0, &partly(outcome));
-    Some(diagnosis)
+    Some(speak(&evidence, rule))
 }
 
 /// Diagnoses a companion GET that was led back to where it asked; `None` otherwise.
@@ -94,19 +92,10 @@ fn speak(evidence: &Evidence<'_>, rule: &Rule) -> Diagnosis {
     Diagnosis {
         code: rule.code,
         summary: capitalized(text(rule.summary, SUMMARY)),
-        cause: capitalized(text(rule.cause, PARAGRAPH)),
+        cause: evidence.partly() + &capitalized(text(rule.cause, PARAGRAPH)),
         fix: capitalized(text(rule.fix, PARAGRAPH)),
         checked: evidence.checked(),
         hop: rule.hop.or(evidence.hops.author).map(Hop::as_str),
-    }
-}
-
-/// Where only some addresses of a name fail, that is the first thing to know: it is a host, not the service.
-fn partly(outcome: &Outcome) -> String {
-    let count = |verdict| outcome.addresses.iter().filter(|o| o.verdict() == verdict).count();
-    match (count(Verdict::Failed), count(Verdict::Healthy)) {
-        (1.., 0) | (0, _) => String::new(),
-        (failed, healthy) => format!("Only some addresses fail ({failed} of {}): look at those hosts first. ", failed + healthy),
     }
 }
 
@@ -159,10 +148,13 @@ mod tests {
         };
         match name {
             "forward" => longest_forward(),
+            "route" => "`location /ws/ { proxy_pass http://app; … }` in the right server block".into(),
             "via" => " (through CloudFront, nginx)".into(),
             "hop" => "the AWS load balancer".into(),
             "host" | "to_host" => "realtime.example.com".into(),
             "path" => "/ws/health/".into(),
+            "page" => "https://realtime.example.com/ws/health/".into(),
+            "endpoint" => "realtime.example.com:443".into(),
             "works_at" | "asked" => "wss://realtime.example.com/ws/health/".into(),
             "origin" => "https://realtime.example.com".into(),
             "plain" => "200 OK".into(),

@@ -28,7 +28,7 @@ pub const RULES: &[Rule] = &[
         when: |e| e.redirect.is_some() && e.is_from_cache(),
         hop: None,
         summary: "The upgrade was answered with a cached {status}; the application was not asked",
-        cause: "X-Cache or Age says that the redirect to {location} came from a cache on the path. The fault that made it may be \
+        cause: "X-Cache (or its like) or Age says that the redirect to {location} came from a cache on the path. The fault that made it may be \
                 fixed already, or still be there. An answer to an upgrade should never be cached.",
         fix: "Purge {path} from the cache and pass upgrades through uncached (Varnish: `return (pipe);`). If the redirect comes \
               back without Age, the origin still sends it: see redirect-same-url.",
@@ -146,7 +146,7 @@ pub const RULES: &[Rule] = &[
         summary: "The plain port only redirects to https: use wss:// instead of ws://",
         cause: "{hop} answered {status} to {location}. WebSocket clients do not follow redirects, so a ws:// URL fails where a \
                 browser page would be sent on.",
-        fix: "Use wss:// in the target and in every client. Nothing has to change on the server.",
+        fix: "Use wss:// in the target and in every client. Probe the wss:// URL to see whether more is wrong.",
     },
     Rule {
         code: "redirect-to-http",
@@ -276,7 +276,7 @@ pub const RULES: &[Rule] = &[
         cause: "{hop} sends {path} to {location}. A canonical-name rule, a move, a parked domain or an access portal looks like \
                 this; WebSocket clients follow none of them.",
         fix: "If {to_host} is the service's new name, use it. Otherwise exempt {path} from the rule that redirects. \
-              `curl -sI https://{host}{path}` shows the rule's answer without an upgrade.",
+              `curl -sI {page}` shows the rule's answer without an upgrade.",
     },
     Rule {
         code: "redirect-other",
@@ -294,7 +294,7 @@ pub const RULES: &[Rule] = &[
         summary: "The upgrade is redirected to {location}: {status}",
         cause: "{hop} has a rule that sends {path} elsewhere. WebSocket clients do not follow redirects. Most likely no route for \
                 WebSockets comes before that rule.",
-        fix: "Exempt {path} from the rule, or give it a route of its own to the WebSocket server. `curl -sI https://{host}{path}` \
+        fix: "Exempt {path} from the rule, or give it a route of its own to the WebSocket server. `curl -sI {page}` \
               shows whether plain requests are redirected alike.",
     },
     Rule {

@@ -18,7 +18,7 @@ pub const RULES: &[Rule] = &[
         when: |e| e.status() == 401,
         hop: None,
         summary: "The upgrade needs credentials: {status}",
-        cause: "{hop} wants an Authorization header{realm}. The target has none, or one that is no longer accepted.",
+        cause: "{hop} wants credentials{realm}. The target has none, or one that is no longer accepted.",
         fix: "Leave the health route free of authentication (nginx: `auth_basic off;` in its location), or give the target \
               `basic_auth` or `authorization`. If it has them: check whether they have expired.",
     },
@@ -34,10 +34,20 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "edge-forbidden",
-        when: |e| e.status() == 403 && e.proxy_wrote(),
+        when: |e| e.status() == 403 && e.author(Hop::Envoy) && e.is_empty(),
+        hop: Some(Hop::Envoy),
+        summary: "Envoy itself refuses the upgrade: most likely WebSockets are not enabled on this route",
+        cause: "Envoy answers an upgrade with an empty 403 where neither the listener nor the route has `upgrade_configs` for websocket. An \
+                authorization filter of its own can answer like this too.",
+        fix: "`upgrade_configs: [{upgrade_type: websocket}]` in the HTTP connection manager, and not disabled on the route. Envoy's access \
+              log says `upgrade_failed` in %RESPONSE_CODE_DETAILS%; anything else names the filter.",
+    },
+    Rule {
+        code: "edge-forbidden",
+        when: |e| matches!(e.status(), 403 | 406) && e.proxy_wrote(),
         hop: None,
         summary: "{hop} itself forbids the request: the application was not asked",
-        cause: "The 403 is {hop}'s own page: a WAF, a deny rule, an address list or a bot check blocks this monitor. Users may be blocked \
+        cause: "The {code} is {hop}'s own page: a WAF, a deny rule, an address list or a bot check blocks this monitor. Users may be blocked \
                 too, or only clients like this one.",
         fix: "Look for this request in {hop}'s own log and allow the monitor there, by address or by a header of the target. To \
               decide: open the page from a browser elsewhere.",
@@ -85,6 +95,17 @@ pub const RULES: &[Rule] = &[
               403: the consumer refuses; keep the health consumer free of authentication.",
     },
     Rule {
+        code: "handshake-forbidden",
+        when: |e| e.status() == 403 && e.is_bare(),
+        hop: None,
+        summary: "The handshake was refused with {status}, most likely by the WebSocket application",
+        cause: "The refusal has no page and no name{via}, as ASGI servers send it. One of: AllowedHostsOriginValidator does not allow \
+                the Origin (or wants one), the consumer closed before accept, on granian also a crash or a path without a route; or a \
+                proxy's rule without a page.",
+        fix: "Send `Origin: https://{host}` in the target's `headers`: 101 then means the Origin check, and that is the fix. Still 403: \
+              read the app's log at this time; if it knows nothing of the request, a rule before it refuses.",
+    },
+    Rule {
         code: "forbidden",
         when: |e| e.status() == 403 && e.plain_is_alike(),
         hop: None,
@@ -100,7 +121,7 @@ pub const RULES: &[Rule] = &[
         hop: None,
         summary: "The upgrade was refused with {status}",
         cause: "It can't be seen who refused{via}: an edge rule, an Origin check, or the application. The response names nobody.",
-        fix: "Send `Origin: https://{host}` in the target's `headers`: 101 then means an Origin check. `curl -s https://{host}{path}` \
+        fix: "Send `Origin: https://{host}` in the target's `headers`: 101 then means an Origin check. `curl -s {page}` \
               also 403: a rule on the path. Otherwise the application refuses; read its log.",
     },
     Rule {
@@ -116,12 +137,19 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "proxy-route-missing",
+        when: |e| e.status() == 404 && e.author(Hop::Heroku),
+        hop: Some(Hop::Heroku),
+        summary: "The Heroku router knows no app for {host}: its own 404",
+        cause: "The page is the router's own: the name is not attached to an app, or the app was renamed or deleted.",
+        fix: "`heroku domains:add {host}` for the app, and let DNS point to what `heroku domains` shows.",
+    },
+    Rule {
+        code: "proxy-route-missing",
         when: |e| e.status() == 404 && e.proxy_wrote(),
         hop: None,
         summary: "{hop} has no rule for {path}: its own 404, the application was not asked",
         cause: "The page is {hop}'s own. The name leads to another virtual host or to the default backend, or no rule covers the path.",
-        fix: "Add the route at {hop} (nginx: `location /ws/ { proxy_pass http://app; … }` in the server block of {host}), and pass the \
-              upgrade. {forward}",
+        fix: "Add the route at {hop}: {route}, for {host}. And pass the upgrade. {forward}",
     },
     Rule {
         code: "not-found",
@@ -167,12 +195,12 @@ pub const RULES: &[Rule] = &[
         hop: None,
         summary: "The server wants another protocol: {status}",
         cause: "{hop} does not do WebSockets over HTTP/1.1 here, it asks for {upgrade}.",
-        fix: "Lead the path to a listener and backend that speak HTTP/1.1. `curl -sv --http1.1 https://{host}{path}` shows what is asked \
+        fix: "Lead the path to a listener and backend that speak HTTP/1.1. `curl -sv --http1.1 {page}` shows what is asked \
               for.",
     },
     Rule {
         code: "headers-too-large",
-        when: |e| matches!(e.status(), 431 | 494),
+        when: |e| matches!(e.status(), 431 | 494) || e.is_rejected() && e.body_has("request header or cookie too large"),
         hop: None,
         summary: "The request headers are too large for {hop}: {status}",
         cause: "A header of the target (a long token or cookie) exceeds what a hop accepts.",
@@ -203,9 +231,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "websocket-app-error",
         when: |e| {
-            e.status() == 500
-                && (matches!(e.hops.author, Some(Hop::Uvicorn | Hop::Hypercorn | Hop::GunicornAsgi))
-                    || (e.phrase().is_empty() && e.is_empty()))
+            e.status() == 500 && (matches!(e.hops.author, Some(Hop::Uvicorn | Hop::Hypercorn | Hop::GunicornAsgi)) || e.is_bare())
         },
         hop: None,
         summary: "The application failed before accept: {status}",
@@ -220,6 +246,5 @@ pub const RULES: &[Rule] = &[
 fn is_asgi_refusal(e: &Evidence<'_>) -> bool {
     e.status() == 403
         && e.is_empty()
-        && (matches!(e.hops.author, Some(Hop::Daphne | Hop::Uvicorn | Hop::Hypercorn | Hop::GunicornAsgi))
-            || e.phrase().is_empty())
+        && matches!(e.hops.author, Some(Hop::Daphne | Hop::Uvicorn | Hop::Hypercorn | Hop::GunicornAsgi))
 }

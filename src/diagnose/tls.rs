@@ -14,7 +14,7 @@ pub const RULES: &[Rule] = &[
         cause: "The chain was good until {not_after} (subject {subject}, issued by {issuer}). If the leaf looks fresh, the \
                 intermediate is the expired one. If it was renewed, the terminator still serves the old file.",
         fix: "Renew it together with its chain (`certbot renew`, ACM: check the DNS validation record) and reload every TLS terminator. \
-              `openssl s_client -connect {host}:443 -servername {host} -showcerts` shows what is served.",
+              `openssl s_client -connect {endpoint} -servername {host} -showcerts` shows what is served.",
     },
     Rule {
         code: "certificate-not-yet-valid",
@@ -93,19 +93,20 @@ pub const RULES: &[Rule] = &[
         code: "certificate-unusable",
         when: |e| {
             e.reason(Reason::TlsUntrusted)
+                && !e.certificate(is_self_signed)
                 && (e.detail_has("BadSignature") || e.detail_has("UnsupportedSignatureAlgorithm") || e.detail_has("signature"))
         },
         hop: None,
         summary: "The signature of the certificate can't be accepted: a weak key, another CA of the same name, or a broken chain",
         cause: "{detail}. One of: an RSA key of less than 2048 bits or a SHA-1 signature; a private CA that was made anew under the same \
                 name, while this host trusts the old one; an intermediate that does not belong to the leaf.",
-        fix: "`openssl s_client -connect {host}:443 -servername {host} -showcerts | openssl x509 -noout -text` shows key size and \
+        fix: "`openssl s_client -connect {endpoint} -servername {host} -showcerts | openssl x509 -noout -text` shows key size and \
               algorithm: reissue with RSA 2048 or ECDSA P-256. If they are fine: replace `tls.ca_file` by the current root, or serve the \
               leaf with its own intermediate.",
     },
     Rule {
         code: "certificate-self-signed",
-        when: |e| e.reason(Reason::TlsUntrusted) && e.certificate(|t| t.chain_length == 1 && is_self_issued(t)),
+        when: |e| e.reason(Reason::TlsUntrusted) && e.certificate(is_self_signed),
         hop: None,
         summary: "The certificate is self-signed: no client trusts it unless told to",
         cause: "One certificate was sent, and its subject and issuer are the same: {subject}.",
@@ -175,7 +176,7 @@ pub const RULES: &[Rule] = &[
         summary: "The server refuses the TLS parameters: most likely no cipher suite in common",
         cause: "{detail}. Most likely the server offers only CBC or RSA key-exchange suites, which modern clients refuse. Some servers send \
                 the same alert for a missing client certificate or an unknown name.",
-        fix: "Enable ECDHE with AES-GCM or ChaCha20 at the terminator. `openssl s_client -connect {host}:443 -servername {host}` shows what \
+        fix: "Enable ECDHE with AES-GCM or ChaCha20 at the terminator. `openssl s_client -connect {endpoint} -servername {host}` shows what \
               it accepts.",
     },
     Rule {
@@ -212,7 +213,7 @@ pub const RULES: &[Rule] = &[
         summary: "The connection was cut {took} into the TLS handshake",
         cause: "{detail}. One of: a TCP balancer without a healthy backend, a firewall that filters by server name (SNI), or a plain port whose \
                 server hangs up on TLS.",
-        fix: "Check the backends of the balancer. `openssl s_client -connect {host}:443 -servername {host}` from another network: if it works \
+        fix: "Check the backends of the balancer. `openssl s_client -connect {endpoint} -servername {host}` from another network: if it works \
               there, a filter near this host cuts it.",
     },
     Rule {
@@ -221,7 +222,7 @@ pub const RULES: &[Rule] = &[
         hop: None,
         summary: "The TLS handshake with {host} failed",
         cause: "{detail}. The peer, or a box between, does not keep to the protocol as this client knows it.",
-        fix: "`openssl s_client -connect {host}:443 -servername {host}` shows how far another client gets. Compare from another network to tell \
+        fix: "`openssl s_client -connect {endpoint} -servername {host}` shows how far another client gets. Compare from another network to tell \
               the terminator from a box on the way.",
     },
     Rule {
@@ -231,7 +232,7 @@ pub const RULES: &[Rule] = &[
         summary: "Connected, but nothing answered the TLS handshake for {took}",
         cause: "Something accepts connections and stays silent. One of: a plain port that waits for HTTP (Daphne does), a TCP balancer in front of \
                 a dead backend, a firewall that swallows TLS, or an overloaded terminator.",
-        fix: "`curl -m 5 http://{host}:PORT/`: an answer means a plain port. Otherwise check the terminator and the balancer's backends.",
+        fix: "`curl -m 5 http://{endpoint}/`: an answer means a plain port. Otherwise check the terminator and the balancer's backends.",
     },
 ];
 
@@ -242,6 +243,11 @@ fn alert_is(e: &Evidence<'_>, alert: &str) -> bool {
 
 fn is_self_issued(t: &TlsEvidence) -> bool {
     t.subject == t.issuer
+}
+
+/// Sent alone and issued by itself. Refused with a bad signature where this host trusts another one of the same name.
+fn is_self_signed(t: &TlsEvidence) -> bool {
+    t.chain_length == 1 && is_self_issued(t)
 }
 
 /// A platform's own name, served where no certificate of the customer's fits.

@@ -53,6 +53,7 @@ pub(super) fn outcome(name_: &str, second: i64, reason: Reason) -> Outcome {
             reason_phrase: String::new(),
             location: None,
             headers: vec![],
+            lowercase_names: false,
             body: None,
         }),
         ..Outcome::new(name(name_), "ws://t/".to_owned(), Timestamp::from_secs(second), reason)

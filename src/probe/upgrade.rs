@@ -158,6 +158,7 @@ struct Head {
     status: u16,
     phrase: String,
     headers: Vec<(String, String)>,
+    lowercase_names: bool,
 }
 
 impl Head {
@@ -185,6 +186,7 @@ impl Head {
                 .filter(|(n, _)| HttpEvidence::keeps(n))
                 .map(|(n, v)| (n.clone(), bounded(n, v)))
                 .collect(),
+            lowercase_names: self.lowercase_names,
             body: None,
         }
     }
@@ -253,6 +255,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Failure> {
             .iter()
             .map(|h| (h.name.to_ascii_lowercase(), String::from_utf8_lossy(h.value).trim().to_owned()))
             .collect(),
+        lowercase_names: !response.headers.iter().any(|h| h.name.bytes().any(|b| b.is_ascii_uppercase())),
     };
     Ok(Some((head, length)))
 }

@@ -34,6 +34,7 @@ fn got(self_redirect: Option<bool>, started_at: Timestamp) -> Arc<PageOutcome> {
         status: if looped { 301 } else { 200 },
         reason_phrase: String::new(),
         location: looped.then(|| PAGE.to_owned()),
+        lowercase_names: false,
         headers: vec![],
         body: Some(String::new()),
     });

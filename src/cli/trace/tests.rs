@@ -67,7 +67,14 @@ fn healthy() -> Traced {
         names: vec!["api.example.com".into()],
         chain_length: 2,
     });
-    outcome.http = Some(HttpEvidence { status: 101, reason_phrase: String::new(), location: None, headers: vec![], body: None });
+    outcome.http = Some(HttpEvidence {
+        status: 101,
+        reason_phrase: String::new(),
+        location: None,
+        headers: vec![],
+        lowercase_names: false,
+        body: None,
+    });
     let text = r#"{"status":"ok","message":"WebSocket healthy"}"#;
     outcome.message = Some(MessageEvidence { kind: MessageKind::Text, bytes: text.len(), text: text.into() });
     outcome.close = Some(CloseEvidence { code: Some(1000), reason: String::new(), ended: Ended::Fin });
@@ -154,6 +161,7 @@ fn redirected() -> Traced {
         reason_phrase: "Moved Permanently".into(),
         location: Some(location.into()),
         headers: pairs(&[("server", "nginx"), ("location", location)]),
+        lowercase_names: false,
         body: Some("<html>\r\n<head><title>301 Moved Permanently</title></head>\r\n</html>\r\n".into()),
     });
     let page = Reply { url: location.into(), http: outcome.http.clone(), failure: None, self_redirect: true };

@@ -350,6 +350,7 @@ proptest! {
                 reason_phrase: text(),
                 location: Some(text()),
                 headers: vec![("server".into(), text()); 40],
+                lowercase_names: false,
                 body: Some(text()),
             }),
             tls: redirected().tls.map(|tls| wsprobe::outcome::TlsEvidence { subject: text(), issuer: text(), ..tls }),

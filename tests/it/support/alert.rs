@@ -75,6 +75,7 @@ pub fn outcome(target: &str, started_at: Timestamp, reason: Reason) -> Outcome {
         reason_phrase: "Moved Permanently".to_owned(),
         location: Some(format!("https://{target}.example.com/ws/health/")),
         headers: vec![],
+        lowercase_names: false,
         body: None,
     });
     Outcome {

@@ -36,8 +36,11 @@ impl Evidence for Outcome {
         let version = words.next().unwrap();
         assert!(version.starts_with("HTTP/"), "{status_line}");
         let status = words.next().unwrap().parse().unwrap();
+        let lines: Vec<(&str, &str)> =
+            lines.map(|line| line.split_once(':').unwrap_or_else(|| panic!("not a header: {line}"))).collect();
+        let lowercase_names = lines.iter().all(|(name, _)| name.bytes().all(|b| !b.is_ascii_uppercase()));
         let headers: Vec<(String, String)> = lines
-            .map(|line| line.split_once(':').unwrap_or_else(|| panic!("not a header: {line}")))
+            .into_iter()
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .filter(|(name, _)| HttpEvidence::keeps(name))
             .collect();
@@ -46,6 +49,7 @@ impl Evidence for Outcome {
             reason_phrase: words.next().unwrap_or_default().to_owned(),
             location: headers.iter().find(|(n, _)| n == "location").map(|(_, v)| v.clone()),
             headers,
+            lowercase_names,
             body: (status != 101).then(|| body.chars().take(512).collect()),
         };
         self.timings.upgrade = Some(Duration::from_millis(30));

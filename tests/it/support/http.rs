@@ -190,6 +190,7 @@ pub fn outcome(name_: &str, ago: Duration, reason: Reason) -> Outcome {
             reason_phrase: String::new(),
             location,
             headers: vec![("server".to_owned(), "nginx/1.26.0".to_owned())],
+            lowercase_names: false,
             body: (status != 101).then(|| "<html><body>moved</body></html>".to_owned()),
         }),
         tls: Some(TlsEvidence {

@@ -67,6 +67,7 @@ pub fn redirected() -> Outcome {
                 ("location".into(), location.into()),
                 ("content-type".into(), "text/html; charset=utf-8".into()),
             ],
+            lowercase_names: false,
             body: Some("<html>\n<head><title>301 Moved</title></head>\n</html>\n".into()),
         }),
         tls: Some(TlsEvidence {
@@ -96,6 +97,7 @@ pub fn healthy() -> Outcome {
             reason_phrase: "Switching Protocols".into(),
             location: None,
             headers: vec![],
+            lowercase_names: false,
             body: None,
         }),
         ..redirected()
