@@ -72,9 +72,16 @@ impl Redactor {
         })
     }
 
-    /// The same for a text with quotations, which end in `…` where they are cut.
+    /// The same for a text with quotations, which may have been cut where they end.
     pub fn apply_to_quotes(&self, text: &str) -> String {
-        text.split('…').map(|part| self.apply_to_prefix(part)).collect::<Vec<_>>().join("…")
+        let masked = self.apply(text);
+        let parts = masked.split_inclusive(['…', '`']);
+        parts
+            .map(|part| match part.strip_suffix(['…', '`']) {
+                Some(quoted) => self.apply_to_prefix(quoted) + &part[quoted.len()..],
+                None => part.to_owned(),
+            })
+            .collect()
     }
 
     /// The same for the beginning of a longer text, which may end inside a secret.
@@ -106,7 +113,7 @@ mod tests {
         assert_eq!(redactor.apply_to_prefix("a hunter2-hunter2 b"), "a <redacted> b");
         assert_eq!(redactor.apply_to_prefix("a hunter2-hunt"), "a <redacted>");
         assert_eq!(redactor.apply_to_prefix("a hunter2-hunter2 sesame-"), "a <redacted> <redacted>");
-        assert_eq!(redactor.apply_to_quotes("`hunter2-hunt…` and `sesame-open`"), "`<redacted>…` and `<redacted>`");
+        assert_eq!(redactor.apply_to_quotes("`hunter2-hunt…` and `sesame-`"), "`<redacted>…` and `<redacted>`");
         assert_eq!(redactor.apply_to_prefix("the hunter"), "the <redacted>");
         assert_eq!(redactor.apply_to_prefix("the hunt"), "the hunt", "a short part may be an innocent word");
     }

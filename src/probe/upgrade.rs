@@ -14,8 +14,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::expect::quote;
 use super::findings::{EVIDENCE_BYTES, Findings, lossy_prefix};
-use super::redact::Redactor;
-use super::{Failure, classify, redact};
+use super::redact::{self, Redactor};
+use super::{Failure, classify};
 use crate::config::{Authorization, Target};
 use crate::outcome::{HttpEvidence, Phase, Reason, status_line};
 
@@ -146,7 +146,7 @@ async fn keep_body<S: AsyncRead + Unpin>(
     redactor: &Redactor,
     findings: &mut Findings,
 ) {
-    let body = redactor.apply(&body(stream, head, already_read).await);
+    let body = redactor.apply_to_prefix(&body(stream, head, already_read).await);
     if let Some(http) = &mut findings.http {
         http.body = Some(body);
     }
@@ -174,7 +174,7 @@ impl Head {
     fn evidence(&self, redactor: &Redactor) -> HttpEvidence {
         let bounded = |name: &str, value: &str| {
             let limit = if name == "location" { MAX_LOCATION } else { MAX_VALUE };
-            redactor.apply(&value.chars().take(limit).collect::<String>())
+            redactor.apply_to_prefix(&value.chars().take(limit).collect::<String>())
         };
         HttpEvidence {
             status: self.status,

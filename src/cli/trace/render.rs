@@ -12,7 +12,7 @@ use super::super::text::{columns, fold, visible, wrap};
 use super::waterfall;
 use crate::diagnose::diagnose;
 use crate::outcome::timeline::{Answer, Certificate, Connect, Direction, Frame, Head, Timeline};
-use crate::outcome::{Ended, Outcome, Phase, Verdict};
+use crate::outcome::{Ended, HttpEvidence, Outcome, Phase, Verdict};
 use crate::views::Links;
 
 /// Rows of a body, of an answer that is not HTTP, and of one frame.
@@ -37,6 +37,7 @@ pub fn human(outcome: &Outcome, timeline: &Timeline, links: &Links, width: usize
         page.request(),
         page.answers(),
         page.frames(),
+        page.follow_up(),
         page.verdict(links),
     ];
     let shown: Vec<String> = sections.into_iter().filter(|section| !section.is_empty()).collect();
@@ -258,6 +259,29 @@ impl Page<'_> {
         text
     }
 
+    /// What was asked beside the failure, and what came back.
+    fn follow_up(&self) -> String {
+        let Some(found) = self.outcome.follow_up.as_deref() else { return String::new() };
+        let with_origin = found.origin.as_ref().map_or(String::new(), |origin| format!("upgrade with `Origin: {origin}`"));
+        let asked = [
+            ("plain GET", &found.plain_get),
+            ("upgrade at the Location", &found.at_location),
+            (&with_origin, &found.with_origin),
+            ("plain GET of the root", &found.site_root),
+        ];
+        let mut text = String::new();
+        for (what, reply) in asked {
+            let Some(reply) = reply else { continue };
+            let answer = reply.failure.clone().or_else(|| reply.http.as_ref().map(HttpEvidence::status_line));
+            text += &self.prose("", &format!("{what}, {}: {}", reply.url, answer.unwrap_or_default()));
+        }
+        if text.is_empty() {
+            text
+        } else {
+            self.heading("Follow-up", "requests beside the failure, never for the verdict") + &text
+        }
+    }
+
     fn verdict(&self, links: &Links) -> String {
         let outcome = self.outcome;
         if outcome.verdict() == Verdict::Healthy {
@@ -273,6 +297,7 @@ impl Page<'_> {
             text += "\n";
             text += &self.heading("Diagnosis", diagnosis.code);
             text += &self.prose("means", &diagnosis.summary);
+            text += &diagnosis.checked.as_ref().map_or(String::new(), |checked| self.prose("checked", checked));
             text += &self.prose("cause", &diagnosis.cause);
             text += &self.prose("fix", &diagnosis.fix);
             text += &diagnosis.hop.map_or(String::new(), |hop| self.prose("hop", hop));

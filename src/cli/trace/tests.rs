@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::cli::text::{ascii, columns};
 use crate::outcome::timeline::{Answer, Certificate, Connect, Direction, Frame, Handshake, Head};
-use crate::outcome::{CloseEvidence, Ended, HttpEvidence, MessageEvidence, MessageKind, Phase, Reason, Timings, TlsEvidence};
+use crate::outcome::{
+    CloseEvidence, Ended, FollowUp, HttpEvidence, MessageEvidence, MessageKind, Phase, Reason, Reply, Timings, TlsEvidence,
+};
 use crate::time::Timestamp;
 
 /// 2026-01-02T03:04:05.678Z
@@ -162,6 +164,15 @@ fn redirected() -> Traced {
         lowercase_names: false,
         body: Some("<html>\r\n<head><title>301 Moved Permanently</title></head>\r\n</html>\r\n".into()),
     });
+    let page = Reply { url: location.into(), http: outcome.http.clone(), failure: None, self_redirect: true };
+    outcome.follow_up = Some(Arc::new(FollowUp {
+        asked_at: START + ms(60),
+        plain_get: Some(page.clone()),
+        at_location: None,
+        with_origin: None,
+        origin: None,
+        site_root: Some(Reply { url: "https://api.example.com/".into(), ..page }),
+    }));
     (outcome.message, outcome.close) = (None, None);
     timeline.phases.truncate(4);
     timeline.answers[0].head = head("HTTP/1.1 301 Moved Permanently", &headers);
