@@ -255,7 +255,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                     let how = format!("the peer closed with {}", describe_close(&close));
                     (Some(close), how)
                 }
-                Err(_) => (None, "the peer closed with an invalid close frame".to_owned()),
+                Err(violation) => return (None, Failure { phase: Phase::Message, ..violation }),
             },
             Next::End(how) => (None, how),
             Next::Data(_) | Next::Pong(_) => (None, "the connection ended".to_owned()),

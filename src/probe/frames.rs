@@ -47,8 +47,10 @@ impl Seen {
         self.in_message || self.payload_left > 0 || !self.header.is_empty()
     }
 
-    /// Takes in the next bytes of the stream, cut anywhere.
-    fn feed(&mut self, mut bytes: &[u8]) {
+    /// Takes in the next bytes of the stream, cut anywhere. Says how many of them come before a violation.
+    fn feed(&mut self, bytes: &[u8]) -> usize {
+        let (all, mut bytes) = (bytes.len(), bytes);
+        let mut sound = 0;
         while !bytes.is_empty() && self.violation.is_none() && self.close.is_none() {
             if self.payload_left > 0 {
                 let n = usize::try_from(self.payload_left).unwrap_or(usize::MAX).min(bytes.len());
@@ -58,19 +60,25 @@ impl Seen {
                 }
                 self.payload_left -= n as u64;
                 bytes = later;
+                sound = all - bytes.len();
             } else {
                 self.header.push(bytes[0]);
                 bytes = &bytes[1..];
                 match parse_header(&self.header) {
                     Ok(None) => continue,
                     Ok(Some(frame)) => self.begin(frame),
-                    Err(violation) => self.violation = Some(violation),
+                    Err(violation) => {
+                        self.violation = Some(violation);
+                        continue;
+                    }
                 }
+                sound = all - bytes.len();
             }
             if self.payload_left == 0 && self.header.is_empty() {
                 self.close = self.in_close.take();
             }
         }
+        if self.violation.is_some() { sound } else { all }
     }
 
     fn begin(&mut self, frame: Frame) {
@@ -163,8 +171,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         } else {
             ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         }
-        // A violation ends the stream at the next read: what came before it in the same bytes still counts.
-        this.seen.feed(&buf.filled()[before..]);
+        // A violation ends the stream: what came before it in the same bytes still counts, the frame itself is not
+        // handed on, since tungstenite would accept some of them.
+        let sound = this.seen.feed(&buf.filled()[before..]);
+        if this.seen.violation.is_some() {
+            buf.set_filled(before + sound);
+            if sound == 0 {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
+        }
         if this.seen.frames > FLOOD_FRAMES {
             this.pause = Some(Box::pin(sleep(FLOOD_PAUSE)));
         }

@@ -91,17 +91,35 @@ impl Probe {
 
     /// Probes once. Ends within the target's timeout, whatever the peer does.
     pub async fn run(&self) -> Outcome {
+        self.bounded(async |findings| self.converse(findings).await).await
+    }
+
+    /// The same over a connection that is there already: upgrade, message and close. For in-memory peers, which cut
+    /// their bytes wherever a test or a fuzzer wants.
+    pub async fn run_over(&self, stream: impl AsyncRead + AsyncWrite + Unpin) -> Outcome {
+        self.bounded(async |findings| self.talk(stream, findings).await).await
+    }
+
+    async fn bounded(&self, conversation: impl AsyncFnOnce(&mut Findings) -> Result<(), Failure>) -> Outcome {
         let started_at = self.shared.clock.now();
         let started = Instant::now();
         let mut findings = Findings::new(started);
         // boxed: a sleeping task must not carry the whole conversation inline
-        let conversation = Box::pin(self.converse(&mut findings));
+        let conversation = Box::pin(conversation(&mut findings));
         let result = timeout_at(started + self.target.timeout, conversation).await.ok();
         let verdict = findings.conclude(result, &self.target);
+        let redactor = self.request.redactor();
         let (reason, phase, detail) = match verdict {
             Ok(()) => (Reason::Ok, None, String::new()),
-            Err(failure) => (failure.reason, Some(failure.phase), failure.detail),
+            Err(failure) => (failure.reason, Some(failure.phase), redactor.apply(&failure.detail)),
         };
+        // a peer may echo what it was sent in whatever it says
+        if let Some(message) = &mut findings.message {
+            message.text = redactor.apply(&message.text);
+        }
+        if let Some(close) = &mut findings.close {
+            close.reason = redactor.apply(&close.reason);
+        }
         Outcome {
             address: findings.address,
             phase,
@@ -116,9 +134,13 @@ impl Probe {
     }
 
     async fn converse(&self, findings: &mut Findings) -> Result<(), Failure> {
-        let target = &*self.target;
         let addresses = self.addresses(findings).await?;
-        let mut stream = self.dial(&addresses, findings).await?;
+        let stream = self.dial(&addresses, findings).await?;
+        self.talk(stream, findings).await
+    }
+
+    async fn talk<S: AsyncRead + AsyncWrite + Unpin>(&self, mut stream: S, findings: &mut Findings) -> Result<(), Failure> {
+        let target = &*self.target;
         let already_read = upgrade::upgrade(&mut stream, &self.request, &target.subprotocols, findings).await?;
         conversation::hold(stream, already_read, target, findings).await
     }

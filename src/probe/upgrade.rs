@@ -27,6 +27,8 @@ const BODY_WAIT: Duration = Duration::from_millis(500);
 /// Longest header value kept as evidence; `Location` may be longer.
 const MAX_VALUE: usize = 256;
 const MAX_LOCATION: usize = 2048;
+/// How much is shown of an answer that is not HTTP.
+const START: usize = 40;
 
 /// The request of one target, ready but for the key.
 #[derive(Clone, Debug)]
@@ -37,6 +39,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// What takes this request's secrets out of a text.
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
     /// Writes the request out once; only the key differs from probe to probe.
     pub fn new(target: &Target) -> Self {
         let url = &target.url;
@@ -167,7 +174,12 @@ async fn read_head<S: AsyncRead + Unpin>(stream: &mut S, findings: &mut Findings
             Ok(_) => {}
             Err(error) => return Err(closed(&error, findings.head_bytes)),
         }
-        while let Some((head, length)) = parse_head(&bytes)? {
+        loop {
+            let (head, length) = match parse_head(&bytes) {
+                Ok(Some(complete)) => complete,
+                Ok(None) => break,
+                Err(failure) => return Err(name_better(failure, stream, bytes, findings).await),
+            };
             let rest = bytes.split_off(length);
             if (100..200).contains(&head.status) && head.status != 101 {
                 skipped += length;
@@ -177,6 +189,23 @@ async fn read_head<S: AsyncRead + Unpin>(stream: &mut S, findings: &mut Findings
             return Ok((head, rest));
         }
     }
+}
+
+/// The verdict on bytes that are not HTTP is certain, but what they are may only show in those that follow.
+async fn name_better<S: AsyncRead + Unpin>(
+    failure: Failure,
+    stream: &mut S,
+    mut bytes: Vec<u8>,
+    findings: &mut Findings,
+) -> Failure {
+    findings.settle(Err(failure));
+    let tell = |bytes: &[u8]| bytes.len() >= START || bytes.contains(&b'\n') || is_tls(bytes) || is_http2(bytes);
+    let more =
+        async { while !tell(&bytes) && matches!((&mut *stream).take(START as u64).read_buf(&mut bytes).await, Ok(1..)) {} };
+    let _ = timeout(BODY_WAIT, more).await;
+    let named = parse_head(&bytes).err().unwrap_or_else(|| not_http(&bytes));
+    findings.settle_in_other_words(&named);
+    named
 }
 
 /// Parses a head; `None` while it is incomplete.
@@ -277,6 +306,7 @@ async fn body<S: AsyncRead + Unpin>(stream: &mut S, head: &Head, already_read: V
         }
     })
     .await;
+    raw.truncate(4 * EVIDENCE_BYTES); // how far the last read went is chance
     let body = if chunked { dechunk(&raw).0 } else { raw };
     lossy_prefix(&body, EVIDENCE_BYTES.min(length.filter(|_| !chunked).unwrap_or(usize::MAX)))
 }
@@ -305,11 +335,23 @@ fn invalid(detail: String) -> Failure {
 }
 
 fn not_http(bytes: &[u8]) -> Failure {
-    match bytes {
-        [0x15 | 0x16, 3, ..] => invalid("the port speaks TLS: the URL should begin with wss://".into()),
-        [0, 0, _, 4, 0, ..] => invalid("the peer speaks HTTP/2 on this port".into()),
-        _ => invalid(format!("the answer is not HTTP: it begins with {}", start(bytes))),
+    if is_tls(bytes) {
+        invalid("the port speaks TLS: the URL should begin with wss://".into())
+    } else if is_http2(bytes) {
+        invalid("the peer speaks HTTP/2 on this port".into())
+    } else {
+        invalid(format!("the answer is not HTTP: it begins with {}", start(bytes)))
     }
+}
+
+/// A record of type alert or handshake (RFC 8446 section 5.1).
+fn is_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x15 | 0x16, 3, ..])
+}
+
+/// A SETTINGS frame (RFC 9113 section 3.4).
+fn is_http2(bytes: &[u8]) -> bool {
+    matches!(bytes, [0, 0, _, 4, 0, ..])
 }
 
 fn closed(error: &io::Error, received: usize) -> Failure {
@@ -328,8 +370,12 @@ fn closed(error: &io::Error, received: usize) -> Failure {
     Failure::new(Reason::UpgradeClosed, Phase::Upgrade, format!("the peer {how} {when}"))
 }
 
+/// The first line, as far as it is shown.
 fn start(bytes: &[u8]) -> String {
-    quote(&lossy_prefix(bytes, 40))
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let cut = if line.len() > START { "…" } else { "" };
+    quote(&format!("{}{cut}", lossy_prefix(line, START)))
 }
 
 fn one_line(text: &str) -> String {
@@ -386,7 +432,7 @@ mod tests {
         for (bytes, expected) in [
             (&b"\x15\x03\x03\x00\x02"[..], "the port speaks TLS: the URL should begin with wss://"),
             (b"\x00\x00\x12\x04\x00\x00", "the peer speaks HTTP/2 on this port"),
-            (b"SSH-2.0-x\r\n", "the answer is not HTTP: it begins with `SSH-2.0-x  `"),
+            (b"SSH-2.0-x\r\n", "the answer is not HTTP: it begins with `SSH-2.0-x`"),
         ] {
             assert_eq!(parse_head(bytes).err().unwrap().detail, expected);
         }

@@ -13,6 +13,7 @@ mod notify;
 mod outage;
 mod probe;
 mod prometheus;
+mod reasons;
 mod schedule;
 mod support;
 mod systemd;

@@ -19,9 +19,12 @@ pub fn target(url: &str) -> Target {
     target
 }
 
+pub fn shared() -> Shared {
+    Shared::system(Clock::system())
+}
+
 pub async fn probe(target: Target) -> Outcome {
-    let shared = Shared::system(Clock::system());
-    Probe::new(Arc::new(target), &shared).expect("probe").run().await
+    Probe::new(Arc::new(target), &shared()).expect("probe").run().await
 }
 
 /// The upgrade succeeds, then these acts follow.
