@@ -33,7 +33,7 @@ pub async fn first_answering(addresses: &[SocketAddr], mut tried: impl FnMut(Soc
 }
 
 /// Whether the kernel has a route to this address: connecting a datagram socket looks it up and sends nothing.
-fn has_route(address: SocketAddr) -> bool {
+pub fn has_route(address: SocketAddr) -> bool {
     let any: SocketAddr = if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
     UdpSocket::bind(any).and_then(|socket| socket.connect(address)).is_ok()
 }

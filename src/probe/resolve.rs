@@ -15,7 +15,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::system_conf::parse_resolv_conf;
 use tokio::time::Instant;
 
-use super::{Failure, classify};
+use super::{Failure, classify, connect};
 use crate::config::IpVersion;
 use crate::outcome::{Phase, Reason};
 
@@ -49,6 +49,7 @@ struct Asked {
     any: TokioResolver,
     v4: TokioResolver,
     v6: TokioResolver,
+    servers: Vec<SocketAddr>,
 }
 
 impl Resolver {
@@ -75,7 +76,10 @@ impl Resolver {
             IpVersion::V4 => &asked.v4,
             IpVersion::V6 => &asked.v6,
         };
-        let found = resolver.lookup_ip(host).await.map_err(|error| classify::dns(host, &error))?;
+        let found = resolver.lookup_ip(host).await.map_err(|error| {
+            let any_route = || asked.servers.iter().any(|server| connect::has_route(*server));
+            classify::dns(host, &error, any_route)
+        })?;
         let mut addresses: Vec<IpAddr> = found.iter().collect();
         addresses.sort_by_key(IpAddr::is_ipv6); // stable: the resolver's order stays within each family
         if addresses.is_empty() {
@@ -134,6 +138,7 @@ fn read(path: &Path, port: u16) -> Option<Asked> {
     let (mut config, mut options) = parse_resolv_conf(text).inspect_err(|error| unusable(error)).ok()?;
     config.name_servers.iter_mut().flat_map(|server| &mut server.connections).for_each(|connection| connection.port = port);
     options.cache_size = 0;
+    let servers = config.name_servers.iter().map(|server| SocketAddr::new(server.ip, port)).collect();
     let mut build = |ip_strategy| {
         options.ip_strategy = ip_strategy;
         let builder = TokioResolver::builder_with_config(config.clone(), TokioRuntimeProvider::default());
@@ -143,5 +148,6 @@ fn read(path: &Path, port: u16) -> Option<Asked> {
         any: build(LookupIpStrategy::Ipv4AndIpv6)?,
         v4: build(LookupIpStrategy::Ipv4Only)?,
         v6: build(LookupIpStrategy::Ipv6Only)?,
+        servers,
     })
 }

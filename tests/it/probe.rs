@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::time::Instant;
-use wsprobe::config::{Closer, ExpectStep, JsonTest, Matcher, Step, TlsVersion};
+use wsprobe::config::{ExpectStep, JsonTest, Matcher, Step};
 use wsprobe::outcome::{Ended, Outcome, Phase, Reason, Verdict};
 
 use crate::support::certs::{Authority, Flaw};
-use crate::support::probing::{TIMEOUT, probe, target, upgraded};
-use crate::support::stage::{Act, Act::*, Peer, close, frame, health, text, write};
+use crate::support::probing::{probe, target, upgraded};
+use crate::support::stage::{Act, Act::*, Peer, close, health, text, write};
 
 /// Plays the acts and probes the peer once.
 async fn meets(acts: Vec<Act>) -> Outcome {

@@ -6,7 +6,7 @@ use wsprobe::config::{Closer, Target};
 use wsprobe::outcome::Phase::{Close, Message};
 use wsprobe::outcome::Reason::*;
 
-use super::{Row, healthy, plays, plays_to, row};
+use super::{Row, healthy, hurry, outlasts, plays, plays_to, row};
 use crate::support::probing::upgraded;
 use crate::support::stage::Act::{self, *};
 use crate::support::stage::{close, frame, health, write};
@@ -20,7 +20,7 @@ fn no_message(target: &mut Target) {
 }
 
 pub fn rows() -> Vec<Row> {
-    let late = |what, acts: Vec<Act>| row(what, CloseTimeout, Close, plays(upgraded(acts)));
+    let late = |what, acts: Vec<Act>| row(what, CloseTimeout, Close, outlasts(upgraded(acts)));
     let abnormal = |what, acts: Vec<Act>| row(what, CloseAbnormal, Close, plays(upgraded(acts)));
     let code = |what, acts: Vec<Act>| row(what, CloseCode, Close, plays(upgraded(acts)));
     let good = |what, acts: Vec<Act>| healthy(what, plays(upgraded(acts)));
@@ -29,7 +29,15 @@ pub fn rows() -> Vec<Row> {
         late("messages without end instead of a close frame", vec![health(), Flood(frame(1, &[b'x'; 1000]))]),
         late("pings without end instead of a close frame", vec![health(), Flood(frame(9, b"p").repeat(500))]),
         late("half a close frame, then silence", vec![health(), write(b"\x88\x02\x03"), Hold]),
-        row("no echo of our close frame (`close: client`)", CloseTimeout, Close, plays_to(upgraded([health(), Hold]), we_close)),
+        row(
+            "no echo of our close frame (`close: client`)",
+            CloseTimeout,
+            Close,
+            plays_to(upgraded([health(), Hold]), |t| {
+                we_close(t);
+                hurry(t);
+            }),
+        ),
         abnormal("FIN without a close frame", vec![health(), Fin]),
         abnormal("RST right after the message", vec![health(), Pause(Duration::from_millis(50)), Rst]),
         abnormal("FIN inside the close frame", vec![health(), write(b"\x88\x02\x03"), Fin]),

@@ -1,7 +1,6 @@
 //! From the name to its addresses, by a name server that does exactly this.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use hickory_resolver::proto::op::ResponseCode;
 use wsprobe::config::{IpVersion, Target};
@@ -9,7 +8,7 @@ use wsprobe::outcome::Phase::Dns;
 use wsprobe::outcome::Reason::*;
 use wsprobe::probe::{Resolver, Shared};
 
-use super::{Met, Row, healthy, met, row};
+use super::{Met, Row, healthy, hurry, met, patient, row};
 use crate::support::dns::{NameServer, Say, resolv_conf};
 use crate::support::probing::{self, target, upgraded};
 use crate::support::stage::{Act::AwaitClose, Peer, close, health};
@@ -19,13 +18,18 @@ const HERE: [u8; 4] = [127, 0, 0, 1];
 /// A healthy peer behind a name that only this name server knows.
 async fn asks(names: NameServer, adjust: impl FnOnce(&mut Target)) -> Met {
     let peer = Peer::plays(upgraded([health(), close(1000), AwaitClose])).await;
-    let mut target = target(&format!("ws://api.test:{}/ws/health/", peer.addr.port()));
+    let mut target = patient(&format!("ws://api.test:{}/ws/health/", peer.addr.port()));
     adjust(&mut target);
     met(target, &Shared { resolver: names.resolver(), ..probing::shared() }).await
 }
 
 async fn says(say: Say) -> Met {
     asks(NameServer::says(say).await, |_| ()).await
+}
+
+/// For what never becomes an answer.
+async fn never(say: Say) -> Met {
+    asks(NameServer::says(say).await, hurry).await
 }
 
 async fn of(resolver: Resolver) -> Met {
@@ -35,11 +39,10 @@ async fn of(resolver: Resolver) -> Met {
 pub fn rows() -> Vec<Row> {
     let not_found = |what, say| row(what, DnsNotFound, Dns, says(say));
     let failed = |what, say| row(what, DnsFailed, Dns, says(say));
-    let late = |what, say| row(what, DnsTimeout, Dns, says(say));
+    let late = |what, say| row(what, DnsTimeout, Dns, never(say));
     let found = |what, say| healthy(what, says(say));
     let code = Say::Code;
     let here = IpAddr::from(HERE);
-    let patient = |target: &mut Target| target.timeout = Duration::from_secs(3);
     vec![
         not_found("the name does not exist (NXDOMAIN)", code(ResponseCode::NXDomain)),
         not_found("the name has no address", Say::Addresses(vec![])),
@@ -59,7 +62,7 @@ pub fn rows() -> Vec<Row> {
         failed("REFUSED", code(ResponseCode::Refused)),
         failed("NOTIMP", code(ResponseCode::NotImp)),
         failed("FORMERR", code(ResponseCode::FormErr)),
-        row("nothing listens where the resolver should be", DnsFailed, Dns, async {
+        row("nothing listens where the resolver should be", DnsTimeout, Dns, async {
             let names = NameServer::says(Say::Nothing).await;
             let resolver = names.resolver();
             drop(names);
@@ -91,7 +94,7 @@ pub fn rows() -> Vec<Row> {
         found("an address where nothing listens, then one that answers", Say::Addresses(vec![[127, 0, 0, 9].into(), here])),
         healthy("the first packet is lost", async move {
             let names = NameServer::plays(move |_, _, before| if before < 2 { Say::Nothing } else { Say::Addresses(vec![here]) });
-            asks(names.await, patient).await
+            asks(names.await, |_| ()).await
         }),
     ]
 }

@@ -29,6 +29,8 @@ pub fn rows() -> Vec<Row> {
         violation("a close frame of 126 bytes", &frame(8, &[3; 126])),
         violation("a length that is not written in its shortest form", b"\x81\x7e\x00\x02ok\x88\x02\x03\xe8"),
         violation("a length with its highest bit set", b"\x81\x7f\x80\x00\x00\x00\x00\x00\x00\x00"),
+        violation("a close frame of one byte before a message", &frame(8, b"\x03")),
+        violation("close 1006, which may not be sent, before a message", &frame(8, &1006u16.to_be_bytes())),
         violation("HTML after the 101", b"<html><body>oops</body></html>"),
         violation("a second HTTP head after the 101", b"HTTP/1.1 200 OK\r\n\r\n"),
         at_close("a bad frame after the message", vec![health(), write(b"\xc1\x00"), Hold]),

@@ -6,7 +6,7 @@ use wsprobe::config::Target;
 use wsprobe::outcome::Phase::Upgrade;
 use wsprobe::outcome::Reason::*;
 
-use super::{Row, healthy, plays, plays_to, row};
+use super::{Row, healthy, outlasts, plays, plays_to, row};
 use crate::support::stage::Act::{self, *};
 use crate::support::stage::{close, health, write};
 
@@ -34,7 +34,7 @@ pub fn rows() -> Vec<Row> {
     let rejected = |what, acts| row(what, UpgradeRejected, Upgrade, plays(acts));
     let server_error = |what, acts| row(what, UpgradeServerError, Upgrade, plays(acts));
     let invalid = |what, acts| row(what, UpgradeInvalid, Upgrade, plays(acts));
-    let late = |what, acts| row(what, UpgradeTimeout, Upgrade, plays(acts));
+    let late = |what, acts| row(what, UpgradeTimeout, Upgrade, outlasts(acts));
     let closed = |what, acts| row(what, UpgradeClosed, Upgrade, plays(acts));
     vec![
         // every class of status
@@ -172,7 +172,7 @@ pub fn rows() -> Vec<Row> {
         closed("FIN after accept", vec![Fin]),
         closed("FIN after the request", vec![Request, Fin]),
         closed("FIN inside the head", vec![Request, write("HTTP/1.1 101 Switch"), Fin]),
-        closed("RST after accept", vec![Rst]),
+        closed("RST after accept", vec![Pause(Duration::from_millis(50)), Rst]),
         closed("RST after the request", vec![Request, Rst]),
         closed("RST inside the head", vec![Request, write("HTTP/1.1 101 Switch"), Pause(Duration::from_millis(50)), Rst]),
         closed("FIN after a 103", vec![Request, write("HTTP/1.1 103 Early Hints\r\n\r\n"), Fin]),

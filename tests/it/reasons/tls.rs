@@ -8,9 +8,9 @@ use wsprobe::config::{Target, TlsVersion};
 use wsprobe::outcome::Phase::{Close, Message, Tls, Upgrade};
 use wsprobe::outcome::Reason::*;
 
-use super::{Met, Row, healthy, met, row};
+use super::{Met, Row, healthy, hurry, met, patient, row};
 use crate::support::certs::{Authority, Flaw};
-use crate::support::probing::{self, target, upgraded};
+use crate::support::probing::{self, upgraded};
 use crate::support::stage::Act::{self, *};
 use crate::support::stage::{Peer, close, health, write};
 
@@ -23,22 +23,24 @@ fn conversation() -> Vec<Act> {
 /// A peer that plays the acts over TLS, to a probe that trusts its root.
 async fn over_tls(acceptor: TlsAcceptor, acts: Vec<Act>, adjust: impl FnOnce(&mut Target)) -> Met {
     let peer = Peer::plays_over_tls(acts, acceptor).await;
-    let mut target = target(&peer.tls_url());
+    let mut target = patient(&peer.tls_url());
     target.tls.ca_file = Some(AUTHORITY.ca_file().to_owned());
     adjust(&mut target);
     met(target, &probing::shared()).await
 }
 
 /// A peer that plays the acts in place of a TLS handshake.
-async fn bare(acts: Vec<Act>) -> Met {
+async fn bare(acts: Vec<Act>, adjust: impl FnOnce(&mut Target)) -> Met {
     let peer = Peer::plays(acts).await;
-    met(target(&peer.tls_url()), &probing::shared()).await
+    let mut target = patient(&peer.tls_url());
+    adjust(&mut target);
+    met(target, &probing::shared()).await
 }
 
 pub fn rows() -> Vec<Row> {
     let flawed = |what, flaw, reason| row(what, reason, Tls, over_tls(AUTHORITY.server(flaw), conversation(), |_| ()));
-    let failed = |what, acts| row(what, TlsFailed, Tls, bare(acts));
-    let late = |what, acts| row(what, TlsTimeout, Tls, bare(acts));
+    let failed = |what, acts| row(what, TlsFailed, Tls, bare(acts, |_| ()));
+    let late = |what, acts| row(what, TlsTimeout, Tls, bare(acts, hurry));
     let after = |what, acts, reason, phase| row(what, reason, phase, over_tls(AUTHORITY.server(Flaw::None), acts, |_| ()));
     let old = || AUTHORITY.server_speaking(&rustls::version::TLS12);
     vec![

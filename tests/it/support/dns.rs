@@ -141,7 +141,13 @@ fn answer(question: &[u8], script: &Script, asked: &AtomicUsize, udp: bool) -> O
         Say::Noise => return Some(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
         Say::Mistaken => answer.metadata.id = !answer.metadata.id,
     }
-    Some(answer.to_vec().expect("an answer"))
+    let bytes = answer.to_vec().expect("an answer");
+    if udp && bytes.len() > usize::from(question.max_payload()) {
+        answer.metadata.truncation = true;
+        answer.answers.clear();
+        return Some(answer.to_vec().expect("an answer"));
+    }
+    Some(bytes)
 }
 
 fn addresses(answer: &mut Message, name: &Name, query: &Query, ips: &[IpAddr]) {

@@ -21,6 +21,7 @@ pub fn require(program: &str, package: &str) {
     );
 }
 pub mod http;
+pub mod network;
 pub mod notify;
 pub mod probing;
 pub mod process;
