@@ -1,8 +1,8 @@
 //! Phase `dns`: from a host name to its addresses.
 //!
 //! Every probe asks the resolver anew: a fresh visitor has no cache, the time is honest, and a changed record is seen at
-//! the next probe. The hosts file is honoured. A packet that gets no answer is sent again after two thirds of a second
-//! (hickory's floor), so that one lost packet does not fail a probe.
+//! the next probe. The hosts file is honoured. A packet that gets no answer is sent again after a third of a second
+//! (hickory's floor) or what the server usually takes, so that one lost packet does not fail a probe.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -199,7 +199,7 @@ async fn name_better<S: AsyncRead + Unpin>(
     findings: &mut Findings,
 ) -> Failure {
     findings.settle(Err(failure));
-    let tell = |bytes: &[u8]| bytes.len() >= START || bytes.contains(&b'\n') || is_tls(bytes) || is_http2(bytes);
+    let tell = |bytes: &[u8]| bytes.len() > START || bytes.contains(&b'\n') || is_tls(bytes) || is_http2(bytes);
     let more =
         async { while !tell(&bytes) && matches!((&mut *stream).take(START as u64).read_buf(&mut bytes).await, Ok(1..)) {} };
     let _ = timeout(BODY_WAIT, more).await;

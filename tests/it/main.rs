@@ -1,6 +1,7 @@
 //! Everything that is promised to users, one file per promise.
 
 mod alert;
+mod bounds;
 mod cli;
 mod config;
 mod dashboard;
@@ -14,7 +15,9 @@ mod outage;
 mod probe;
 mod prometheus;
 mod reasons;
+mod resolver;
 mod schedule;
 mod support;
 mod systemd;
 mod tidy;
+mod wire;

@@ -76,7 +76,11 @@ pub fn rows() -> Vec<Row> {
             let names = NameServer::plays(
                 |_, kind, _| if kind.to_string() == "A" { Say::Addresses(vec![HERE.into()]) } else { Say::Nothing },
             );
-            asks(names.await, |t| t.ip_version = IpVersion::V6).await
+            let adjust = |target: &mut Target| {
+                target.ip_version = IpVersion::V6;
+                hurry(target);
+            };
+            asks(names.await, adjust).await
         }),
         row(
             "this host has no resolver configuration",

@@ -10,7 +10,7 @@ use wsprobe::outcome::Reason::*;
 
 use super::{Met, Row, healthy, hurry, met, patient, row};
 use crate::support::certs::{Authority, Flaw};
-use crate::support::probing::{self, upgraded};
+use crate::support::probing::{self, TIMEOUT, upgraded};
 use crate::support::stage::Act::{self, *};
 use crate::support::stage::{Peer, close, health, write};
 
@@ -29,6 +29,11 @@ async fn over_tls(acceptor: TlsAcceptor, acts: Vec<Act>, adjust: impl FnOnce(&mu
     met(target, &probing::shared()).await
 }
 
+/// Ends the probe soon, but leaves an unoptimised handshake its time.
+fn hurry_over_tls(target: &mut Target) {
+    target.timeout = 3 * TIMEOUT;
+}
+
 /// A peer that plays the acts in place of a TLS handshake.
 async fn bare(acts: Vec<Act>, adjust: impl FnOnce(&mut Target)) -> Met {
     let peer = Peer::plays(acts).await;
@@ -40,8 +45,9 @@ async fn bare(acts: Vec<Act>, adjust: impl FnOnce(&mut Target)) -> Met {
 pub fn rows() -> Vec<Row> {
     let flawed = |what, flaw, reason| row(what, reason, Tls, over_tls(AUTHORITY.server(flaw), conversation(), |_| ()));
     let failed = |what, acts| row(what, TlsFailed, Tls, bare(acts, |_| ()));
-    let late = |what, acts| row(what, TlsTimeout, Tls, bare(acts, hurry));
+    let stalls = |what, acts| row(what, TlsTimeout, Tls, bare(acts, hurry));
     let after = |what, acts, reason, phase| row(what, reason, phase, over_tls(AUTHORITY.server(Flaw::None), acts, |_| ()));
+    let late = |what, acts, reason, phase| row(what, reason, phase, over_tls(AUTHORITY.server(Flaw::None), acts, hurry_over_tls));
     let old = || AUTHORITY.server_speaking(&rustls::version::TLS12);
     vec![
         flawed("an expired certificate", Flaw::Expired, TlsExpired),
@@ -88,9 +94,9 @@ pub fn rows() -> Vec<Row> {
         failed("FIN on the ClientHello", vec![Fin]),
         failed("RST on the ClientHello", vec![Pause(Duration::from_millis(50)), Rst]),
         failed("FIN inside the ServerHello", vec![write(b"\x16\x03\x03\x00\x7a\x02\x00"), Fin]),
-        late("silence on the ClientHello", vec![Hold]),
-        late("half a ServerHello, then silence", vec![write(b"\x16\x03\x03\x00\x7a\x02\x00"), Hold]),
-        late(
+        stalls("silence on the ClientHello", vec![Hold]),
+        stalls("half a ServerHello, then silence", vec![write(b"\x16\x03\x03\x00\x7a\x02\x00"), Hold]),
+        stalls(
             "a ServerHello of one byte now and then",
             vec![Drip(b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03".repeat(4), Duration::from_millis(50))],
         ),
@@ -100,10 +106,10 @@ pub fn rows() -> Vec<Row> {
             UpgradeRedirected,
             Upgrade,
         ),
-        after("over TLS: silence after the request", vec![Request, Hold], UpgradeTimeout, Upgrade),
+        late("over TLS: silence after the request", vec![Request, Hold], UpgradeTimeout, Upgrade),
         after("over TLS: FIN after the request", vec![Request, Fin], UpgradeClosed, Upgrade),
         after("over TLS: RST after the request", vec![Request, Rst], UpgradeClosed, Upgrade),
-        after("over TLS: silence after the 101", upgraded([Hold]), MessageTimeout, Message),
+        late("over TLS: silence after the 101", upgraded([Hold]), MessageTimeout, Message),
         after("over TLS: FIN after the message", upgraded([health(), Fin]), CloseAbnormal, Close),
         healthy(
             "over TLS: RST after the close frame",
