@@ -208,7 +208,9 @@ mod tests {
 
     fn watch(chunks: &[&[u8]]) -> Seen {
         let mut seen = Seen::default();
-        chunks.iter().for_each(|c| seen.feed(c));
+        for chunk in chunks {
+            seen.feed(chunk);
+        }
         seen
     }
 
