@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use wsprobe::outcome::Reason;
-use wsprobe_fuzz::wire::SWITCH;
+use wsprobe_fuzz::wire::{SECRET, SWITCH, replace};
 
 fuzz_target!(|input: &[u8]| {
     // More than 1,000 frames are slowed down by time, so that the cuts would matter.
@@ -11,6 +11,7 @@ fuzz_target!(|input: &[u8]| {
         && frames.len() < 2_000
     {
         let outcome = wsprobe_fuzz::converse(choice & 0b1100000, *cut, &[SWITCH, frames].concat());
-        assert_eq!(outcome.reason == Reason::Ok, wsprobe_fuzz::healthy(frames), "{outcome:?}");
+        let frames = replace(&replace(frames, b"{secret}", SECRET.as_bytes()), b"{accept}", &[b'x'; 28]);
+        assert_eq!(outcome.reason == Reason::Ok, wsprobe_fuzz::healthy(&frames), "{outcome:?}");
     }
 });

@@ -239,17 +239,17 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Failure> {
 /// What the answer means (contract of the reasons), and for a 101 whether it keeps RFC 6455 section 4.1.
 fn judge(head: &Head, key: &str, subprotocols: &[String]) -> Result<(), Failure> {
     let status = head.status;
-    let line = || status_line(status, &head.phrase);
+    let line = || one_line(&status_line(status, &head.phrase), MAX_VALUE);
     let fail = |reason, detail| Err(Failure::new(reason, Phase::Upgrade, detail));
     match status {
         101 => {}
         200..=299 => return fail(Reason::UpgradeIgnored, format!("{}: the request was taken for plain HTTP", line())),
         300..=399 => {
-            let to = head.all("location").next().map_or(" without a Location".to_owned(), |l| format!(" to {}", one_line(l)));
+            let to = head.all("location").next().map_or(" without a Location".to_owned(), |l| format!(" to {}", one_line(l, MAX_LOCATION)));
             return fail(Reason::UpgradeRedirected, format!("{}{to}", line()));
         }
-        400..=499 => return fail(Reason::UpgradeRejected, one_line(&line())),
-        500..=599 => return fail(Reason::UpgradeServerError, one_line(&line())),
+        400..=499 => return fail(Reason::UpgradeRejected, line()),
+        500..=599 => return fail(Reason::UpgradeServerError, line()),
         other => return Err(invalid(format!("the status {other} does not exist"))),
     }
     if head.minor_version == 0 {
@@ -378,8 +378,8 @@ fn start(bytes: &[u8]) -> String {
     quote(&format!("{}{cut}", lossy_prefix(line, START)))
 }
 
-fn one_line(text: &str) -> String {
-    text.chars().take(MAX_LOCATION).map(|c| if c.is_control() { ' ' } else { c }).collect()
+fn one_line(text: &str, limit: usize) -> String {
+    text.chars().take(limit).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -94,6 +94,15 @@ fn the_first_thing_that_is_wrong_is_the_one_that_is_told() {
 }
 
 #[test]
+fn a_reason_phrase_never_breaks_the_line_it_is_told_in() {
+    let bench = Bench::new(target(0));
+    for status in [200, 301, 404, 500] {
+        let says = format!("HTTP/1.1 {status} a\tb{}\r\nLocation: /\tx\r\n\r\n", "x".repeat(5000));
+        bench.meets_cut_or_whole(says.as_bytes(), &[100], End::Fin);
+    }
+}
+
+#[test]
 fn what_is_not_http_is_named_by_its_first_line_however_it_comes() {
     let bench = Bench::new(target(0));
     for says in ["SSH-2.0-OpenSSH_9.2\r\nmore", &"x".repeat(40), &"x".repeat(41), "\u{15}\u{3}\u{3}"] {

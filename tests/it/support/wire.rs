@@ -117,7 +117,8 @@ impl AsyncWrite for Wire {
     }
 }
 
-fn replace(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+/// The text with every `from` in it replaced.
+pub fn replace(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 64);
     let mut rest = text;
     while let Some(at) = rest.windows(from.len()).position(|window| window == from) {
