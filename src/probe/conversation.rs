@@ -273,34 +273,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                 None | Some(Err(Error::ConnectionClosed | Error::AlreadyClosed)) => {
                     Ok(Next::End(self.how_it_ended("the peer ended the connection")))
                 }
-                Some(Err(error)) => {
-                    if let Some(violation) = self.ws.get_ref().seen.violation {
-                        return Err(violated(violation));
+                Some(Err(error)) => match error {
+                    Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+                        Ok(Next::End(self.how_it_ended("the peer ended the connection")))
                     }
-                    match error {
-                        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
-                            Ok(Next::End(self.how_it_ended("the peer ended the connection")))
+                    Error::Protocol(other) => Err(violated(&lowercased(&other.to_string()))),
+                    Error::Utf8(_) => Err(violated("a text message is not UTF-8")),
+                    Error::Capacity(CapacityError::MessageTooLong { .. }) => Err(Failure::new(
+                        Reason::MessageTooBig,
+                        Phase::Message,
+                        format!("a message is larger than max_message_bytes ({})", self.max_message_bytes),
+                    )),
+                    Error::Io(error) => match (classify::rustls_error(&error), self.ws.get_ref().seen.violation) {
+                        (Some(tls), _) => Err(classify::rustls_failure(tls)),
+                        // the watcher ends the stream there; what tungstenite finds in the frames before comes first
+                        (None, Some(violation)) => Err(violated(violation)),
+                        (None, None) if let Some(fault) = classify::local_fault(&error) => {
+                            Err(Failure::new(Reason::LocalError, phase, fault))
                         }
-                        Error::Protocol(other) => Err(violated(&lowercased(&other.to_string()))),
-                        Error::Utf8(_) => Err(violated("a text message is not UTF-8")),
-                        Error::Capacity(CapacityError::MessageTooLong { .. }) => Err(Failure::new(
-                            Reason::MessageTooBig,
-                            Phase::Message,
-                            format!("a message is larger than max_message_bytes ({})", self.max_message_bytes),
-                        )),
-                        Error::Io(error) => match classify::rustls_error(&error) {
-                            Some(tls) => Err(classify::rustls_failure(tls)),
-                            None if let Some(fault) = classify::local_fault(&error) => {
-                                Err(Failure::new(Reason::LocalError, phase, fault))
-                            }
-                            None => Ok(Next::End(self.how_it_ended(match error.kind() {
-                                io::ErrorKind::UnexpectedEof => "the peer ended the connection",
-                                _ => "the connection was reset",
-                            }))),
-                        },
-                        other => Err(violated(&lowercased(&other.to_string()))),
-                    }
-                }
+                        (None, None) => Ok(Next::End(self.how_it_ended(match error.kind() {
+                            io::ErrorKind::UnexpectedEof => "the peer ended the connection",
+                            _ => "the connection was reset",
+                        }))),
+                    },
+                    other => Err(violated(&lowercased(&other.to_string()))),
+                },
             };
         }
     }
@@ -317,7 +314,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                     let how = format!("the peer closed with {}", describe_close(&close));
                     (Some(close), how)
                 }
-                Err(_) => (None, "the peer closed with an invalid close frame".to_owned()),
+                Err(violation) => return (None, Failure { phase: Phase::Message, ..violation }),
             },
             Next::End(how) => (None, how),
             Next::Data(_) | Next::Pong(_) => (None, "the connection ended".to_owned()),
@@ -330,11 +327,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     /// # Errors
     /// It is not a valid one.
     pub fn close_evidence(&self) -> Result<CloseEvidence, Failure> {
-        let seen = &self.ws.get_ref().seen;
-        if let Some(violation) = seen.violation {
-            return Err(Failure::new(Reason::ProtocolError, Phase::Close, violation));
-        }
-        parse_close(seen.close.as_deref().unwrap_or_default())
+        parse_close(self.ws.get_ref().seen.close.as_deref().unwrap_or_default())
     }
 
     /// How the peer ends TCP after the close frames, if it does so soon.

@@ -105,6 +105,13 @@ impl Findings {
         self.settled.get_or_insert_with(|| (Instant::now(), verdict));
     }
 
+    /// The settled failure, said better now that more is known.
+    pub fn settle_in_other_words(&mut self, failure: &Failure) {
+        if let Some((_, settled @ Err(_))) = &mut self.settled {
+            *settled = Err(failure.clone());
+        }
+    }
+
     /// Ends the probe: `result` is what the conversation came to, `None` when the deadline cut it.
     pub fn conclude(&mut self, result: Option<Result<(), Failure>>, target: &Target) -> Result<(), Failure> {
         match (self.end(result, target), target.expect.within) {

@@ -50,8 +50,10 @@ impl Seen {
         self.in_message || self.payload_left > 0 || !self.header.is_empty()
     }
 
-    /// Takes in the next bytes of the stream, cut anywhere.
-    fn feed(&mut self, mut bytes: &[u8]) {
+    /// Takes in the next bytes of the stream, cut anywhere. Says how many of them come before a violation.
+    fn feed(&mut self, bytes: &[u8]) -> usize {
+        let (all, mut bytes) = (bytes.len(), bytes);
+        let mut sound = 0;
         while !bytes.is_empty() && self.violation.is_none() && self.close.is_none() {
             if self.payload_left > 0 {
                 let n = usize::try_from(self.payload_left).unwrap_or(usize::MAX).min(bytes.len());
@@ -61,19 +63,25 @@ impl Seen {
                 }
                 self.payload_left -= n as u64;
                 bytes = later;
+                sound = all - bytes.len();
             } else {
                 self.header.push(bytes[0]);
                 bytes = &bytes[1..];
                 match parse_header(&self.header) {
                     Ok(None) => continue,
                     Ok(Some(frame)) => self.begin(frame),
-                    Err(violation) => self.violation = Some(violation),
+                    Err(violation) => {
+                        self.violation = Some(violation);
+                        continue;
+                    }
                 }
+                sound = all - bytes.len();
             }
             if self.payload_left == 0 && self.header.is_empty() {
                 self.close = self.in_close.take();
             }
         }
+        if self.violation.is_some() { sound } else { all }
     }
 
     fn begin(&mut self, frame: Frame) {
@@ -153,17 +161,18 @@ impl<S> Watched<S> {
         Watched { stream, first, given: 0, seen: Seen::default(), last_heard: now, window: (now, 0), pause: None, recorder }
     }
 
-    /// Takes in bytes that came, and slows a flood of frames down.
-    fn hear(&mut self, bytes: &[u8]) {
+    /// Takes in bytes that came, and slows a flood of frames down. Returns how many of them break no rule.
+    fn hear(&mut self, bytes: &[u8]) -> usize {
         let (now, before) = (Instant::now(), self.seen.frames);
         self.last_heard = now;
-        self.seen.feed(bytes);
+        let sound = self.seen.feed(bytes);
         if now - self.window.0 >= FLOOD_WINDOW {
             self.window = (now, before);
         }
         if self.seen.frames - self.window.1 > FLOOD_FRAMES {
             self.pause = Some(Box::pin(sleep_until(self.window.0 + FLOOD_WINDOW)));
         }
+        sound
     }
 }
 
@@ -194,10 +203,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         if let Some(recorder) = &this.recorder {
             recorder.passed(Direction::Received, &buf.filled()[before..]);
         }
-        // A violation ends the stream at the next read: what came before it in the same bytes still counts.
+        // A violation ends the stream: what came before it in the same bytes still counts, the frame itself is not
+        // handed on, since tungstenite would accept some of them.
         let bytes = &buf.filled()[before..];
         if !bytes.is_empty() {
-            this.hear(bytes);
+            let sound = this.hear(bytes);
+            if this.seen.violation.is_some() {
+                buf.set_filled(before + sound);
+                if sound == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                }
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -229,7 +245,9 @@ mod tests {
 
     fn watch(chunks: &[&[u8]]) -> Seen {
         let mut seen = Seen::default();
-        chunks.iter().for_each(|c| seen.feed(c));
+        for chunk in chunks {
+            seen.feed(chunk);
+        }
         seen
     }
 

@@ -124,6 +124,20 @@ impl Probe {
         }
     }
 
+    /// The same over a connection that is there already: upgrade, message and close. For in-memory peers, which cut their bytes
+    /// wherever a test or a fuzzer wants.
+    pub async fn run_over(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Outcome {
+        let begun = self.begin();
+        let mut findings = Findings::new(begun.instant);
+        let conversation = Box::pin(async {
+            let (request, subprotocols) = (&self.request, &self.target.subprotocols);
+            let already_read = upgrade::upgrade(&mut stream, request, subprotocols, &self.redactor, &mut findings).await?;
+            conversation::whole(stream, already_read, &self.target, &mut findings).await
+        });
+        let result = timeout_at(begun.instant + self.target.timeout, conversation).await.ok();
+        self.conclude(begun, findings, result)
+    }
+
     /// Opens a connection that is to be held, within the target's timeout: with the outcome of the opening, and with the
     /// session when there is one, though it may have been `too_slow`. `None` also for a target that is not held.
     pub async fn open(&self) -> (Outcome, Option<Session>) {

@@ -44,6 +44,8 @@ impl Redactor {
         }
         secrets.extend(target.url.as_url().query().map(str::to_owned));
         secrets.extend(target.url.as_url().query_pairs().map(|(_, value)| value.into_owned()));
+        let written = target.url.as_url().query().unwrap_or_default().split('&');
+        secrets.extend(written.filter_map(|pair| Some(pair.split_once('=')?.1.to_owned())));
         Redactor::of(secrets)
     }
 

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::expect::quote;
-use super::findings::{EVIDENCE_BYTES, Findings, lossy_prefix};
+use super::findings::{EVIDENCE_BYTES, Findings, Leg, lossy_prefix};
 use super::redact::{self, Redactor};
 use super::{Failure, classify};
 use crate::config::{Authorization, Target};
@@ -27,6 +27,8 @@ const BODY_WAIT: Duration = Duration::from_millis(500);
 /// Longest header value kept as evidence; `Location` may be longer.
 const MAX_VALUE: usize = 256;
 const MAX_LOCATION: usize = 2048;
+/// How much is shown of an answer that is not HTTP.
+const START: usize = 40;
 
 /// The opening handshake of one target, ready but for the key.
 #[derive(Clone, Debug)]
@@ -217,7 +219,12 @@ pub(super) async fn read_head<S: AsyncRead + Unpin>(stream: &mut S, findings: &m
                 return Err(closed(&error, findings.head_bytes));
             }
         }
-        while let Some((head, length)) = parse_head(&bytes)? {
+        loop {
+            let (head, length) = match parse_head(&bytes) {
+                Ok(Some(complete)) => complete,
+                Ok(None) => break,
+                Err(failure) => return Err(name_better(failure, stream, bytes, findings).await),
+            };
             let rest = bytes.split_off(length);
             findings.record(|recorder| recorder.answered(&bytes));
             if (100..200).contains(&head.status) && head.status != 101 {
@@ -229,6 +236,26 @@ pub(super) async fn read_head<S: AsyncRead + Unpin>(stream: &mut S, findings: &m
             return Ok((head, rest));
         }
     }
+}
+
+/// The verdict on bytes that are not HTTP is certain, but what they are may only show in those that follow.
+async fn name_better<S: AsyncRead + Unpin>(
+    failure: Failure,
+    stream: &mut S,
+    mut bytes: Vec<u8>,
+    findings: &mut Findings,
+) -> Failure {
+    // of a proxy's answer, the verdict is the tunnel's business
+    if !matches!(findings.leg, Leg::InProxy(_)) {
+        findings.settle(Err(failure));
+    }
+    let tell = |bytes: &[u8]| bytes.len() > START || bytes.contains(&b'\n') || is_tls(bytes) || is_http2(bytes);
+    let more =
+        async { while !tell(&bytes) && matches!((&mut *stream).take(START as u64).read_buf(&mut bytes).await, Ok(1..)) {} };
+    let _ = timeout(BODY_WAIT, more).await;
+    let named = parse_head(&bytes).err().unwrap_or_else(|| not_http(&bytes));
+    findings.settle_in_other_words(&named);
+    named
 }
 
 /// Parses a head; `None` while it is incomplete.
@@ -263,17 +290,20 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Failure> {
 /// What the answer means (contract of the reasons), and for a 101 whether it keeps RFC 6455 section 4.1.
 fn judge(head: &Head, key: &str, subprotocols: &[String]) -> Result<(), Failure> {
     let status = head.status;
-    let line = || status_line(status, &head.phrase);
+    let line = || one_line(&status_line(status, &head.phrase), MAX_VALUE);
     let fail = |reason, detail| Err(Failure::new(reason, Phase::Upgrade, detail));
     match status {
         101 => {}
         200..=299 => return fail(Reason::UpgradeIgnored, format!("{}: the request was taken for plain HTTP", line())),
         300..=399 => {
-            let to = head.all("location").next().map_or(" without a Location".to_owned(), |l| format!(" to {}", one_line(l)));
+            let to = head
+                .all("location")
+                .next()
+                .map_or(" without a Location".to_owned(), |l| format!(" to {}", one_line(l, MAX_LOCATION)));
             return fail(Reason::UpgradeRedirected, format!("{}{to}", line()));
         }
-        400..=499 => return fail(Reason::UpgradeRejected, one_line(&line())),
-        500..=599 => return fail(Reason::UpgradeServerError, one_line(&line())),
+        400..=499 => return fail(Reason::UpgradeRejected, line()),
+        500..=599 => return fail(Reason::UpgradeServerError, line()),
         other => return Err(invalid(format!("the status {other} does not exist"))),
     }
     if head.minor_version == 0 {
@@ -330,6 +360,7 @@ async fn body<S: AsyncRead + Unpin>(stream: &mut S, head: &Head, already_read: V
         }
     })
     .await;
+    raw.truncate(4 * EVIDENCE_BYTES); // how far the last read went is chance
     let body = if chunked { dechunk(&raw).0 } else { raw };
     lossy_prefix(&body, EVIDENCE_BYTES.min(length.filter(|_| !chunked).unwrap_or(usize::MAX)))
 }
@@ -358,11 +389,23 @@ fn invalid(detail: String) -> Failure {
 }
 
 fn not_http(bytes: &[u8]) -> Failure {
-    match bytes {
-        [0x15 | 0x16, 3, ..] => invalid("the port speaks TLS: the URL should begin with wss://".into()),
-        [0, 0, _, 4, 0, ..] => invalid("the peer speaks HTTP/2 on this port".into()),
-        _ => invalid(format!("the answer is not HTTP: it begins with {}", start(bytes))),
+    if is_tls(bytes) {
+        invalid("the port speaks TLS: the URL should begin with wss://".into())
+    } else if is_http2(bytes) {
+        invalid("the peer speaks HTTP/2 on this port".into())
+    } else {
+        invalid(format!("the answer is not HTTP: it begins with {}", start(bytes)))
     }
+}
+
+/// A record of type alert or handshake (RFC 8446 section 5.1).
+fn is_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x15 | 0x16, 3, ..])
+}
+
+/// A SETTINGS frame (RFC 9113 section 3.4).
+fn is_http2(bytes: &[u8]) -> bool {
+    matches!(bytes, [0, 0, _, 4, 0, ..])
 }
 
 fn closed(error: &io::Error, received: usize) -> Failure {
@@ -381,12 +424,16 @@ fn closed(error: &io::Error, received: usize) -> Failure {
     Failure::new(Reason::UpgradeClosed, Phase::Upgrade, format!("the peer {how} {when}"))
 }
 
+/// The first line, as far as it is shown.
 fn start(bytes: &[u8]) -> String {
-    quote(&lossy_prefix(bytes, 40))
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let cut = if line.len() > START { "…" } else { "" };
+    quote(&format!("{}{cut}", lossy_prefix(line, START)))
 }
 
-fn one_line(text: &str) -> String {
-    text.chars().take(MAX_LOCATION).map(|c| if c.is_control() { ' ' } else { c }).collect()
+fn one_line(text: &str, limit: usize) -> String {
+    text.chars().take(limit).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -439,7 +486,7 @@ mod tests {
         for (bytes, expected) in [
             (&b"\x15\x03\x03\x00\x02"[..], "the port speaks TLS: the URL should begin with wss://"),
             (b"\x00\x00\x12\x04\x00\x00", "the peer speaks HTTP/2 on this port"),
-            (b"SSH-2.0-x\r\n", "the answer is not HTTP: it begins with `SSH-2.0-x  `"),
+            (b"SSH-2.0-x\r\n", "the answer is not HTTP: it begins with `SSH-2.0-x`"),
         ] {
             assert_eq!(parse_head(bytes).err().unwrap().detail, expected);
         }

@@ -1,6 +1,7 @@
 //! Everything that is promised to users, one file per promise.
 
 mod alert;
+mod bounds;
 mod captures;
 mod cli;
 mod config;
@@ -21,8 +22,11 @@ mod outage;
 mod probe;
 mod prometheus;
 mod proxy;
+mod reasons;
+mod resolver;
 mod schedule;
 mod support;
 mod systemd;
 mod tidy;
 mod trace;
+mod wire;

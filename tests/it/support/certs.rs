@@ -23,6 +23,10 @@ pub enum Flaw {
     /// Issued by an intermediate that the server sends, as it should.
     WithIntermediate,
     SelfSigned,
+    /// No subjectAltName at all, only a common name.
+    NoNames,
+    /// The certificate may sign others, as only that of an authority should.
+    CaAsLeaf,
 }
 
 /// A root, and what it has issued.
@@ -88,10 +92,16 @@ impl Authority {
 
     fn chain(&self, flaw: Flaw) -> (Vec<CertificateDer<'static>>, KeyPair) {
         let key = KeyPair::generate().expect("key");
-        let names =
-            if flaw == Flaw::WrongName { vec!["other.example.com".into()] } else { vec!["localhost".into(), "127.0.0.1".into()] };
+        let names = match flaw {
+            Flaw::WrongName => vec!["other.example.com".into()],
+            Flaw::NoNames => vec![],
+            _ => vec!["localhost".into(), "127.0.0.1".into()],
+        };
         let mut leaf = CertificateParams::new(names).expect("names");
         leaf.distinguished_name.push(DnType::CommonName, "wsprobe test leaf");
+        if flaw == Flaw::CaAsLeaf {
+            leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
         let year = |y| rcgen::date_time_ymd(y, 1, 1);
         (leaf.not_before, leaf.not_after) = match flaw {
             Flaw::Expired => (year(2020), year(2021)),
