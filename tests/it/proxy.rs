@@ -139,7 +139,7 @@ async fn what_the_proxy_answers_is_told_apart_by_reason_detail_and_diagnosis() {
         (
             vec![Request, write("SSH-2.0-OpenSSH\r\n"), Hold],
             Reason::ConnectRefused,
-            "gave no proper answer to the CONNECT: the answer is not HTTP: it begins with `SSH-2.0-OpenSSH  `".into(),
+            "gave no proper answer to the CONNECT: the answer is not HTTP: it begins with `SSH-2.0-OpenSSH`".into(),
             "proxy-broken",
         ),
         (
@@ -206,7 +206,7 @@ async fn bytes_right_behind_the_answer_of_the_proxy_belong_to_the_target() {
     let banner = vec![Request, write("HTTP/1.1 200 OK\r\n\r\nSSH-2.0-banner\r\n"), Hold];
     let (_proxy, outcome) = answered(banner).await;
     assert_eq!(outcome.reason, Reason::UpgradeInvalid, "{outcome:?}");
-    assert_eq!(outcome.detail, "the answer is not HTTP: it begins with `SSH-2.0-banner  `");
+    assert_eq!(outcome.detail, "the answer is not HTTP: it begins with `SSH-2.0-banner`");
     // The same over TLS: a flight that came early is part of the handshake.
     let alert = vec![Request, write(b"HTTP/1.1 200 OK\r\n\r\n\x15\x03\x03\x00\x02\x02\x28"), Hold];
     let proxy = Peer::plays(alert).await;
