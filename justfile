@@ -34,6 +34,13 @@ demo *ARGS:
 bench:
     cargo bench --bench probe_cost
 
+# Fuzz each target for a minute (cargo install --locked cargo-fuzz); see fuzz/README.md
+fuzz SECONDS="60":
+    fuzz/run {{SECONDS}}
+
+# Fuzz each target for 20 minutes
+fuzz-long: (fuzz "1200")
+
 # Show the documentation of the library
 doc:
     cargo doc --no-deps --open

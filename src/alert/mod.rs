@@ -18,7 +18,7 @@ pub use book::Book;
 pub use saved::{Change, Saved, SavedAlert};
 
 use crate::config::{Rule, Target};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, PageOutcome};
 use crate::time::Timestamp;
 
 /// What changed for one (target, rule).
@@ -55,6 +55,8 @@ pub struct Alert {
     pub cause: String,
     /// The outcome that best shows the trouble: the latest one that counted against the target.
     pub evidence: Option<Arc<Outcome>>,
+    /// The companion GET that best shows the trouble, for the rules that look at those.
+    pub page: Option<Arc<PageOutcome>>,
     /// The latest outcome with a verdict when the transition happened (for a resolution: the healthy one).
     pub latest: Option<Arc<Outcome>>,
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Alert;
 use super::finding::Finding;
 use crate::config::{Config, Rule, Target, TargetUrl};
-use crate::outcome::{Outcome, TargetName};
+use crate::outcome::{Outcome, PageOutcome, TargetName};
 use crate::time::Timestamp;
 
 /// One firing (target, rule).
@@ -45,15 +45,17 @@ pub struct SavedAlert {
     resolved_at: Option<Timestamp>,
     cause: String,
     evidence: Option<Arc<Outcome>>,
+    page: Option<Arc<PageOutcome>>,
     latest: Option<Arc<Outcome>>,
 }
 
 impl SavedAlert {
     /// What is to be kept of an alert.
     pub fn of(alert: &Alert) -> Self {
-        let Alert { id, target, rule, since, fired_at, resolved_at, cause, evidence, latest } = alert.clone();
+        let Alert { id, target, rule, since, fired_at, resolved_at, cause, evidence, page, latest } = alert.clone();
         let (url, labels) = (target.url.public(), target.labels.clone());
-        SavedAlert { id, target: target.name.clone(), url, labels, rule, since, fired_at, resolved_at, cause, evidence, latest }
+        let target = target.name.clone();
+        SavedAlert { id, target, url, labels, rule, since, fired_at, resolved_at, cause, evidence, page, latest }
     }
 
     /// The alert again, with target and rule as they are configured now; those that are gone are as they were. `None` when
@@ -68,7 +70,7 @@ impl SavedAlert {
             }
         };
         let rule = config.rules.iter().find(|r| r.name == self.rule.name).cloned().unwrap_or(self.rule);
-        let SavedAlert { id, since, fired_at, resolved_at, cause, evidence, latest, .. } = self;
-        Some(Alert { id, target, rule, since, fired_at, resolved_at, cause, evidence, latest })
+        let SavedAlert { id, since, fired_at, resolved_at, cause, evidence, page, latest, .. } = self;
+        Some(Alert { id, target, rule, since, fired_at, resolved_at, cause, evidence, page, latest })
     }
 }

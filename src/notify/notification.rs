@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, SavedAlert, Transition, TransitionKind};
 use crate::config::{Condition, Config, Rule, Selector, Severity, Target, TargetUrl};
-use crate::diagnose::{self, Diagnosis};
+use crate::diagnose::Diagnosis;
 use crate::outcome::{Outcome, TargetName};
 use crate::time::Timestamp;
+use crate::views;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -78,7 +79,7 @@ impl Notification {
         Notification {
             id: id(&alert.id, (*kind).into(), *at),
             kind: (*kind).into(),
-            diagnosis: alert.evidence.as_deref().and_then(diagnose::diagnose),
+            diagnosis: views::alert_diagnosis(alert),
             alert: alert.clone(),
             at: *at,
         }
@@ -125,8 +126,7 @@ impl SavedNotification {
     pub fn restore(self, config: &Config) -> Option<Notification> {
         let SavedNotification { id, kind, alert, at } = self;
         let alert = alert.restore(config)?;
-        let diagnosis = alert.evidence.as_deref().and_then(diagnose::diagnose);
-        Some(Notification { id, kind, alert, at, diagnosis })
+        Some(Notification { id, kind, diagnosis: views::alert_diagnosis(&alert), alert, at })
     }
 }
 
@@ -164,6 +164,7 @@ fn sample_alert(at: Timestamp) -> Alert {
         resolved_at: None,
         cause: "somebody asked for a test notification".into(),
         evidence: None,
+        page: None,
         latest: None,
     }
 }

@@ -16,6 +16,8 @@ use prometheus::proto::{LabelPair, Metric};
 use super::addresses::AddressNumbers;
 use super::exposition::{EncodeError, Writer, counter, gauge, label};
 use super::histogram::{Histogram, PHASE, PROBE, SCHEDULE};
+use super::session_metrics;
+use super::storage::{Storage, StorageState};
 use super::target_metrics::{MaybeTime, TargetMetrics};
 use crate::config::{Config, Target};
 use crate::outcome::{Reason, TargetName};
@@ -33,8 +35,7 @@ pub struct Metrics {
     skipped: ByReason,
     reload_successful: AtomicBool,
     reloaded_at: MaybeTime,
-    /// `None` when nothing is meant to be kept.
-    storage: Mutex<Option<StorageState>>,
+    storage: Storage,
     /// One scrape at a time: the crate's collector computes a counter from the difference to the time before.
     process: Mutex<prometheus::process_collector::ProcessCollector>,
 }
@@ -45,20 +46,13 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
-/// How the database does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StorageState {
-    /// Why state is only in memory at the moment.
-    pub trouble: Option<String>,
-    /// Outcomes that could not be kept.
-    pub dropped_outcomes: u64,
-}
-
 /// What depends on the configuration. Replaced as a whole at a reload.
 struct Table {
     /// Sorted by name, so that a scrape is in a stable order and a name is found quickly.
     targets: Vec<Arc<TargetMetrics>>,
     receivers: Vec<Arc<ReceiverMetrics>>,
+    /// Whether this host is online; `None` without witnesses, who alone know.
+    online: Option<AtomicBool>,
 }
 
 /// The numbers of one receiver.
@@ -81,7 +75,7 @@ impl Metrics {
             skipped: ByReason::starting_with(&SKIPS),
             reload_successful: AtomicBool::new(true),
             reloaded_at: MaybeTime::default(),
-            storage: Mutex::default(),
+            storage: Storage::default(),
             process: Mutex::new(prometheus::process_collector::ProcessCollector::for_self()),
         })
     }
@@ -129,6 +123,13 @@ impl Metrics {
         self.skipped.add(reason);
     }
 
+    /// The witnesses say that this host is online, or offline.
+    pub fn online(&self, online: bool) {
+        if let Some(known) = &self.table().online {
+            known.store(online, Relaxed);
+        }
+    }
+
     /// A receiver accepted a notification. An unknown receiver is ignored, here and below.
     pub fn notification_sent(&self, receiver: &str) {
         if let Some(receiver) = self.table().receiver(receiver) {
@@ -156,12 +157,12 @@ impl Metrics {
 
     /// How the database does, where there is one.
     pub fn storage_state(&self, state: Option<StorageState>) {
-        *self.storage.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        self.storage.set(state);
     }
 
     /// Why state is only in memory at the moment, where it is meant to be kept.
     pub fn storage_trouble(&self) -> Option<String> {
-        self.storage.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.trouble.clone()
+        self.storage.get()?.trouble
     }
 
     /// The whole exposition in the text format 0.0.4.
@@ -192,6 +193,12 @@ impl Metrics {
     }
 
     fn encode_daemon(&self, w: &mut Writer<'_>) -> Result<(), EncodeError> {
+        w.family(
+            GAUGE,
+            "wsprobe_connectivity_up",
+            "Whether this prober is online by its witnesses: 1 yes, 0 no witness answers and probes are inconclusive.",
+            self.table().online.as_ref().map(|online| gauge(vec![], f64::from(u8::from(online.load(Relaxed))))),
+        )?;
         w.histograms(
             "wsprobe_schedule_delay_seconds",
             "How much later than intended probes started, in seconds: whether this prober keeps up.",
@@ -222,19 +229,7 @@ impl Metrics {
             "When the configuration in force was read, in seconds since the epoch.",
             self.reloaded_at.get().map(|at| gauge(vec![], at.as_secs_f64())),
         )?;
-        let storage = self.storage.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        w.family(
-            GAUGE,
-            "wsprobe_storage_up",
-            "Whether alerts and messages are kept on disk (1) or in memory only, because the database can't be used (0).",
-            storage.iter().map(|s| gauge(vec![], f64::from(u8::from(s.trouble.is_none())))),
-        )?;
-        w.family(
-            COUNTER,
-            "wsprobe_storage_dropped_outcomes_total",
-            "Outcomes that were not kept for the next start, because the database was slow or could not be used.",
-            storage.iter().map(|s| counter(vec![], s.dropped_outcomes)),
-        )?;
+        self.storage.encode(w)?;
         w.family(
             GAUGE,
             "wsprobe_build_info",
@@ -319,6 +314,18 @@ fn encode_targets(targets: &[Arc<TargetMetrics>], w: &mut Writer<'_>) -> Result<
     )?;
     w.family(
         GAUGE,
+        "wsprobe_http_status_code",
+        "HTTP status of the last answer to the companion GET of a target with `http`; redirects are not followed.",
+        per_target(|t| t.page_status().map(f64::from)),
+    )?;
+    w.family(
+        GAUGE,
+        "wsprobe_http_self_redirect",
+        "Whether the last answer to the companion GET redirects to the very URL that was asked (1) or not (0).",
+        per_target(|t| t.page_loops().map(f64::from)),
+    )?;
+    w.family(
+        GAUGE,
         "wsprobe_last_probe_timestamp_seconds",
         "When the last probe ended, in seconds since the epoch: whether the target is still being watched.",
         per_target(|t| t.last_probe().map(Timestamp::as_secs_f64)),
@@ -335,6 +342,7 @@ fn encode_targets(targets: &[Arc<TargetMetrics>], w: &mut Writer<'_>) -> Result<
         "When the certificate of the peer's chain that ends first does end, in seconds since the epoch.",
         per_target(|t| t.certificate_not_after().map(Timestamp::as_secs_f64)),
     )?;
+    session_metrics::encode(targets, w)?;
     w.family(
         GAUGE,
         "wsprobe_address_up",
@@ -391,7 +399,7 @@ fn encode_receivers(receivers: &[Arc<ReceiverMetrics>], now: Timestamp, w: &mut 
     )
 }
 
-fn name_label(t: &TargetMetrics) -> LabelPair {
+pub(super) fn name_label(t: &TargetMetrics) -> LabelPair {
     label("target", t.target().name.as_str())
 }
 
@@ -430,7 +438,9 @@ impl Table {
             let known = before.and_then(|t| t.receivers.iter().find(|known| known.name == r.name));
             known.cloned().unwrap_or_else(|| Arc::new(ReceiverMetrics::new(&r.name)))
         });
-        Table { targets, receivers: receivers.collect() }
+        let known = before.and_then(|t| t.online.as_ref()).is_none_or(|online| online.load(Relaxed));
+        let online = (!config.witnesses.is_empty()).then(|| AtomicBool::new(known));
+        Table { targets, receivers: receivers.collect(), online }
     }
 
     fn target(&self, name: &TargetName) -> Option<&Arc<TargetMetrics>> {
@@ -484,7 +494,7 @@ impl ByReason {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::{config, name, outcome, target};
+    use super::super::fixtures::{config, name, outcome, shows, target, value};
     use super::super::target_metrics::AlertLevel;
     use super::*;
     use crate::outcome::Reason;
@@ -493,17 +503,6 @@ mod tests {
         let metrics = Metrics::new(&config(vec![target("prod", "ws://prod.example/?token=x")]), "1.2.3");
         let handle = metrics.target(&name("prod")).unwrap();
         (metrics, handle)
-    }
-
-    /// The value of a series, as text; `None` when it is absent.
-    fn value(metrics: &Metrics, series: &str) -> Option<String> {
-        let text = metrics.encode(Timestamp::from_secs(100)).unwrap();
-        text.lines().find_map(|l| l.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))
-    }
-
-    #[track_caller]
-    fn shows(metrics: &Metrics, series: &str, expected: &str) {
-        assert_eq!(value(metrics, series).as_deref(), Some(expected), "{series}");
     }
 
     #[test]

@@ -11,10 +11,13 @@ mod fixtures;
 mod histogram;
 mod metrics;
 mod recent;
+mod session_metrics;
+mod storage;
 mod target_metrics;
 
 pub use board::{Board, TargetSnapshot};
 pub use exposition::EncodeError;
-pub use metrics::{Metrics, StorageState};
+pub use metrics::Metrics;
 pub use recent::Sample;
+pub use storage::StorageState;
 pub use target_metrics::{AlertLevel, TargetMetrics};

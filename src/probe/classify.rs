@@ -28,9 +28,11 @@ pub fn local_fault(error: &io::Error) -> Option<&'static str> {
     })
 }
 
+const NO_RESOLVER: &str = "this host has no route to its resolver";
+
 /// A failed TCP connect. `has_route` says whether this host has a route to the address at all, which tells a
 /// router's "network unreachable" from our own.
-pub fn connect(error: &io::Error, has_route: impl FnOnce() -> bool) -> Failure {
+pub fn connect(error: &io::Error, has_route: impl Fn() -> bool) -> Failure {
     if let Some(fault) = local_fault(error) {
         return Failure::new(Reason::LocalError, Phase::Connect, fault);
     }
@@ -40,7 +42,10 @@ pub fn connect(error: &io::Error, has_route: impl FnOnce() -> bool) -> Failure {
         }
         Some(Errno::CONNRESET | Errno::CONNABORTED) => (Reason::ConnectReset, "the connection was reset in the TCP handshake"),
         Some(Errno::TIMEDOUT) => (Reason::ConnectTimeout, "no answer to the TCP handshake: packets are dropped on the way"),
-        Some(Errno::NETUNREACH) if !has_route() => (Reason::LocalError, "this host has no route to the address"),
+        // a blackhole route makes it EINVAL, an unreachable or prohibiting one looks like a router's answer
+        Some(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::ACCESS | Errno::INVAL) if !has_route() => {
+            (Reason::LocalError, "this host has no route to the address")
+        }
         Some(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::HOSTDOWN | Errno::ACCESS | Errno::PROTO | Errno::NOPROTOOPT) => {
             (Reason::ConnectUnreachable, "a router on the way says that the address can't be reached")
         }
@@ -49,8 +54,8 @@ pub fn connect(error: &io::Error, has_route: impl FnOnce() -> bool) -> Failure {
     Failure::new(reason, Phase::Connect, detail)
 }
 
-/// A failed DNS lookup.
-pub fn dns(host: &str, error: &NetError) -> Failure {
+/// A failed DNS lookup. `has_route` says whether this host has a route to any of its resolvers.
+pub fn dns(host: &str, error: &NetError, has_route: impl Fn() -> bool) -> Failure {
     let fail = |reason, detail: String| Failure::new(reason, Phase::Dns, detail);
     match error {
         NetError::Timeout => fail(Reason::DnsTimeout, format!("the resolver did not answer for {host}")),
@@ -65,14 +70,17 @@ pub fn dns(host: &str, error: &NetError) -> Failure {
         },
         NetError::Io(io) => match local_fault(io) {
             Some(fault) => fail(Reason::LocalError, fault.to_owned()),
-            None if Errno::from_io_error(io) == Some(Errno::NETUNREACH) => {
-                fail(Reason::LocalError, "this host has no route to its resolver".to_owned())
-            }
+            None if !has_route() => fail(Reason::LocalError, NO_RESOLVER.to_owned()),
             None => fail(Reason::DnsFailed, format!("the resolver can't be reached: {io}")),
         },
+        NetError::NoConnections if !has_route() => fail(Reason::LocalError, NO_RESOLVER.to_owned()),
         other => fail(Reason::DnsFailed, format!("the lookup of {host} failed: {other}")),
     }
 }
+
+/// Details of handshakes that ended without a word of TLS.
+pub const TLS_ENDED: &str = "the peer ended the connection in the TLS handshake";
+pub const TLS_RESET: &str = "the peer reset the connection in the TLS handshake";
 
 /// A failed TLS handshake, as tokio-rustls reports it.
 pub fn tls(error: &io::Error) -> Failure {
@@ -81,9 +89,9 @@ pub fn tls(error: &io::Error) -> Failure {
         return rustls_failure(tls);
     }
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => fail(Reason::TlsFailed, "the peer ended the connection in the TLS handshake".into()),
+        io::ErrorKind::UnexpectedEof => fail(Reason::TlsFailed, TLS_ENDED.into()),
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
-            fail(Reason::TlsFailed, "the peer reset the connection in the TLS handshake".into())
+            fail(Reason::TlsFailed, TLS_RESET.into())
         }
         _ => fail(Reason::TlsFailed, format!("the TLS handshake failed: {error}")),
     }

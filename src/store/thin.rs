@@ -36,6 +36,10 @@ pub(super) fn insert(tx: &Transaction<'_>, outcome: &Outcome) -> rusqlite::Resul
     Ok(())
 }
 
+fn known_phases() -> impl Iterator<Item = Phase> {
+    Phase::TIMED.into_iter().chain([Phase::Total, Phase::Hold])
+}
+
 /// Reads one outcome; `None` when it is of a version that knew other words.
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Option<Outcome>> {
     let took = |column: usize| -> rusqlite::Result<Option<Duration>> {
@@ -47,7 +51,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Option<Outcome>> {
     let at = Timestamp::from_nanos(row.get(1)?);
     let (status, not_after): (Option<u16>, Option<i64>) = (row.get(11)?, row.get(12)?);
     Ok(Some(Outcome {
-        phase: phase.and_then(|phase| Phase::ALL.into_iter().find(|known| known.as_str() == phase)),
+        phase: phase.and_then(|phase| known_phases().find(|known| known.as_str() == phase)),
         timings: Timings {
             dns: took(4)?,
             connect: took(5)?,
@@ -62,6 +66,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Option<Outcome>> {
             reason_phrase: String::new(),
             location: None,
             headers: vec![],
+            lowercase_names: false,
             body: None,
         }),
         tls: not_after.map(|not_after| TlsEvidence {

@@ -98,7 +98,10 @@ async fn two_hundred_kills_lose_no_message_and_make_none_twice() {
     });
     for _ in 0..200 {
         let mut daemon = Running::start(&args);
-        sleep(Duration::from_millis(fastrand::u64(10..250))).await;
+        if fastrand::u8(0..10) > 0 {
+            daemon.stderr.until("probing").await;
+        }
+        sleep(Duration::from_millis(fastrand::u64(0..200))).await;
         daemon.signal(Signal::KILL);
         daemon.code(PATIENCE).await;
     }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tempfile::NamedTempFile;
@@ -23,6 +23,10 @@ pub enum Flaw {
     /// Issued by an intermediate that the server sends, as it should.
     WithIntermediate,
     SelfSigned,
+    /// No subjectAltName at all, only a common name.
+    NoNames,
+    /// The certificate may sign others, as only that of an authority should.
+    CaAsLeaf,
 }
 
 /// A root, and what it has issued.
@@ -37,8 +41,7 @@ impl Authority {
     pub fn new() -> Self {
         let (params, key) = ca("wsprobe test root");
         let root = params.self_signed(&key).expect("root");
-        let mut pem = NamedTempFile::new().expect("temporary file");
-        pem.write_all(root.pem().as_bytes()).expect("write");
+        let pem = file(&root.pem());
         Authority { params, root: root.der().clone(), pem, key }
     }
 
@@ -62,6 +65,16 @@ impl Authority {
         acceptor(self.config(Flaw::None, rustls::ALL_VERSIONS, true))
     }
 
+    /// A client certificate and its key in PEM, for `tls.cert_file` and `tls.key_file`.
+    pub fn client(&self) -> (NamedTempFile, NamedTempFile) {
+        let key = KeyPair::generate().expect("key");
+        let mut params = CertificateParams::new(vec![]).expect("parameters");
+        params.distinguished_name.push(DnType::CommonName, "wsprobe test client");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&key, &Issuer::from_params(&self.params, &self.key)).expect("certificate");
+        (file(&certificate.pem()), file(&key.serialize_pem()))
+    }
+
     fn config(&self, flaw: Flaw, versions: &[&'static SupportedProtocolVersion], client_auth: bool) -> ServerConfig {
         let (chain, key) = self.chain(flaw);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -79,10 +92,16 @@ impl Authority {
 
     fn chain(&self, flaw: Flaw) -> (Vec<CertificateDer<'static>>, KeyPair) {
         let key = KeyPair::generate().expect("key");
-        let names =
-            if flaw == Flaw::WrongName { vec!["other.example.com".into()] } else { vec!["localhost".into(), "127.0.0.1".into()] };
+        let names = match flaw {
+            Flaw::WrongName => vec!["other.example.com".into()],
+            Flaw::NoNames => vec![],
+            _ => vec!["localhost".into(), "127.0.0.1".into()],
+        };
         let mut leaf = CertificateParams::new(names).expect("names");
         leaf.distinguished_name.push(DnType::CommonName, "wsprobe test leaf");
+        if flaw == Flaw::CaAsLeaf {
+            leaf.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
         let year = |y| rcgen::date_time_ymd(y, 1, 1);
         (leaf.not_before, leaf.not_after) = match flaw {
             Flaw::Expired => (year(2020), year(2021)),
@@ -106,6 +125,12 @@ impl Authority {
         };
         (chain, key)
     }
+}
+
+fn file(text: &str) -> NamedTempFile {
+    let mut file = NamedTempFile::new().expect("temporary file");
+    file.write_all(text.as_bytes()).expect("write");
+    file
 }
 
 fn ca(name: &str) -> (CertificateParams, KeyPair) {

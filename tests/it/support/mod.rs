@@ -4,7 +4,10 @@ pub mod alert;
 pub mod certs;
 pub mod daemon;
 pub mod diagnose;
+pub mod dns;
+pub mod front;
 pub mod machine;
+pub mod nginx;
 pub mod source;
 pub mod stage;
 
@@ -20,6 +23,9 @@ pub fn require(program: &str, package: &str) {
     );
 }
 pub mod http;
+pub mod network;
 pub mod notify;
 pub mod probing;
 pub mod process;
+pub mod proxy;
+pub mod wire;

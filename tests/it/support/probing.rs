@@ -1,11 +1,11 @@
 //! Probing a scripted peer once, and waiting no longer than a table of peers that never answer can bear.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use wsprobe::config::{Target, TargetUrl};
 use wsprobe::outcome::{Outcome, TargetName};
-use wsprobe::probe::{Probe, Shared};
+use wsprobe::probe::{Probe, Resolver, Roots, Shared};
 use wsprobe::time::Clock;
 
 use super::stage::Act::{self, Request, Switch};
@@ -19,9 +19,20 @@ pub fn target(url: &str) -> Target {
     target
 }
 
+/// Read once: hundreds of certificates, in a build that is not optimised.
+static ROOTS: LazyLock<Roots> = LazyLock::new(Roots::system);
+
+pub fn shared() -> Shared {
+    Shared { resolver: Resolver::system(), roots: ROOTS.clone(), clock: Clock::system() }
+}
+
 pub async fn probe(target: Target) -> Outcome {
-    let shared = Shared::system(Clock::system());
-    Probe::new(Arc::new(target), &shared).expect("probe").run().await
+    ready(target).run().await
+}
+
+/// The target, ready to be probed.
+pub fn ready(target: Target) -> Probe {
+    Probe::new(Arc::new(target), &shared()).expect("probe")
 }
 
 /// The upgrade succeeds, then these acts follow.
