@@ -199,7 +199,9 @@ async fn name_better<S: AsyncRead + Unpin>(
     findings: &mut Findings,
 ) -> Failure {
     findings.settle(Err(failure));
-    let tell = |bytes: &[u8]| bytes.len() > START || bytes.contains(&b'\n') || is_tls(bytes) || is_http2(bytes);
+    // a zero begins no text, and the length in an HTTP/2 frame may look like a line feed
+    let line = |bytes: &[u8]| bytes.first() != Some(&0) && bytes.contains(&b'\n');
+    let tell = |bytes: &[u8]| bytes.len() > START || line(bytes) || is_tls(bytes) || is_http2(bytes);
     let more =
         async { while !tell(&bytes) && matches!((&mut *stream).take(START as u64).read_buf(&mut bytes).await, Ok(1..)) {} };
     let _ = timeout(BODY_WAIT, more).await;
@@ -245,7 +247,10 @@ fn judge(head: &Head, key: &str, subprotocols: &[String]) -> Result<(), Failure>
         101 => {}
         200..=299 => return fail(Reason::UpgradeIgnored, format!("{}: the request was taken for plain HTTP", line())),
         300..=399 => {
-            let to = head.all("location").next().map_or(" without a Location".to_owned(), |l| format!(" to {}", one_line(l, MAX_LOCATION)));
+            let to = head
+                .all("location")
+                .next()
+                .map_or(" without a Location".to_owned(), |l| format!(" to {}", one_line(l, MAX_LOCATION)));
             return fail(Reason::UpgradeRedirected, format!("{}{to}", line()));
         }
         400..=499 => return fail(Reason::UpgradeRejected, line()),
@@ -373,9 +378,8 @@ fn closed(error: &io::Error, received: usize) -> Failure {
 /// The first line, as far as it is shown.
 fn start(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
     let cut = if line.len() > START { "…" } else { "" };
-    quote(&format!("{}{cut}", lossy_prefix(line, START)))
+    quote(&format!("{}{cut}", lossy_prefix(line, START).trim_end_matches('\r')))
 }
 
 fn one_line(text: &str, limit: usize) -> String {
