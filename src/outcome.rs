@@ -2,11 +2,16 @@
 //!
 //! Plain values without IO. The shapes that leave the process (JSON, labels) are made from these in `views`.
 
+mod beside;
+pub mod timeline;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use beside::{FollowUp, PageOutcome, Reply, leads_back};
 
 use crate::time::Timestamp;
 
@@ -290,6 +295,8 @@ pub struct HttpEvidence {
     /// The headers that identify a hop or a cause, names in lower case, in the order received.
     /// Never cookies or credentials.
     pub headers: Vec<(String, String)>,
+    /// Every header name came in lower case, which tells HAProxy's own answers from those of many other servers.
+    pub lowercase_names: bool,
     /// At most the first 512 bytes of the body, decoded as lossy UTF-8; `None` after a 101.
     pub body: Option<String>,
 }
@@ -321,6 +328,7 @@ pub fn status_line(status: u16, sent: &str) -> String {
 /// Never cookies or credentials.
 const KEPT: &[&str] = &[
     "server",
+    "date",
     "via",
     "location",
     "www-authenticate",
@@ -343,6 +351,8 @@ const KEPT: &[&str] = &[
     "last-modified",
     "cache-control",
     "x-cache",
+    "x-cache-status",
+    "cf-cache-status",
     "x-powered-by",
     "x-served-by",
     "x-varnish",
@@ -420,7 +430,67 @@ impl Ended {
     }
 }
 
-/// What one probe of one address of a target found.
+/// How a held connection ended, and what it was like until then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionEvidence {
+    pub opened_at: Timestamp,
+    /// From the end of its opening to its end.
+    pub lasted: Duration,
+    /// How long it was to last.
+    pub hold: Duration,
+    pub ping_every: Duration,
+    /// Pings that were answered.
+    pub pongs: u32,
+    /// Round trip of the last of them.
+    pub last_rtt: Option<Duration>,
+    /// Data messages that came; they are read and dropped.
+    pub messages: u64,
+    /// From the last byte that came, that of a close frame included, to the end.
+    pub idle: Duration,
+    pub ended_by: SessionEnd,
+}
+
+macro_rules! session_ends {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
+        /// What ended a held connection.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum SessionEnd { $($(#[$doc])* $variant,)+ }
+
+        impl SessionEnd {
+            /// Every one.
+            pub const ALL: &'static [SessionEnd] = &[$(SessionEnd::$variant,)+];
+
+            /// The word used in JSON and as a metric label.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(SessionEnd::$variant => $name,)+ }
+            }
+        }
+    };
+}
+
+session_ends! {
+    /// We closed it, since its time was over.
+    OurEnd = "our_end",
+    /// The peer sent a close frame.
+    CloseCode = "close_code",
+    /// The connection ended without a close frame.
+    Abnormal = "abnormal",
+    /// A ping got no pong in time.
+    PingTimeout = "ping_timeout",
+    /// We gave it up: the peer sent a frame against the protocol, or a message that is too big.
+    Refused = "refused",
+    /// This host's own network or resources failed.
+    LocalError = "local_error",
+}
+
+impl SessionEnd {
+    /// Whether the peer, or something on the path to it, ended the connection before its time.
+    pub const fn is_cut(self) -> bool {
+        !matches!(self, SessionEnd::OurEnd | SessionEnd::LocalError)
+    }
+}
+
+/// What one probe of one address of a target found, or how a held connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub target: TargetName,
@@ -428,17 +498,25 @@ pub struct Outcome {
     pub url: String,
     /// The address connected to, or tried last; `None` when none was known.
     pub address: Option<SocketAddr>,
+    /// When the probe started; of a held connection that ended, when it ended.
     pub started_at: Timestamp,
     pub reason: Reason,
     /// The phase that failed; `None` when healthy.
     pub phase: Option<Phase>,
     /// One line that a person can act on; empty when healthy.
     pub detail: String,
+    /// Of a held connection that ended, those of its opening.
     pub timings: Timings,
     pub http: Option<HttpEvidence>,
     pub tls: Option<TlsEvidence>,
     pub message: Option<MessageEvidence>,
     pub close: Option<CloseEvidence>,
+    /// With `addresses: all`, what was found at each address; this outcome is then what they add up to. Empty otherwise.
+    pub addresses: Vec<Outcome>,
+    /// What further requests beside the failure found; no part of the verdict.
+    pub follow_up: Option<Arc<FollowUp>>,
+    /// There when this is the end of a held connection; its opening was an outcome of its own.
+    pub session: Option<SessionEvidence>,
 }
 
 impl Outcome {
@@ -457,6 +535,9 @@ impl Outcome {
             tls: None,
             message: None,
             close: None,
+            addresses: vec![],
+            follow_up: None,
+            session: None,
         }
     }
 
@@ -465,9 +546,12 @@ impl Outcome {
         self.reason.verdict()
     }
 
-    /// When the probe ended.
+    /// When the probe, or the held connection, ended.
     pub fn ended_at(&self) -> Timestamp {
-        self.started_at + self.timings.total
+        match self.session {
+            Some(_) => self.started_at,
+            None => self.started_at + self.timings.total,
+        }
     }
 
     /// The status of a redirected upgrade.

@@ -3,6 +3,8 @@
 //! Times are RFC 3339 in UTC, durations seconds as numbers, absent knowledge is `null` and never 0. Nothing is decided in
 //! here, and nothing is read but the value given; a field that is renamed here breaks somebody's script.
 
+mod trace;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +15,11 @@ use crate::alert::{Alert, State, Status};
 use crate::config::{Condition, Rule, Target};
 use crate::diagnose::{self, Diagnosis};
 use crate::outcome::{
-    CloseEvidence, HttpEvidence, MessageEvidence, Outcome, Phase, Reason, TargetName, Timings, TlsEvidence, Verdict,
+    CloseEvidence, FollowUp, HttpEvidence, MessageEvidence, Outcome, PageOutcome, Phase, Reason, Reply, SessionEvidence,
+    TargetName, Timings, TlsEvidence, Verdict,
 };
 use crate::time::Timestamp;
+pub use trace::{TraceView, trace};
 
 /// Makes the links into the status page and its runbook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,10 +68,11 @@ impl Links {
 /// The reason that goes with a rule which fires on healthy outcomes, too.
 fn usual_reason(when: &Condition) -> Option<Reason> {
     match when {
-        Condition::ConsecutiveFailures(_) | Condition::FailureRatio { .. } => None,
+        Condition::ConsecutiveFailures(_) | Condition::FailureRatio { .. } | Condition::HttpSelfRedirect(_) => None,
         Condition::RedirectRatio { .. } => Some(Reason::UpgradeRedirected),
         Condition::Latency { .. } => Some(Reason::TooSlow),
         Condition::CertificateExpiresWithin(_) => Some(Reason::TlsExpired),
+        Condition::SessionShorterThan(_) => Some(Reason::SessionCut),
     }
 }
 
@@ -90,6 +95,10 @@ pub struct OutcomeView<'a> {
     message: Option<MessageView<'a>>,
     close: Option<CloseView<'a>>,
     diagnosis: Option<DiagnosisView>,
+    /// With `addresses: all`, the outcome of each address in the same shape.
+    addresses: Option<Vec<OutcomeView<'a>>>,
+    follow_up: Option<FollowUpView<'a>>,
+    session: Option<SessionView>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -135,6 +144,50 @@ struct CloseView<'a> {
     ended: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct FollowUpView<'a> {
+    asked_at: Time,
+    plain_get: Option<ReplyView<'a>>,
+    at_location: Option<ReplyView<'a>>,
+    with_origin: Option<ReplyView<'a>>,
+    origin: Option<&'a str>,
+    site_root: Option<ReplyView<'a>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct ReplyView<'a> {
+    url: &'a str,
+    /// A proper 101 came.
+    upgraded: bool,
+    http: Option<HttpView<'a>>,
+    failure: Option<&'a str>,
+    self_redirect: bool,
+}
+
+/// What a companion GET found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PageView<'a> {
+    url: &'a str,
+    started_at: Time,
+    took: Seconds,
+    http: Option<HttpView<'a>>,
+    failure: Option<&'a str>,
+    self_redirect: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct SessionView {
+    opened_at: Time,
+    lasted: Seconds,
+    hold: Seconds,
+    ping_every: Seconds,
+    pongs: u32,
+    last_rtt: Option<Seconds>,
+    messages: u64,
+    idle: Seconds,
+    ended_by: &'static str,
+}
+
 /// A diagnosis, with the link to its runbook entry.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DiagnosisView {
@@ -144,6 +197,7 @@ pub struct DiagnosisView {
     fix: String,
     hop: Option<&'static str>,
     runbook: String,
+    checked: Option<String>,
 }
 
 /// The view of an outcome, diagnosed on the way.
@@ -163,13 +217,56 @@ pub fn outcome<'a>(outcome: &'a Outcome, links: &Links) -> OutcomeView<'a> {
         message: outcome.message.as_ref().map(message),
         close: outcome.close.as_ref().map(close),
         diagnosis: diagnose::diagnose(outcome).map(|d| diagnosis(d, links)),
+        addresses: (!outcome.addresses.is_empty()).then(|| outcome.addresses.iter().map(|o| self::outcome(o, links)).collect()),
+        follow_up: outcome.follow_up.as_deref().map(follow_up),
+        session: outcome.session.as_ref().map(session),
     }
+}
+
+fn follow_up(f: &FollowUp) -> FollowUpView<'_> {
+    FollowUpView {
+        asked_at: Time(f.asked_at),
+        plain_get: f.plain_get.as_ref().map(reply),
+        at_location: f.at_location.as_ref().map(reply),
+        with_origin: f.with_origin.as_ref().map(reply),
+        origin: f.origin.as_deref(),
+        site_root: f.site_root.as_ref().map(reply),
+    }
+}
+
+fn reply(r: &Reply) -> ReplyView<'_> {
+    ReplyView {
+        url: &r.url,
+        upgraded: r.upgraded(),
+        http: r.http.as_ref().map(http),
+        failure: r.failure.as_deref(),
+        self_redirect: r.self_redirect,
+    }
+}
+
+/// The view of a companion GET.
+pub fn page(page: &PageOutcome) -> PageView<'_> {
+    let Reply { url, http: answer, failure, self_redirect } = &page.reply;
+    PageView {
+        url,
+        started_at: Time(page.started_at),
+        took: Seconds(page.took),
+        http: answer.as_ref().map(http),
+        failure: failure.as_deref(),
+        self_redirect: *self_redirect,
+    }
+}
+
+/// What an alert's evidence says.
+pub fn alert_diagnosis(alert: &Alert) -> Option<Diagnosis> {
+    let page = alert.page.as_deref().and_then(diagnose::diagnose_page);
+    page.or_else(|| alert.evidence.as_deref().and_then(diagnose::diagnose))
 }
 
 /// The view of a diagnosis.
 pub fn diagnosis(diagnosis: Diagnosis, links: &Links) -> DiagnosisView {
-    let Diagnosis { code, summary, cause, fix, hop } = diagnosis;
-    DiagnosisView { code, summary, cause, fix, hop, runbook: links.runbook(code) }
+    let Diagnosis { code, summary, cause, fix, checked, hop } = diagnosis;
+    DiagnosisView { code, summary, cause, fix, hop, runbook: links.runbook(code), checked }
 }
 
 fn timings(t: &Timings) -> TimingsView {
@@ -207,6 +304,20 @@ fn close(c: &CloseEvidence) -> CloseView<'_> {
     CloseView { code: c.code, reason: &c.reason, ended: c.ended.as_str() }
 }
 
+fn session(s: &SessionEvidence) -> SessionView {
+    SessionView {
+        opened_at: Time(s.opened_at),
+        lasted: Seconds(s.lasted),
+        hold: Seconds(s.hold),
+        ping_every: Seconds(s.ping_every),
+        pongs: s.pongs,
+        last_rtt: s.last_rtt.map(Seconds),
+        messages: s.messages,
+        idle: Seconds(s.idle),
+        ended_by: s.ended_by.as_str(),
+    }
+}
+
 /// One (target, rule) and its episode, as API, page and webhooks show it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AlertView<'a> {
@@ -229,7 +340,7 @@ pub struct AlertView<'a> {
 
 /// The view of an episode that has fired, and may have resolved.
 pub fn alert<'a>(alert: &'a Alert, links: &Links) -> AlertView<'a> {
-    let diagnosis = alert.evidence.as_deref().and_then(diagnose::diagnose);
+    let diagnosis = alert_diagnosis(alert);
     AlertView {
         id: Some(&alert.id),
         since: Some(Time(alert.since)),

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::condition::{Judge, judge};
 use super::finding::Finding;
@@ -15,7 +16,7 @@ use super::state::{Machine, Occasion, Reading, Terms};
 use super::timeline::{Flow, Moment, Timeline};
 use super::{Alert, State, Status, Transition, TransitionKind};
 use crate::config::{Config, Rule, Target};
-use crate::outcome::{Outcome, TargetName, Verdict};
+use crate::outcome::{Outcome, PageOutcome, TargetName, Verdict};
 use crate::time::Timestamp;
 
 /// All rules over all targets.
@@ -63,6 +64,7 @@ struct Episode {
     /// What it fired with.
     finding: Finding,
     evidence: Option<Arc<Outcome>>,
+    page: Option<Arc<PageOutcome>>,
 }
 
 impl Book {
@@ -115,6 +117,38 @@ impl Book {
             }
             let step = slot.step(Occasion::Probe { healthy }, now, &watched.target, watched.latest.as_ref());
             transitions.extend(step);
+            slot.reschedule(&mut self.due, (at, i), now);
+        }
+        transitions
+    }
+
+    /// Takes in one companion GET of a target, for the rules that look at those; otherwise as [`Book::on_outcome`].
+    pub fn on_page(&mut self, page: &Arc<PageOutcome>, now: Timestamp) -> Vec<Transition> {
+        let Some(&at) = self.index.get(&page.target) else { return vec![] };
+        let Some(watched) = self.watched.get_mut(at) else { return vec![] };
+        let now = self.timeline.advance(now);
+        let mut transitions = vec![];
+        for (i, slot) in watched.slots.iter_mut().enumerate() {
+            let Some(against) = slot.judge.observe_page(page) else { continue };
+            if let (true, Some(episode)) = (against, &mut slot.episode) {
+                episode.page = Some(page.clone());
+            }
+            transitions.extend(slot.step(Occasion::Probe { healthy: !against }, now, &watched.target, watched.latest.as_ref()));
+            slot.reschedule(&mut self.due, (at, i), now);
+        }
+        transitions
+    }
+
+    /// Takes note that a held connection of a target is alive, and has lasted this long: it brings no sample, and counts as a
+    /// healthy probe to whatever waits to resolve. Says what changed, like [`Book::on_outcome`].
+    pub fn on_alive(&mut self, target: &TargetName, lasted: Duration, now: Timestamp) -> Vec<Transition> {
+        let Some(&at) = self.index.get(target) else { return vec![] };
+        let Some(watched) = self.watched.get_mut(at) else { return vec![] };
+        let now = self.timeline.advance(now);
+        let mut transitions = vec![];
+        for (i, slot) in watched.slots.iter_mut().enumerate() {
+            slot.judge.lives(lasted);
+            transitions.extend(slot.step(Occasion::Alive, now, &watched.target, watched.latest.as_ref()));
             slot.reschedule(&mut self.due, (at, i), now);
         }
         transitions
@@ -181,7 +215,7 @@ impl Book {
 
 impl Watched {
     fn new(target: &Arc<Target>, rules: &[Arc<Rule>]) -> Self {
-        let slots = rules.iter().filter(|rule| rule.targets.selects(target)).map(|rule| Slot::new(rule, target)).collect();
+        let slots = rules.iter().filter(|rule| rule.watches(target)).map(|rule| Slot::new(rule, target)).collect();
         Watched { target: target.clone(), latest: None, slots }
     }
 }
@@ -214,7 +248,7 @@ impl Slot {
 
     fn step(&mut self, on: Occasion, now: Moment, target: &Arc<Target>, latest: Option<&Arc<Outcome>>) -> Option<Transition> {
         let reading = self.judge.read(now);
-        let nothing_new = on == Occasion::Tick && !self.judge.worsens_by_time();
+        let nothing_new = !matches!(on, Occasion::Probe { .. }) && !self.judge.worsens_by_time();
         self.reading = if nothing_new { reading.min(self.reading) } else { reading };
         let kind = self.machine.step(self.reading, on, now.flow, self.terms)?;
         let alert = match kind {
@@ -246,12 +280,13 @@ impl Slot {
             fired_at: now.wall,
             finding: self.judge.finding(),
             evidence: self.judge.evidence().cloned(),
+            page: self.judge.page().cloned(),
         }
     }
 
     /// The numbers of now while the condition holds, otherwise those it fired with.
     fn current_finding(&self, episode: &Episode) -> Finding {
-        if self.reading == Reading::Holds { self.judge.finding() } else { episode.finding }
+        if self.reading == Reading::Holds { self.judge.finding() } else { episode.finding.clone() }
     }
 
     fn alert(
@@ -271,6 +306,7 @@ impl Slot {
             resolved_at,
             cause,
             evidence: episode.evidence.clone(),
+            page: episode.page.clone(),
             latest: latest.cloned(),
         }
     }

@@ -9,8 +9,8 @@ use super::finding::Finding;
 use super::state::Reading;
 use super::timeline::{Flow, Moment};
 use super::window::Window;
-use crate::config::{Condition, Rule, Target};
-use crate::outcome::{Outcome, Phase, Reason, Verdict};
+use crate::config::{Condition, HttpCheck, Rule, Target};
+use crate::outcome::{Outcome, PageOutcome, Phase, Reason, Verdict};
 use crate::time::Timestamp;
 
 /// Slack for products of ratios and counts: 29% of 100 is 28.999999999999996 in binary.
@@ -20,6 +20,9 @@ const ROUNDING: f64 = 1e-9;
 pub(super) trait Judge: fmt::Debug + Send + Sync {
     /// Takes in an outcome that has a verdict; true when it counts against the target.
     fn observe(&mut self, outcome: &Arc<Outcome>, now: Moment) -> bool;
+
+    /// Takes note that a held connection has lasted this long.
+    fn lives(&mut self, _lasted: Duration) {}
 
     /// How far the condition holds now.
     fn read(&mut self, now: Moment) -> Reading;
@@ -32,6 +35,16 @@ pub(super) trait Judge: fmt::Debug + Send + Sync {
 
     /// The latest outcome that counted against the target, while anything does.
     fn evidence(&self) -> Option<&Arc<Outcome>>;
+
+    /// Takes in a companion GET, and says whether it counts against the target; `None` where it says nothing to this condition.
+    fn observe_page(&mut self, _page: &Arc<PageOutcome>) -> Option<bool> {
+        None
+    }
+
+    /// The latest companion GET that counted against the target, while any does.
+    fn page(&self) -> Option<&Arc<PageOutcome>> {
+        None
+    }
 
     /// When the reading may change by time alone. In the future.
     fn next_change(&self, now: Moment) -> Option<Flow>;
@@ -61,6 +74,10 @@ pub(super) fn judge(rule: &Rule, target: &Target) -> (Box<dyn Judge>, u32) {
         }
         // a renewed certificate ends the matter, whatever else is wrong with the target
         Condition::CertificateExpiresWithin(within) => (Box::new(Certificate { within, seen: None }), 0),
+        // whatever else is wrong with the target: one GET that is not led back to itself, and the loop is over
+        Condition::HttpSelfRedirect(needed) => (Box::new(Loop::new(needed, target)), 0),
+        // so does a connection that lasts
+        Condition::SessionShorterThan(limit) => (Box::new(Sessions { limit, known: false, cut: None }), 0),
     }
 }
 
@@ -237,7 +254,8 @@ impl Latency {
 
 impl Judge for Latency {
     fn observe(&mut self, outcome: &Arc<Outcome>, now: Moment) -> bool {
-        let Some(took) = self.sample(outcome) else { return false };
+        let opened = outcome.session.is_none(); // the times of an opening came with its own outcome
+        let Some(took) = self.sample(outcome).filter(|_| opened) else { return false };
         let against = took > self.limit;
         // rounded up, so that a time above the limit is also above it in whole microseconds
         let micros = u32::try_from(took.as_nanos().div_ceil(1_000)).unwrap_or(u32::MAX);
@@ -366,5 +384,147 @@ impl Judge for Certificate {
 
     fn worsens_by_time(&self) -> bool {
         true
+    }
+}
+
+/// `http_self_redirect`: so many companion GETs in a row were redirected to the URL that was asked. A GET without an answer
+/// says nothing of it.
+#[derive(Debug)]
+struct Loop {
+    needed: u32,
+    url: Arc<str>,
+    in_a_row: u32,
+    since: Timestamp,
+    page: Option<Arc<PageOutcome>>,
+    answered: bool,
+    websocket: Option<bool>,
+}
+
+impl Loop {
+    fn new(needed: u32, target: &Target) -> Self {
+        let url = target.http.as_ref().map(HttpCheck::public_url).unwrap_or_default();
+        Loop {
+            needed: needed.max(1),
+            url: url.into(),
+            in_a_row: 0,
+            since: Timestamp::EPOCH,
+            page: None,
+            answered: false,
+            websocket: None,
+        }
+    }
+}
+
+impl Judge for Loop {
+    fn observe(&mut self, outcome: &Arc<Outcome>, _now: Moment) -> bool {
+        self.websocket = Some(outcome.verdict() == Verdict::Healthy);
+        false
+    }
+
+    fn observe_page(&mut self, page: &Arc<PageOutcome>) -> Option<bool> {
+        page.reply.http.as_ref()?;
+        self.answered = true;
+        if !page.reply.self_redirect {
+            (self.in_a_row, self.page) = (0, None);
+            return Some(false);
+        }
+        if self.in_a_row == 0 {
+            self.since = page.started_at;
+        }
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        self.page = Some(page.clone());
+        Some(true)
+    }
+
+    fn read(&mut self, _now: Moment) -> Reading {
+        match self.in_a_row {
+            0 if self.answered => Reading::Clear,
+            0 => Reading::Unknown,
+            n if n < self.needed => Reading::Partly,
+            _ => Reading::Holds,
+        }
+    }
+
+    fn finding(&self) -> Finding {
+        let status = self.page.as_ref().and_then(|page| page.reply.status()).unwrap_or_default();
+        Finding::SelfRedirect { url: self.url.clone(), status, websocket: self.websocket }
+    }
+
+    fn since(&self, now: Moment) -> Timestamp {
+        self.since.min(now.wall)
+    }
+
+    fn evidence(&self) -> Option<&Arc<Outcome>> {
+        None
+    }
+
+    fn page(&self) -> Option<&Arc<PageOutcome>> {
+        self.page.as_ref()
+    }
+
+    fn next_change(&self, _now: Moment) -> Option<Flow> {
+        None
+    }
+}
+
+/// `session_shorter_than`: the last held connection was cut before this time, and none has lasted so long since.
+#[derive(Debug)]
+struct Sessions {
+    limit: Duration,
+    /// Whether any connection was held so far.
+    known: bool,
+    cut: Option<Cut>,
+}
+
+#[derive(Debug)]
+struct Cut {
+    lasted: Duration,
+    /// When the first of the connections that were cut early ended.
+    since: Timestamp,
+    outcome: Arc<Outcome>,
+}
+
+impl Judge for Sessions {
+    fn observe(&mut self, outcome: &Arc<Outcome>, _now: Moment) -> bool {
+        // an opening says nothing of how long connections last
+        let Some(session) = &outcome.session else { return false };
+        self.lives(session.lasted);
+        let against = session.ended_by.is_cut() && session.lasted < self.limit;
+        if against {
+            self.known = true;
+            let since = self.cut.as_ref().map_or(outcome.started_at, |cut| cut.since);
+            self.cut = Some(Cut { lasted: session.lasted, since, outcome: outcome.clone() });
+        }
+        against
+    }
+
+    fn lives(&mut self, lasted: Duration) {
+        if lasted >= self.limit {
+            (self.known, self.cut) = (true, None);
+        }
+    }
+
+    fn read(&mut self, _now: Moment) -> Reading {
+        match (self.known, &self.cut) {
+            (false, _) => Reading::Unknown,
+            (true, None) => Reading::Clear,
+            (true, Some(_)) => Reading::Holds,
+        }
+    }
+
+    fn finding(&self) -> Finding {
+        Finding::Session { lasted: self.cut.as_ref().map_or(Duration::ZERO, |cut| cut.lasted), limit: self.limit }
+    }
+
+    fn since(&self, now: Moment) -> Timestamp {
+        self.cut.as_ref().map_or(now.wall, |cut| cut.since.min(now.wall))
+    }
+
+    fn evidence(&self) -> Option<&Arc<Outcome>> {
+        self.cut.as_ref().map(|cut| &cut.outcome)
+    }
+
+    fn next_change(&self, _now: Moment) -> Option<Flow> {
+        None
     }
 }

@@ -1,24 +1,50 @@
 //! What a rule saw, in numbers, and as a sentence for whoever is woken by it.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::outcome::Phase;
 use crate::time::Timestamp;
 
-/// The numbers behind an alert. Small and without text: the sentence is made when someone reads it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The numbers behind an alert. Small: the sentence is made when someone reads it.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Finding {
-    Run { failures: u32 },
-    Ratio { bad: usize, total: usize, over: Duration, verb: &'static str },
-    Latency { phase: Phase, quantile: f64, value: Duration, limit: Duration, over: Duration },
-    Certificate { not_after: Timestamp },
+    Run {
+        failures: u32,
+    },
+    Ratio {
+        bad: usize,
+        total: usize,
+        over: Duration,
+        verb: &'static str,
+    },
+    Latency {
+        phase: Phase,
+        quantile: f64,
+        value: Duration,
+        limit: Duration,
+        over: Duration,
+    },
+    Certificate {
+        not_after: Timestamp,
+    },
+    /// `websocket`: whether the last probe beside it was healthy, where there was one.
+    SelfRedirect {
+        url: Arc<str>,
+        status: u16,
+        websocket: Option<bool>,
+    },
+    Session {
+        lasted: Duration,
+        limit: Duration,
+    },
 }
 
 impl Finding {
     /// The sentence while it is so.
-    pub fn present(self, now: Timestamp) -> String {
-        match self {
+    pub fn present(&self, now: Timestamp) -> String {
+        match *self {
             Finding::Latency { phase, quantile, value, limit, over } => format!(
                 "{} of {phase} is {} over the last {}, limit {}",
                 percentile(quantile),
@@ -36,30 +62,41 @@ impl Finding {
                     (false, _) => format!("certificate expires in {} ({when})", spell(left)),
                 }
             }
-            Finding::Run { .. } => self.counted(),
+            Finding::SelfRedirect { ref url, status, websocket } => {
+                let beside = match websocket {
+                    Some(true) => " while the WebSocket is healthy",
+                    Some(false) => ", and the WebSocket fails, too",
+                    None => "",
+                };
+                let pages = if url.starts_with("https:") { "HTTPS page" } else { "page" };
+                format!("{url} redirects to itself ({status}){beside}: most likely every {pages} loops")
+            }
+            Finding::Run { .. } | Finding::Session { .. } => self.counted(),
         }
     }
 
     /// The sentence once it is over.
-    pub fn past(self) -> String {
-        match self {
+    pub fn past(&self) -> String {
+        match *self {
             Finding::Latency { phase, quantile, value, limit, over } => {
                 format!("{} of {phase} was {} over {}, limit {}", percentile(quantile), spell(value), spell(over), spell(limit))
             }
             Finding::Ratio { over, .. } => format!("{} within {}", self.counted(), spell(over)),
             Finding::Certificate { not_after } => format!("certificate was to expire at {}", rfc3339(not_after)),
-            Finding::Run { .. } => self.counted(),
+            Finding::SelfRedirect { ref url, status, .. } => format!("{url} redirected to itself ({status})"),
+            Finding::Run { .. } | Finding::Session { .. } => self.counted(),
         }
     }
 
-    fn counted(self) -> String {
-        match self {
+    fn counted(&self) -> String {
+        match *self {
             Finding::Run { failures: 1 } => "1 probe failed".to_owned(),
             Finding::Run { failures } => format!("{failures} probes in a row failed"),
             Finding::Ratio { bad, total, verb, .. } => {
                 let probes = if total == 1 { "probe" } else { "probes" };
                 format!("{bad} of {total} {probes} ({}) {verb}", percent(bad as f64 / total.max(1) as f64))
             }
+            Finding::Session { lasted, limit } => format!("a connection was cut after {}, limit {}", spell(lasted), spell(limit)),
             _ => String::new(),
         }
     }
@@ -146,7 +183,23 @@ mod tests {
         let (secs, mins) = (Duration::from_secs, |m: u64| Duration::from_secs(m * 60));
         let now = Timestamp::from_secs(1_798_761_600); // 2027-01-01
         let later = now + secs(6 * 86_400 + 4 * 3_600);
+        let loops = |url: &str, websocket| Finding::SelfRedirect { url: url.into(), status: 301, websocket };
         let table = [
+            (
+                loops("https://api.example.com/", Some(true)),
+                "https://api.example.com/ redirects to itself (301) while the WebSocket is healthy: most likely every HTTPS page loops",
+                "https://api.example.com/ redirected to itself (301)",
+            ),
+            (
+                loops("https://api.example.com/", Some(false)),
+                "https://api.example.com/ redirects to itself (301), and the WebSocket fails, too: most likely every HTTPS page loops",
+                "https://api.example.com/ redirected to itself (301)",
+            ),
+            (
+                loops("http://10.0.0.1/", None),
+                "http://10.0.0.1/ redirects to itself (301): most likely every page loops",
+                "http://10.0.0.1/ redirected to itself (301)",
+            ),
             (Finding::Run { failures: 1 }, "1 probe failed", "1 probe failed"),
             (Finding::Run { failures: 3 }, "3 probes in a row failed", "3 probes in a row failed"),
             (
@@ -169,6 +222,11 @@ mod tests {
                 },
                 "p95 of total is 1.24s over the last 10m, limit 800ms",
                 "p95 of total was 1.24s over 10m, limit 800ms",
+            ),
+            (
+                Finding::Session { lasted: Duration::from_millis(1_020), limit: secs(60) },
+                "a connection was cut after 1.02s, limit 1m",
+                "a connection was cut after 1.02s, limit 1m",
             ),
             (
                 Finding::Certificate { not_after: later },

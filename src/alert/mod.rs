@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub use book::Book;
 
 use crate::config::{Rule, Target};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, PageOutcome};
 use crate::time::Timestamp;
 
 /// What changed for one (target, rule).
@@ -51,6 +51,8 @@ pub struct Alert {
     pub cause: String,
     /// The outcome that best shows the trouble: the latest one that counted against the target.
     pub evidence: Option<Arc<Outcome>>,
+    /// The companion GET that best shows the trouble, for the rules that look at those.
+    pub page: Option<Arc<PageOutcome>>,
     /// The latest outcome with a verdict when the transition happened (for a resolution: the healthy one).
     pub latest: Option<Arc<Outcome>>,
 }

@@ -38,6 +38,8 @@ pub(super) enum Reading {
 pub(super) enum Occasion {
     /// A probe with a verdict.
     Probe { healthy: bool },
+    /// A held connection answered a ping, or lasted its time: as good as a healthy probe.
+    Alive,
     /// Time passed.
     Tick,
 }
@@ -107,7 +109,7 @@ impl Machine {
             return None;
         };
         match occasion {
-            Occasion::Probe { healthy: true } => *healthy_in_a_row = healthy_in_a_row.saturating_add(1),
+            Occasion::Probe { healthy: true } | Occasion::Alive => *healthy_in_a_row = healthy_in_a_row.saturating_add(1),
             Occasion::Probe { healthy: false } => *healthy_in_a_row = 0,
             Occasion::Tick => {}
         }

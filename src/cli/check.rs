@@ -8,10 +8,10 @@ use clap::ValueEnum;
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until};
 
-use super::{FAILED, INCONCLUSIVE, OK, USAGE, complain, output, say, show_mistakes};
-use crate::config::{self, Target, TargetUrl, TlsOptions, UrlError};
-use crate::outcome::{Outcome, TargetName, Verdict};
-use crate::probe::{Probe, Shared};
+use super::select::{self, Ready};
+use super::{FAILED, INCONCLUSIVE, OK, USAGE, complain, exit_code, output, say};
+use crate::outcome::{Outcome, Verdict};
+use crate::probe::{Connectivity, Probe, Shared};
 use crate::time::Clock;
 
 /// Targets probed at the same time.
@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     successes: u32,
     /// Limit for each probe, instead of the target's own
-    #[arg(long, value_name = "DURATION", value_parser = timeout)]
+    #[arg(long, value_name = "DURATION", value_parser = select::timeout)]
     timeout: Option<Duration>,
     /// How to report
     #[arg(long, value_enum, default_value_t = Output::Human)]
@@ -62,14 +62,6 @@ enum Output {
     Json,
 }
 
-fn timeout(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(d) if !d.is_zero() && d <= Duration::from_secs(600) => Ok(d),
-        Ok(_) => Err("must be more than 0 and at most 10m".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 pub async fn run(args: Args) -> u8 {
     super::logs::init();
     let least = RETRY_EVERY * (args.successes - 1);
@@ -80,30 +72,17 @@ pub async fn run(args: Args) -> u8 {
         complain(format_args!("--wait {wait} is too short for --successes {}, which takes {least} at least", args.successes));
         return USAGE;
     }
-    let selected = if args.url.is_empty() { configured(&args) } else { from_urls(&args) };
-    let (targets, base) = match selected {
-        Ok(selected) => selected,
-        Err(refused) => {
-            match refused {
-                Refused::Configuration(report) => show_mistakes(&report),
-                Refused::Usage(message) => complain(message),
-            }
-            return USAGE;
-        }
+    let selected = match args.url.as_slice() {
+        [] => select::configured(&args.config, &args.targets),
+        urls => select::from_urls(urls, args.ca_file.as_deref()),
     };
-    let shared = Shared::system(Clock::system());
-    let mut probes = Vec::with_capacity(targets.len());
-    for target in targets {
-        match Probe::new(target.clone(), &shared) {
-            Ok(probe) => probes.push(probe),
-            Err(error) => {
-                complain(format_args!("target {}: {error}", target.name));
-                return USAGE;
-            }
-        }
-    }
+    let ready = selected.and_then(|selected| selected.ready(args.timeout, &Shared::system(Clock::system())));
+    let Ready { probes, connectivity, base } = match ready {
+        Ok(ready) => ready,
+        Err(refused) => return refused.show(),
+    };
     let until = args.wait.map(|wait| Instant::now() + wait);
-    let tries = probes.iter().map(|probe| settle(probe, args.successes, until));
+    let tries = probes.iter().map(|probe| settle(probe, &connectivity, args.successes, until));
     let tried: Vec<Tried> = futures_util::stream::iter(tries).buffered(AT_ONCE).collect().await;
     let too_few: Vec<&Tried> =
         tried.iter().filter(|t| t.outcome.verdict() == Verdict::Healthy && t.in_a_row < args.successes).collect();
@@ -136,16 +115,19 @@ struct Tried {
 }
 
 /// Probes until healthy often enough in a row, or until that can't happen any more.
-async fn settle(probe: &Probe, successes: u32, until: Option<Instant>) -> Tried {
+async fn settle(probe: &Probe, connectivity: &Connectivity, successes: u32, until: Option<Instant>) -> Tried {
     let mut in_a_row = 0;
     let mut last_said = String::new();
     loop {
-        let next = Instant::now() + RETRY_EVERY;
-        let outcome = probe.run().await;
+        let began = Instant::now();
+        let next = began + RETRY_EVERY;
+        let mut outcome = connectivity.judge(probe.run().await, began).await;
         in_a_row = if outcome.verdict() == Verdict::Healthy { in_a_row + 1 } else { 0 };
         let time_is_up = until.is_some_and(|until| Instant::now() >= until);
         let hopeless = in_a_row == 0 && until.is_none_or(|until| next >= until);
         if in_a_row >= successes || time_is_up || hopeless {
+            let left = probe.target().timeout.saturating_sub(outcome.timings.total);
+            outcome.follow_up = probe.follow_up(&outcome, left).await.map(Arc::new);
             return Tried { outcome, in_a_row };
         }
         if until.is_some() {
@@ -159,70 +141,5 @@ async fn settle(probe: &Probe, successes: u32, until: Option<Instant>) -> Tried 
             }
         }
         sleep_until(next).await;
-    }
-}
-
-/// What to probe, and the base of links.
-type Selected = (Vec<Arc<Target>>, String);
-
-/// Why there is nothing to probe.
-enum Refused {
-    Configuration(config::Report),
-    Usage(String),
-}
-
-fn configured(args: &Args) -> Result<Selected, Refused> {
-    let config = config::load(&args.config).map_err(Refused::Configuration)?;
-    let base = config.server.external_url.to_string();
-    let unknown: Vec<&String> = args.targets.iter().filter(|n| !config.targets.iter().any(|t| t.name.as_str() == *n)).collect();
-    if let Some(name) = unknown.first() {
-        let known: Vec<&str> = config.targets.iter().map(|t| t.name.as_str()).collect();
-        return Err(Refused::Usage(format!("no target `{name}` in {}, it has: {}", args.config.display(), known.join(", "))));
-    }
-    let chosen = config.targets.iter().filter(|t| args.targets.is_empty() || args.targets.iter().any(|n| n == t.name.as_str()));
-    Ok((chosen.map(|target| adjusted(Target::clone(target), args)).collect(), base))
-}
-
-fn from_urls(args: &Args) -> Result<Selected, Refused> {
-    let mut targets = Vec::new();
-    for text in &args.url {
-        let url = TargetUrl::parse(text).map_err(|error| {
-            Refused::Usage(match &error {
-                UrlError::Scheme { suggestion: Some(better), .. } => format!("{text}: {error}, did you mean {better}?"),
-                _ => format!("{text}: {error}"),
-            })
-        })?;
-        let name = unique_name(&url, &targets);
-        let mut target = Target::new(name, url);
-        target.tls = TlsOptions { ca_file: args.ca_file.clone(), ..target.tls };
-        targets.push(adjusted(target, args));
-    }
-    Ok((targets, String::new()))
-}
-
-/// The host as a name, with a number where two URLs share it.
-fn unique_name(url: &TargetUrl, taken: &[Arc<Target>]) -> TargetName {
-    let mut name = TargetName::lossy(&url.authority());
-    let mut n = 1;
-    while taken.iter().any(|t| t.name == name) {
-        n += 1;
-        name = TargetName::lossy(&format!("{}-{n}", url.authority()));
-    }
-    name
-}
-
-fn adjusted(mut target: Target, args: &Args) -> Arc<Target> {
-    if let Some(timeout) = args.timeout {
-        target.timeout = timeout;
-    }
-    Arc::new(target)
-}
-
-fn exit_code(outcomes: &[Outcome]) -> u8 {
-    let any = |verdict| outcomes.iter().any(|o| o.verdict() == verdict);
-    match (any(Verdict::Failed), any(Verdict::Inconclusive)) {
-        (true, _) => FAILED,
-        (false, true) => INCONCLUSIVE,
-        (false, false) => OK,
     }
 }

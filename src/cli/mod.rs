@@ -9,11 +9,17 @@ mod endpoint;
 mod logs;
 mod output;
 mod run;
+mod select;
+mod terminal;
+mod text;
+mod trace;
 mod validate;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::outcome::{Outcome, Verdict};
 
 /// Healthy, or nothing found.
 pub const OK: u8 = 0;
@@ -39,6 +45,7 @@ enum Command {
     Run(run::Args),
     Demo(demo::Args),
     Check(check::Args),
+    Trace(trace::Args),
     Validate(validate::Args),
     Endpoint(endpoint::Args),
 }
@@ -50,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => on_runtime(Threads::Many, run::run(args)),
         Command::Demo(args) => on_runtime(Threads::Many, demo::run(args)),
         Command::Check(args) => on_runtime(Threads::One, check::run(args)),
+        Command::Trace(args) => on_runtime(Threads::One, trace::run(args)),
         Command::Endpoint(args) => on_runtime(Threads::Many, endpoint::run(args)),
     };
     ExitCode::from(code)
@@ -75,6 +83,16 @@ fn on_runtime(threads: Threads, command: impl Future<Output = u8>) -> u8 {
             complain(format_args!("the runtime can't be started: {error}"));
             INCONCLUSIVE
         }
+    }
+}
+
+/// The exit code that says what these outcomes say together.
+fn exit_code<'a>(outcomes: impl IntoIterator<Item = &'a Outcome> + Clone) -> u8 {
+    let any = |verdict| outcomes.clone().into_iter().any(|o| o.verdict() == verdict);
+    match (any(Verdict::Failed), any(Verdict::Inconclusive)) {
+        (true, _) => FAILED,
+        (false, true) => INCONCLUSIVE,
+        (false, false) => OK,
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use owo_colors::OwoColorize;
 
+use super::text::wrap;
 use crate::diagnose::diagnose;
 use crate::outcome::{Outcome, Phase, Verdict};
 use crate::views::{self, Links};
@@ -60,6 +61,9 @@ fn explanation(outcome: &Outcome, links: &Links) -> String {
     if let Some(address) = outcome.address {
         text += &line("address", &address.to_string());
     }
+    if !outcome.addresses.is_empty() {
+        text += &each_address(outcome);
+    }
     let times = phases(outcome);
     if !times.is_empty() {
         text += &line("times", &times);
@@ -67,11 +71,27 @@ fn explanation(outcome: &Outcome, links: &Links) -> String {
     let diagnosis = diagnose(outcome);
     if let Some(diagnosis) = &diagnosis {
         text += &line("means", &diagnosis.summary);
+        if let Some(checked) = &diagnosis.checked {
+            text += &line("checked", checked);
+        }
         text += &line("cause", &diagnosis.cause);
         text += &line("fix", &diagnosis.fix);
     }
     let anchor = diagnosis.map_or(outcome.reason.as_str(), |d| d.code);
     text + &line("runbook", &links.runbook(anchor))
+}
+
+/// One row per address that was probed by itself.
+fn each_address(outcome: &Outcome) -> String {
+    let address = |o: &Outcome| o.address.map(|a| a.to_string()).unwrap_or_default();
+    let width = outcome.addresses.iter().map(|o| address(o).len()).max().unwrap_or(0);
+    let row = |(n, o): (usize, &Outcome)| {
+        let label = if n == 0 { "each" } else { "" };
+        let found = if o.verdict() == Verdict::Healthy { "healthy" } else { o.reason.as_str() };
+        let (label, address, total) = (label.dimmed(), address(o), millis(o.timings.total));
+        format!("{INDENT}{label:8} {address:width$}  {found} after {total}\n")
+    };
+    outcome.addresses.iter().enumerate().map(row).collect()
 }
 
 /// `label    text`, wrapped under itself.
@@ -80,20 +100,6 @@ fn line(label: &str, text: &str) -> String {
     let mut rows = wrap(&printable, WIDTH - 9).into_iter();
     let first = format!("{INDENT}{:8} {}\n", label.dimmed(), rows.next().unwrap_or_default());
     rows.fold(first, |text, row| text + &format!("{INDENT}{:8} {row}\n", ""))
-}
-
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut rows: Vec<String> = vec![];
-    for word in text.split_whitespace() {
-        match rows.last_mut() {
-            Some(row) if row.chars().count() + 1 + word.chars().count() <= width => {
-                row.push(' ');
-                row.push_str(word);
-            }
-            _ => rows.push(word.to_owned()),
-        }
-    }
-    rows
 }
 
 /// `dns 1.2 ms, connect 11 ms, …` for the phases that ran.
@@ -116,8 +122,23 @@ pub fn millis(took: Duration) -> String {
 pub fn json(outcomes: &[Outcome], base: &str) -> String {
     let links = Links::new(base);
     let all: Vec<_> = outcomes.iter().map(|outcome| views::outcome(outcome, &links)).collect();
-    let text = serde_json::to_string_pretty(&all).unwrap_or_else(|error| format!("[] # {error}"));
-    text + "\n"
+    pretty(&all)
+}
+
+/// Indented JSON, in which nothing that a peer sent can control a terminal or turn the reading order.
+pub fn pretty<T: serde::Serialize>(value: &T) -> String {
+    let text = serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("[] # {error}"));
+    let mut out = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        // what is not ASCII is inside a string, where an escape means the same
+        if c >= '\u{7f}' && c.escape_debug().len() > 1 {
+            out.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out.push('\n');
+    out
 }
 
 #[cfg(test)]
@@ -129,11 +150,5 @@ mod tests {
         assert_eq!(millis(Duration::from_micros(1_240)), "1.2 ms");
         assert_eq!(millis(Duration::from_millis(67)), "67 ms");
         assert_eq!(millis(Duration::from_millis(12_340)), "12.3 s");
-    }
-
-    #[test]
-    fn prose_is_wrapped_between_words() {
-        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrap("unbreakablelongword x", 5), ["unbreakablelongword", "x"]);
     }
 }

@@ -48,19 +48,19 @@ const SECRET: [&str; 12] = [
 ];
 
 /// Keys below which any key is public.
-const OPEN: [&str; 2] = ["labels", "equals"];
+const OPEN: [&str; 3] = ["labels", "equals", "capture"];
 
 /// Words in a text that make it look like a secret.
 const WORDS: [&str; 9] = ["pass", "pwd", "secret", "token", "cred", "auth", "cookie", "api_key", "apikey"];
 
 /// Whether a text, such as a message to send, may hold a secret.
-pub(super) fn sounds_secret(text: &str) -> bool {
+pub fn sounds_secret(text: &str) -> bool {
     let text = text.to_lowercase().replace('-', "_");
     WORDS.iter().any(|word| text.contains(word))
 }
 
 /// Headers whose values are safe to show.
-pub(super) fn is_public_header(name: &str) -> bool {
+pub fn is_public_header(name: &str) -> bool {
     ["origin", "host", "user-agent", "accept", "accept-language", "accept-encoding", "cache-control", "pragma"]
         .iter()
         .any(|public| name.eq_ignore_ascii_case(public))
@@ -258,7 +258,9 @@ fn url_secrets(text: &str, whole: bool) -> impl Iterator<Item = (usize, usize)> 
         };
         let url = rest.get(..end).unwrap_or_default();
         let authority = url.find(['/', '?', '#']).unwrap_or(url.len());
-        let user = url.get(..authority).and_then(|host| host.rfind('@')).map(|at| (begin, begin + at));
+        // A slash in the wrong place does not end what comes before an `@`.
+        let before_host = if whole { url } else { url.get(..authority).unwrap_or_default() };
+        let user = before_host.rfind('@').map(|at| (begin, begin + at));
         let query = query(url).map(|at| (begin + at, begin + url.len()));
         // The path of a webhook is its secret.
         let path = url.contains("hooks.").then_some((begin + authority, begin + url.len()));
@@ -274,6 +276,10 @@ fn query(url: &str) -> Option<usize> {
         before.ends_with(':') && before.rfind("${").is_some_and(|open| !before.get(open..).unwrap_or_default().contains('}'))
     };
     url.match_indices(['?', '=']).map(|(at, _)| at).find(|at| !shell(*at)).map(|at| at + 1)
+}
+
+fn is_url(node: &Node) -> bool {
+    matches!(&*node.value, Value::Scalar(scalar) if url::Url::parse(&scalar.text).is_ok_and(|url| url.has_host()))
 }
 
 fn is_variable(text: &str) -> bool {
@@ -341,6 +347,8 @@ impl Finder<'_> {
             ("targets", Trust::Alerts) => Trust::Open,
             (key, _) => match meant(key) {
                 Some(key) if OPEN.contains(&key) => Trust::Open,
+                // Of a broken one it can't be told what in it is the password.
+                Some("proxy_url") if !is_url(&entry.value) => Trust::Secret,
                 Some(_) => trust,
                 None => Trust::Secret,
             },

@@ -8,12 +8,14 @@ mod expand;
 mod mask;
 mod policy;
 mod raw;
+mod reach;
 mod read;
 mod resolve;
 mod scalar;
 mod secret;
 mod source;
 mod target;
+mod template;
 mod text;
 
 use std::net::SocketAddr;
@@ -21,12 +23,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use diagnostic::Report;
+pub use mask::{is_public_header, sounds_secret};
 pub use policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector, Severity};
+pub use reach::{Proxy, Witness};
 pub use secret::Secret;
 pub use target::{
-    Authorization, ClientCert, Closer, Expect, ExpectStep, IpVersion, JsonTest, Matcher, Step, Target, TargetUrl, TlsOptions,
-    TlsVersion, UrlError,
+    Addresses, Authorization, Capture, CaptureFrom, ClientCert, Closer, Expect, ExpectStep, Hold, HttpCheck, IpVersion, JsonTest,
+    Matcher, Step, Target, TargetUrl, TlsOptions, TlsVersion, UrlError,
 };
+pub use template::{Form, Place, Template};
+pub use text::nearest;
 
 /// The whole configuration, valid by construction.
 #[derive(Clone, Debug)]
@@ -37,6 +43,8 @@ pub struct Config {
     pub targets: Vec<Arc<Target>>,
     pub rules: Vec<Arc<Rule>>,
     pub receivers: Vec<Arc<Receiver>>,
+    /// Who tells whether this host is online; nobody does unless configured.
+    pub witnesses: Vec<Witness>,
 }
 
 /// Where metrics, API and status page are served.

@@ -50,6 +50,14 @@ pub struct Rule {
     pub notify: Vec<Arc<str>>,
 }
 
+impl Rule {
+    /// Whether the rule watches this target: it is selected, and has what the condition looks at.
+    pub fn watches(&self, target: &Target) -> bool {
+        let looked_at = !matches!(self.when, Condition::HttpSelfRedirect(_)) || target.http.is_some();
+        looked_at && self.targets.selects(target)
+    }
+}
+
 /// Which targets a rule watches.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Selector {
@@ -91,6 +99,10 @@ pub enum Condition {
     Latency { phase: Phase, quantile: f64, above: Duration, over: Duration, min_samples: u32 },
     /// A certificate of the chain ends within this time.
     CertificateExpiresWithin(Duration),
+    /// This many GETs of the target's `http` check in a row were redirected to the URL that was asked.
+    HttpSelfRedirect(u32),
+    /// A held connection ended before this time, and not by us.
+    SessionShorterThan(Duration),
 }
 
 impl Condition {
@@ -102,6 +114,8 @@ impl Condition {
             Condition::RedirectRatio { .. } => "redirect_ratio",
             Condition::Latency { .. } => "latency",
             Condition::CertificateExpiresWithin(_) => "certificate_expires_within",
+            Condition::HttpSelfRedirect(_) => "http_self_redirect",
+            Condition::SessionShorterThan(_) => "session_shorter_than",
         }
     }
 }

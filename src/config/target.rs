@@ -7,7 +7,9 @@ use std::time::Duration;
 use regex::Regex;
 use serde_json_path::JsonPath;
 
+use super::reach::Proxy;
 use super::secret::Secret;
+use super::template::Template;
 use crate::outcome::TargetName;
 
 /// A `ws://` or `wss://` URL: no fragment, a host, no credentials (those become `authorization`).
@@ -55,6 +57,27 @@ impl TargetUrl {
             return Err(UrlError::Credentials);
         }
         Ok(TargetUrl(url))
+    }
+
+    /// The `ws://` or `wss://` URL to the same place as an `http://` or `https://` one; user name, password and fragment are
+    /// left out. `None` for other schemes.
+    pub fn of_http(url: &url::Url) -> Option<Self> {
+        let scheme = match url.scheme() {
+            "http" | "ws" => "ws",
+            "https" | "wss" => "wss",
+            _ => return None,
+        };
+        let mut url = url.clone();
+        url.set_scheme(scheme).ok()?;
+        url.set_username("").ok()?;
+        url.set_password(None).ok()?;
+        url.set_fragment(None);
+        url.host_str().is_some().then_some(TargetUrl(url))
+    }
+
+    /// The same scheme, host and port: who may be told a target's secrets.
+    pub fn same_origin(&self, other: &TargetUrl) -> bool {
+        self.0.scheme() == other.0.scheme() && self.0.host() == other.0.host() && self.port() == other.port()
     }
 
     /// Whether the connection uses TLS.
@@ -123,12 +146,42 @@ pub struct Target {
     /// Offered in this order; the peer has to acknowledge one.
     pub subprotocols: Vec<String>,
     pub ip_version: IpVersion,
+    pub addresses: Addresses,
+    /// Through which proxy the target is reached; `None`: directly. Then it is the proxy that resolves the target's name.
+    pub proxy: Option<Proxy>,
     pub tls: TlsOptions,
     /// A larger message is `message_too_big`.
     pub max_message_bytes: usize,
     /// The conversation before the final expectation.
     pub steps: Vec<Step>,
     pub expect: Expect,
+    /// Whether follow-up requests are made beside a failure.
+    pub diagnose: bool,
+    /// A plain GET beside the WebSocket, never part of the verdict.
+    pub http: Option<HttpCheck>,
+    /// There: the connection is held open and reopened when it ends, instead of a probe each `interval`.
+    pub hold: Option<Hold>,
+}
+
+/// The companion of a target: a plain GET that sees what browsers see of the pages beside the WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpCheck {
+    /// `http://` or `https://`, without credentials; its query may be a secret.
+    pub url: url::Url,
+    /// From the start of one GET to the start of the next.
+    pub every: Duration,
+}
+
+impl HttpCheck {
+    /// Made this often unless configured otherwise.
+    pub const DEFAULT_EVERY: Duration = Duration::from_secs(300);
+
+    /// The URL without its query, as it is shown to people.
+    pub fn public_url(&self) -> String {
+        let mut url = self.url.clone();
+        url.set_query(None);
+        url.into()
+    }
 }
 
 impl Target {
@@ -151,12 +204,31 @@ impl Target {
             authorization: None,
             subprotocols: vec![],
             ip_version: IpVersion::Any,
+            addresses: Addresses::First,
+            proxy: None,
             tls: TlsOptions::default(),
             max_message_bytes: Self::DEFAULT_MAX_MESSAGE_BYTES,
             steps: vec![],
             expect: Expect::default(),
+            diagnose: true,
+            http: None,
+            hold: None,
         }
     }
+}
+
+/// How long a connection is held, and how it is kept from idling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The session is closed by us when it has lasted this long.
+    pub time: Duration,
+    /// From one ping to the next; less than `time`.
+    pub ping_every: Duration,
+}
+
+impl Hold {
+    /// From one ping to the next unless configured otherwise: below every common idle timeout, of which 30 s is the shortest.
+    pub const DEFAULT_PING_EVERY: Duration = Duration::from_secs(20);
 }
 
 /// What goes into the `Authorization` header.
@@ -181,6 +253,16 @@ pub enum IpVersion {
     Any,
     V4,
     V6,
+}
+
+/// How many of a name's addresses are probed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Addresses {
+    /// The first that answers, as a visitor would.
+    #[default]
+    First,
+    /// Every A and AAAA record by itself: one broken host behind a name is seen at once.
+    All,
 }
 
 /// How TLS is done for one target.
@@ -219,7 +301,7 @@ pub enum TlsVersion {
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Sends a text message.
-    Send(String),
+    Send(Template),
     /// Judges the next data message.
     Expect(ExpectStep),
     /// Sends a ping and waits for its pong.
@@ -233,6 +315,23 @@ pub struct ExpectStep {
     pub within: Option<Duration>,
     /// True: messages that do not match are skipped until one does.
     pub any: bool,
+    /// What to keep of the message for the steps that follow.
+    pub captures: Vec<Capture>,
+}
+
+/// A value that a later `send` inserts where it says `{{name}}`.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    pub name: String,
+    pub from: CaptureFrom,
+}
+
+#[derive(Clone, Debug)]
+pub enum CaptureFrom {
+    /// The first value that a JSONPath (RFC 9535) selects.
+    Json(JsonPath),
+    /// The group of this name in the step's regular expression.
+    Group,
 }
 
 /// The closing expectation.
@@ -245,6 +344,13 @@ pub struct Expect {
     pub close_codes: Vec<Option<u16>>,
     /// Latency limit for the whole probe: above it the probe is `too_slow`.
     pub within: Option<Duration>,
+}
+
+impl Expect {
+    /// Of a held connection: no message is awaited, and we close.
+    pub fn of_held() -> Self {
+        Expect { message: None, close: Closer::Client, ..Expect::default() }
+    }
 }
 
 impl Default for Expect {

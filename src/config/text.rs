@@ -45,7 +45,7 @@ fn listed<'a>(names: impl IntoIterator<Item = &'a str>, word: &str) -> String {
 }
 
 /// The candidate that was probably meant, if one is near enough.
-pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let text: String = text.chars().take(SHOWN).collect::<String>().to_lowercase().replace('-', "_");
     let near = candidates.into_iter().filter_map(|candidate| {
         let plain = candidate.to_lowercase().replace('-', "_");

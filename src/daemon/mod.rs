@@ -1,15 +1,19 @@
 //! Wires the stages together: bind → run → drain.
 //!
 //! ```text
-//! ticker ─► one task per running probe ─► (bounded queue) ─► pipeline ─► metrics, board, alert book ─► dispatcher
-//!                                                              │
+//! ticker ─► one task per running probe ─┐
+//!           one task per companion GET ─┼► (bounded queue) ─► pipeline ─► metrics, board, alert book ─► dispatcher
+//! one task per held connection ─────────┘                      │
 //!                                                              └─► watch: alert rows ─► http
 //! ```
 //!
 //! No stage blocks the scheduler: a full queue makes finished probes wait, and with them only their own targets.
 
+mod follow_ups;
+mod http_checks;
 mod pipeline;
 mod scheduler;
+mod sessions;
 pub mod signals;
 pub mod systemd;
 
@@ -26,7 +30,8 @@ use crate::config::Config;
 use crate::http;
 use crate::notify::Dispatcher;
 use crate::observe::{Board, Metrics};
-use crate::probe::{Probe, SetupError, Shared};
+use crate::probe::{Connectivity, PageProbe, Probe, SetupError, Shared};
+use crate::schedule;
 use crate::time::Clock;
 use crate::views::Links;
 use pipeline::Pipeline;
@@ -56,6 +61,8 @@ pub struct Daemon {
     clock: Clock,
     server: http::Server,
     probes: Vec<Arc<Probe>>,
+    pages: Vec<PageProbe>,
+    connectivity: Arc<Connectivity>,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
     dispatcher: Dispatcher,
@@ -69,14 +76,14 @@ impl Daemon {
     /// A target's files can't be used, or the address can't be bound.
     pub async fn bind(config: Config, clock: Clock) -> Result<Self, StartError> {
         let shared = Shared::system(clock.clone());
-        let probes = config
-            .targets
-            .iter()
-            .map(|target| match Probe::new(target.clone(), &shared) {
-                Ok(probe) => Ok(Arc::new(probe)),
-                Err(error) => Err(StartError::Target { target: target.name.to_string(), error }),
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let (mut probes, mut pages) = (vec![], vec![]);
+        for target in &config.targets {
+            let unusable = |error| StartError::Target { target: target.name.to_string(), error };
+            let probe = Probe::new(target.clone(), &shared).map_err(unusable)?;
+            pages.extend(PageProbe::of(&probe).map_err(unusable)?);
+            probes.push(Arc::new(probe));
+        }
+        let connectivity = Arc::new(Connectivity::new(&config.witnesses, &shared));
         let server = http::Server::bind(config.server.listen).await.map_err(StartError::Listen)?;
         let metrics = Metrics::new(&config, env!("CARGO_PKG_VERSION"));
         metrics.config_loaded(clock.now());
@@ -84,7 +91,8 @@ impl Daemon {
         let links = Links::new(&config.server.external_url);
         let ledger = Arc::new(pipeline::MetricsLedger(metrics.clone()));
         let dispatcher = Dispatcher::start(&config.receivers, links, clock.clone(), ledger);
-        Ok(Daemon { config, clock, server, probes, metrics, board, dispatcher, ready: Arc::new(AtomicBool::new(false)) })
+        let ready = Arc::new(AtomicBool::new(false));
+        Ok(Daemon { config, clock, server, probes, pages, connectivity, metrics, board, dispatcher, ready })
     }
 
     /// Where metrics, API and status page are served.
@@ -99,7 +107,7 @@ impl Daemon {
 
     /// Probes, alerts and notifies until `shutdown`, then drains within [`DRAIN`].
     pub async fn run(self, shutdown: CancellationToken) {
-        let Daemon { config, clock, server, probes, metrics, board, dispatcher, ready } = self;
+        let Daemon { config, clock, server, probes, pages, connectivity, metrics, board, dispatcher, ready } = self;
         let (alerts_tx, alerts) = watch::channel(Arc::new(Vec::new()));
         let http_shutdown = CancellationToken::new();
         let state = http::AppState {
@@ -119,7 +127,17 @@ impl Daemon {
         let pipeline = Pipeline::new(&config, clock.clone(), &metrics, board.clone(), dispatcher.clone(), alerts_tx);
         let (pulse, [scheduler_beat, pipeline_beat]) = systemd::Pulse::new();
         let pipeline = tokio::spawn(pipeline.run(inbox, pipeline_beat));
-        let scheduler = Scheduler::new(probes, &clock, metrics, outcomes);
+        let online = tokio::spawn({
+            let (connectivity, metrics) = (connectivity.clone(), metrics.clone());
+            async move { connectivity.watch(|online| metrics.online(online)).await }
+        });
+        // The seed is the host's name: a restart keeps every target's phase, and two hosts with one configuration do not
+        // probe at the same moment.
+        let seed = schedule::seed(&rustix::system::uname().nodename().to_string_lossy());
+        let http_checks = http_checks::start(pages, seed, &clock, &outcomes, &shutdown);
+        let (held, probed) = probes.into_iter().partition(|probe| probe.target().hold.is_some());
+        let sessions = sessions::start(held, &connectivity, seed, &clock, &metrics, &outcomes, &shutdown);
+        let scheduler = Scheduler::new(probed, connectivity, seed, &clock, metrics, outcomes);
         ready.store(true, Ordering::Release);
         let service = tokio::spawn(systemd::report(board, pulse, shutdown.clone()));
         tracing::info!(targets = config.targets.len(), rules = config.rules.len(), receivers = config.receivers.len(), "probing");
@@ -129,7 +147,8 @@ impl Daemon {
         ready.store(false, Ordering::Release);
         tracing::info!("shutting down");
         let deadline = Instant::now() + DRAIN;
-        running.drain(DRAIN_PROBES).await;
+        http_checks.wait().await;
+        tokio::join!(running.drain(DRAIN_PROBES), sessions.drain(DRAIN_PROBES));
         // The last probe has dropped its end of the queue: the pipeline takes in what is left and ends.
         if timeout_at(deadline - DRAIN_HTTP, pipeline).await.is_err() {
             tracing::error!("outcomes were still queued at the end of the drain");
@@ -140,6 +159,7 @@ impl Daemon {
         http_shutdown.cancel();
         let _ = timeout(DRAIN_HTTP, http).await;
         service.abort();
+        online.abort();
         tracing::info!("stopped");
     }
 }

@@ -14,12 +14,31 @@ use crate::diagnose::diagnose;
 use crate::http::{AlertRow, AlertRowState, DiagnosisRow};
 use crate::notify::{Decision, Dispatcher, FailureReason, Ledger, decide};
 use crate::observe::{AlertLevel, Board, Metrics, TargetMetrics};
-use crate::outcome::{Outcome, Reason, TargetName};
+use crate::outcome::{Outcome, PageOutcome, Reason, Reply, TargetName};
+use crate::probe::Pong;
 use crate::time::{Clock, Timestamp};
 use crate::views::{self, Links};
 
 /// How often time is allowed to pass in the alert book.
 const TICK: Duration = Duration::from_secs(1);
+
+/// What the pipeline takes in.
+pub enum Heard {
+    /// A probe ended, a held connection was opened, or it ended otherwise than it should.
+    Outcome(Arc<Outcome>),
+    /// A companion GET ended.
+    Page(Arc<PageOutcome>),
+    /// A held connection was alive then.
+    Alive { target: TargetName, at: Timestamp, life: Life },
+}
+
+/// What shows that a held connection is alive.
+#[derive(Clone, Copy, Debug)]
+pub enum Life {
+    Pong(Pong),
+    /// It lasted its time, this long.
+    Completed(Duration),
+}
 
 pub struct Pipeline {
     clock: Clock,
@@ -38,6 +57,8 @@ pub struct Pipeline {
 struct Series {
     metrics: Arc<TargetMetrics>,
     last: Option<Reason>,
+    /// Whether the last companion GET was led back to itself.
+    loops: bool,
 }
 
 impl Pipeline {
@@ -51,7 +72,7 @@ impl Pipeline {
     ) -> Self {
         let targets = config.targets.iter().filter_map(|target| {
             let metrics = metrics.target(&target.name)?;
-            Some((target.name.clone(), Series { metrics, last: None }))
+            Some((target.name.clone(), Series { metrics, last: None, loops: false }))
         });
         Pipeline {
             targets: targets.collect(),
@@ -66,13 +87,15 @@ impl Pipeline {
     }
 
     /// Runs until every sender of outcomes is gone.
-    pub async fn run(mut self, mut inbox: mpsc::Receiver<Arc<Outcome>>, beat: Beat) {
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Heard>, beat: Beat) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
-                outcome = inbox.recv() => match outcome {
-                    Some(outcome) => self.take_in(&outcome),
+                heard = inbox.recv() => match heard {
+                    Some(Heard::Outcome(outcome)) => self.take_in(&outcome),
+                    Some(Heard::Page(page)) => self.take_in_page(&page),
+                    Some(Heard::Alive { target, at, life }) => self.note_life(&target, at, life),
                     None => return,
                 },
                 _ = tick.tick() => {
@@ -91,7 +114,44 @@ impl Pipeline {
         }
         self.board.record(outcome);
         let transitions = self.book.on_outcome(outcome, self.clock.now());
-        let changed = self.show_states(&outcome.target) || !transitions.is_empty();
+        self.take_up(&outcome.target, transitions);
+    }
+
+    fn take_in_page(&mut self, page: &Arc<PageOutcome>) {
+        let Some(series) = self.targets.get_mut(&page.target) else { return };
+        series.metrics.record_page(page);
+        let Reply { url, failure, self_redirect, .. } = &page.reply;
+        if std::mem::replace(&mut series.loops, *self_redirect) != *self_redirect {
+            tracing::warn!(target = %page.target, url, to_itself = self_redirect, "the companion GET is answered otherwise than before");
+        }
+        if let Some(failure) = failure {
+            tracing::debug!(target = %page.target, url, failure, "the companion GET got no answer");
+        }
+        self.board.record_page(page);
+        let transitions = self.book.on_page(page, self.clock.now());
+        self.take_up(&page.target, transitions);
+    }
+
+    fn note_life(&mut self, target: &TargetName, at: Timestamp, life: Life) {
+        let Some(series) = self.targets.get(target) else { return };
+        let lasted = match life {
+            Life::Pong(pong) => {
+                series.metrics.pong(at, pong.rtt);
+                pong.lasted
+            }
+            Life::Completed(lasted) => {
+                series.metrics.session_completed(at, lasted);
+                lasted
+            }
+        };
+        self.board.alive(target, at);
+        let transitions = self.book.on_alive(target, lasted, self.clock.now());
+        self.take_up(target, transitions);
+    }
+
+    /// Shows and hands on what changed for a target.
+    fn take_up(&mut self, target: &TargetName, transitions: Vec<Transition>) {
+        let changed = self.show_states(target) || !transitions.is_empty();
         self.hand_on(transitions);
         if changed {
             self.show_alerts();
@@ -185,7 +245,13 @@ fn level(state: State) -> AlertLevel {
 /// The diagnosis of a failure, as the status page shows it.
 pub fn diagnosis_row(outcome: &Outcome) -> Option<DiagnosisRow> {
     let found = diagnose(outcome)?;
-    Some(DiagnosisRow { summary: found.summary, cause: found.cause, fix: found.fix, code: found.code.to_owned() })
+    Some(DiagnosisRow {
+        summary: found.summary,
+        checked: found.checked,
+        cause: found.cause,
+        fix: found.fix,
+        code: found.code.to_owned(),
+    })
 }
 
 /// The JSON shape of an outcome, with its links.

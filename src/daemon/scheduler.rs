@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::follow_ups::FollowUps;
+use super::pipeline::Heard;
 use super::systemd::Beat;
 use crate::observe::Metrics;
-use crate::outcome::Outcome;
-use crate::probe::Probe;
-use crate::schedule::{self, Due, Guard, InFlight, SkipReason, Ticker};
+use crate::outcome::{Outcome, Verdict};
+use crate::probe::{Connectivity, Probe};
+use crate::schedule::{Due, Guard, InFlight, SkipReason, Ticker};
 use crate::time::Clock;
 
 /// How often the loop shows that it is alive while nothing is due.
@@ -23,27 +25,36 @@ const GRACE: Duration = Duration::from_millis(40);
 
 pub struct Scheduler {
     probes: Vec<Arc<Probe>>,
+    connectivity: Arc<Connectivity>,
     ticker: Ticker,
     in_flight: Arc<InFlight>,
+    /// One for each probe. Never waited for: a target is never probed beside itself.
+    follow_ups: Vec<Arc<Mutex<FollowUps>>>,
     metrics: Arc<Metrics>,
-    outcomes: mpsc::Sender<Arc<Outcome>>,
+    outcomes: mpsc::Sender<Heard>,
 }
 
-/// The probes that were still running when scheduling ended.
+/// The probes or sessions that were still running when the shutdown began.
 pub struct Running {
-    tasks: TaskTracker,
-    abandon: CancellationToken,
+    pub tasks: TaskTracker,
+    pub abandon: CancellationToken,
 }
 
 impl Scheduler {
-    /// Plans every probe from now on. The seed is the host's name: a restart keeps every target's phase, and two
-    /// hosts with one configuration do not probe at the same moment.
-    pub fn new(probes: Vec<Arc<Probe>>, clock: &Clock, metrics: Arc<Metrics>, outcomes: mpsc::Sender<Arc<Outcome>>) -> Self {
+    /// Plans every probe from now on.
+    pub fn new(
+        probes: Vec<Arc<Probe>>,
+        connectivity: Arc<Connectivity>,
+        seed: u64,
+        clock: &Clock,
+        metrics: Arc<Metrics>,
+        outcomes: mpsc::Sender<Heard>,
+    ) -> Self {
         let name = |probe: &Arc<Probe>| probe.target().name.clone();
-        let seed = schedule::seed(&rustix::system::uname().nodename().to_string_lossy());
         let ticker = Ticker::new(probes.iter().map(|p| (name(p), p.target().interval)), seed, clock);
         let in_flight = Arc::new(InFlight::new(probes.iter().map(name)));
-        Scheduler { ticker, in_flight, probes, metrics, outcomes }
+        let follow_ups = probes.iter().map(|_| Arc::default()).collect();
+        Scheduler { ticker, in_flight, probes, connectivity, follow_ups, metrics, outcomes }
     }
 
     /// Starts probes until `shutdown`.
@@ -65,10 +76,12 @@ impl Scheduler {
             for _ in 0..due.missed {
                 self.metrics.skipped(SkipReason::Late.as_str());
             }
-            let Some(probe) = self.probes.get(due.index).cloned() else { continue };
+            let (Some(probe), Some(follow_ups)) = (self.probes.get(due.index), self.follow_ups.get(due.index)) else { continue };
             let slot = Slot {
                 due,
-                probe,
+                probe: probe.clone(),
+                follow_ups: follow_ups.clone(),
+                connectivity: self.connectivity.clone(),
                 in_flight: self.in_flight.clone(),
                 metrics: self.metrics.clone(),
                 outcomes: self.outcomes.clone(),
@@ -85,15 +98,18 @@ impl Scheduler {
 struct Slot {
     due: Due,
     probe: Arc<Probe>,
+    follow_ups: Arc<Mutex<FollowUps>>,
+    connectivity: Arc<Connectivity>,
     in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
-    outcomes: mpsc::Sender<Arc<Outcome>>,
+    outcomes: mpsc::Sender<Heard>,
     abandon: CancellationToken,
 }
 
 impl Slot {
     /// Probes, unless the target is still being probed.
     async fn take(self) {
+        let slot_ends = Instant::now() + self.probe.target().interval.saturating_sub(self.due.lateness);
         let Some(guard) = self.begin().await else {
             tracing::debug!(target = %self.due.target, "skipped: the previous probe is still running");
             self.metrics.skipped(SkipReason::Overrun.as_str());
@@ -101,14 +117,25 @@ impl Slot {
         };
         self.metrics.probe_started();
         let outcome = tokio::select! {
-            outcome = self.probe.run() => Some(outcome),
+            outcome = self.probe() => Some(outcome),
             () = self.abandon.cancelled() => None,
         };
         self.metrics.probe_ended();
-        if let Some(outcome) = outcome {
-            let _ = self.outcomes.send(Arc::new(outcome)).await; // closed only when the daemon ends
+        if let Some(mut outcome) = outcome {
+            if outcome.verdict() == Verdict::Failed {
+                let mut follow_ups = self.follow_ups.lock().await;
+                let asking = follow_ups.attach(&self.probe, &mut outcome, slot_ends);
+                self.abandon.run_until_cancelled(asking).await;
+            }
+            let _ = self.outcomes.send(Heard::Outcome(Arc::new(outcome))).await; // closed only when the daemon ends
         }
         drop(guard);
+    }
+
+    /// Probes once; what this host's own network explains is not blamed on the target.
+    async fn probe(&self) -> Outcome {
+        let began = Instant::now();
+        self.connectivity.judge(self.probe.run().await, began).await
     }
 
     /// Begins the probe now, or in a moment: with a timeout as long as the interval, a probe that runs out of time ends just

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::hop::{Hop, Hops, has_django_trio};
 use super::location::Redirect;
-use crate::outcome::{HttpEvidence, MessageKind, Outcome, Phase, Reason, TlsEvidence};
+use crate::outcome::{HttpEvidence, MessageKind, Outcome, Phase, Reason, SessionEnd, SessionEvidence, TlsEvidence, Verdict};
 
 /// An outcome with what the rules want to know of it.
 pub struct Evidence<'a> {
@@ -15,6 +15,7 @@ pub struct Evidence<'a> {
     pub hops: Hops,
     /// Where a redirected upgrade leads; `None` for other outcomes and for a `Location` that can't be read.
     pub redirect: Option<Redirect>,
+    /// In lower case, with one space wherever there was white space: pages break their lines differently.
     body: String,
 }
 
@@ -27,7 +28,18 @@ impl<'a> Evidence<'a> {
             outcome,
             hops: http.map(Hops::of).unwrap_or_default(),
             redirect: location.and_then(|l| Redirect::new(&outcome.url, l)),
-            body: http.and_then(|h| h.body.as_deref()).unwrap_or_default().to_ascii_lowercase(),
+            body: words(http.and_then(|h| h.body.as_deref()).unwrap_or_default()),
+        }
+    }
+
+    /// Where only some addresses of a name fail, that is the first thing to know: it is a host, not the service.
+    pub fn partly(&self) -> String {
+        let count = |verdict| self.outcome.addresses.iter().filter(|o| o.verdict() == verdict).count();
+        match (count(Verdict::Failed), count(Verdict::Healthy)) {
+            (1.., 0) | (0, _) => String::new(),
+            (failed, healthy) => {
+                format!("Only some addresses fail ({failed} of {}): look at those hosts first. ", failed + healthy)
+            }
         }
     }
 
@@ -62,6 +74,11 @@ impl<'a> Evidence<'a> {
         self.outcome.detail.contains(words)
     }
 
+    /// The probe's own one-line account begins with these words.
+    pub fn detail_begins(&self, words: &str) -> bool {
+        self.outcome.detail.starts_with(words)
+    }
+
     /// The URL asked for TLS.
     pub fn asked_tls(&self) -> bool {
         self.outcome.url.get(..4).is_some_and(|s| s.eq_ignore_ascii_case("wss:"))
@@ -91,6 +108,11 @@ impl<'a> Evidence<'a> {
         self.http().is_some_and(|h| h.headers.iter().any(|(n, v)| n == name && v.to_ascii_lowercase().contains(text)))
     }
 
+    /// The kept part of the body is this text and no more; `text` in lower case.
+    pub fn body_is(&self, text: &str) -> bool {
+        self.body == text
+    }
+
     /// The kept part of the body has this text; `text` in lower case.
     pub fn body_has(&self, text: &str) -> bool {
         self.body.contains(text)
@@ -106,8 +128,24 @@ impl<'a> Evidence<'a> {
         self.body.is_empty()
     }
 
+    /// An empty answer whose sender left no mark: what ASGI servers send for a WebSocket that they refuse, and others too.
+    pub fn is_bare(&self) -> bool {
+        self.is_empty() && self.hops.author.is_none() && self.header("content-type").is_none()
+    }
+
+    /// What an application server says when its application fails for a plain HTTP request, and not for a WebSocket:
+    /// granian's 500, the page of gunicorn's WSGI workers, uvicorn's text with its name or without a length, and the
+    /// text of gunicorn's ASGI worker.
+    pub fn is_crash_for_http(&self) -> bool {
+        let text = self.body_is("internal server error")
+            && (self.hops.server == Some(Hop::Uvicorn)
+                || self.header_has("transfer-encoding", "chunked")
+                || self.header("content-type") == Some("text/plain"));
+        self.status() == 500 && (text || self.author(Hop::Granian) || self.body_has("<h1><p>internal server error"))
+    }
+
     pub fn is_html(&self) -> bool {
-        self.header_has("content-type", "text/html") || self.body.trim_start().starts_with("<!doctype html")
+        self.header_has("content-type", "text/html") || self.body.starts_with("<!doctype html")
     }
 
     /// Served from disk: static files carry these, views seldom do.
@@ -149,7 +187,7 @@ impl<'a> Evidence<'a> {
     }
 
     fn is_hit(&self) -> bool {
-        self.header("x-cache").is_some_and(|v| {
+        ["x-cache", "x-cache-status", "cf-cache-status"].into_iter().filter_map(|name| self.header(name)).any(|v| {
             let v = v.trim().to_ascii_lowercase();
             v.starts_with("hit") || v.starts_with("refreshhit")
         })
@@ -162,8 +200,11 @@ impl<'a> Evidence<'a> {
 
     // --- time
 
-    /// How long the failed phase ran.
+    /// How long the failed phase ran; of a held connection, how long it lasted.
     pub fn took(&self) -> Option<Duration> {
+        if let Some(session) = self.session() {
+            return Some(session.lasted);
+        }
         self.outcome.timings.get(self.outcome.phase?)
     }
 
@@ -173,11 +214,39 @@ impl<'a> Evidence<'a> {
         self.took().is_some_and(|t| (3.5..=6.0).contains(&t.as_secs_f64()))
     }
 
-    /// The failed phase ended at what is a default idle timeout somewhere: 30 s Google Cloud, 50 s haproxy examples, 55 s Heroku, 60 s nginx
-    /// and ALB, 100 s Cloudflare, 240 s Azure, 350 s AWS NLB, 600 s CloudFront, 3600 s.
+    /// The failed phase ended at what is a default idle timeout somewhere.
     pub fn at_an_idle_timeout(&self) -> bool {
-        const DEFAULTS: [f64; 9] = [30.0, 50.0, 55.0, 60.0, 100.0, 240.0, 350.0, 600.0, 3600.0];
-        self.took().is_some_and(|t| DEFAULTS.iter().any(|d| (d - 0.5..=d + 1.5).contains(&t.as_secs_f64())))
+        self.took().is_some_and(is_idle_timeout)
+    }
+
+    // --- held connections
+
+    pub fn session(&self) -> Option<&'a SessionEvidence> {
+        self.outcome.session.as_ref()
+    }
+
+    /// A held connection was cut by this.
+    pub fn ended_by(&self, end: SessionEnd) -> bool {
+        self.session().is_some_and(|session| session.ended_by == end)
+    }
+
+    /// Nothing had come for a time that is an idle timeout: one of the defaults, or, since people write whole seconds, just
+    /// after a whole second. Where only pongs came, and one did, the connection has survived such a silence before.
+    pub fn idle_for_a_timeout(&self) -> bool {
+        self.session().is_some_and(|session| {
+            let past_the_second = session.idle.as_secs() >= 1 && session.idle.subsec_millis() <= 150;
+            let survived = session.pongs > 0 && session.messages == 0;
+            !survived && (is_idle_timeout(session.idle) || past_the_second)
+        })
+    }
+
+    /// It lasted for what is a default limit of whole connections somewhere, idle or not: 30 s Google Cloud load balancers, 300 and
+    /// 3600 s Cloud Run, 7200 s AWS API Gateway; or any whole number of minutes.
+    pub fn lasted_a_limit(&self) -> bool {
+        self.session().is_some_and(|session| {
+            let (lasted, minutes) = (session.lasted.as_secs_f64(), (session.lasted.as_secs_f64() / 60.0).round());
+            (30.0..=31.5).contains(&lasted) || (minutes >= 1.0 && (0.0..=1.5).contains(&(lasted - minutes * 60.0)))
+        })
     }
 
     // --- certificate, message, close
@@ -224,6 +293,8 @@ impl<'a> Evidence<'a> {
                 None => String::new(),
             },
             "host" => self.asked().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default(),
+            "page" => self.asked().map(|u| page(&u)).unwrap_or_default(),
+            "endpoint" => self.asked().map(|u| endpoint(&u)).unwrap_or_default(),
             "path" => self.asked().map(|u| u.path().to_owned()).unwrap_or_default(),
             "hop" => self.hops.author.map_or("an unnamed hop", Hop::label).to_owned(),
             "via" => match self.hops.relays.as_slice() {
@@ -231,12 +302,16 @@ impl<'a> Evidence<'a> {
                 relays => format!(" (through {})", relays.iter().map(|h| h.label()).collect::<Vec<_>>().join(", ")),
             },
             "forward" => self.how_to_forward().to_owned(),
+            "route" => self.how_to_route().to_owned(),
             "cloudflare" => cloudflare_meaning(self.status()).to_owned(),
             "retry" => self.header("retry-after").map(|v| format!(" It asks to wait: Retry-After {v}.")).unwrap_or_default(),
             "realm" => self.header("www-authenticate").map(|v| format!(" ({v})")).unwrap_or_default(),
             "upgrade" => self.header("upgrade").filter(|v| !v.is_empty()).unwrap_or("another one").to_owned(),
             "detail" => self.outcome.detail.clone(),
             "took" => self.took().map(seconds).unwrap_or_else(|| "some time".to_owned()),
+            "idle" => self.session().map(|session| seconds(session.idle)).unwrap_or_default(),
+            "ping_every" => self.session().map(|session| seconds(session.ping_every)).unwrap_or_default(),
+            "hold" => self.session().map(|session| seconds(session.hold)).unwrap_or_default(),
             "slow" => self.slowest(),
             "names" => tls.map(|t| some_of(&t.names)).unwrap_or_default(),
             "subject" => tls.map(|t| t.subject.clone()).unwrap_or_default(),
@@ -244,7 +319,8 @@ impl<'a> Evidence<'a> {
             "not_after" => tls.and_then(|t| t.not_after).map(|t| day(&t.to_string())).unwrap_or_else(|| "an unknown day".into()),
             "message" => self.outcome.message.as_ref().map(|m| m.text.clone()).unwrap_or_default(),
             "closed" => self.close_text(),
-            _ => return None,
+            "asked" => self.outcome.url.clone(),
+            name => return self.follow_up_value(name),
         };
         Some(text)
     }
@@ -275,6 +351,15 @@ impl<'a> Evidence<'a> {
             Some(Hop::Caddy) => {
                 "Caddy: `reverse_proxy` passes upgrades by itself; look for `header_up -Upgrade` or a wrong route."
             }
+            Some(Hop::Haproxy) => {
+                "HAProxy passes upgrades by itself; look for `http-request del-header` or a wrong `use_backend`."
+            }
+            Some(Hop::AwsAlb) => "An ALB passes upgrades by itself; a proxy behind it must pass Upgrade and Connection on.",
+            Some(Hop::AzureGateway) => {
+                "Application Gateway passes upgrades by itself; a proxy behind it must pass Upgrade and Connection on."
+            }
+            Some(Hop::Heroku) => "Heroku passes upgrades by itself: the dyno has to run an ASGI server.",
+            Some(Hop::Go) => "Traefik passes upgrades by itself; look for a middleware that takes headers away.",
             Some(Hop::Envoy) => "Envoy/Istio: `upgrade_configs: [{upgrade_type: websocket}]`.",
             Some(Hop::CloudFront) => {
                 "CloudFront: an origin request policy with all viewer headers (or Sec-WebSocket-*), caching disabled for the path; any proxy behind it must pass Upgrade on."
@@ -285,6 +370,21 @@ impl<'a> Evidence<'a> {
             _ => {
                 "nginx: `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";`"
             }
+        }
+    }
+
+    /// How the hop that answered is given a route.
+    fn how_to_route(&self) -> &'static str {
+        match self.hops.author {
+            Some(Hop::Nginx) => "`location /ws/ { proxy_pass http://app; … }` in the right server block",
+            Some(Hop::Apache) => "`ProxyPass /ws/ ws://app:8000/ws/` in the right virtual host",
+            Some(Hop::Caddy) => "`reverse_proxy /ws/* app:8000` in the right site",
+            Some(Hop::Haproxy) => "`use_backend` for the path in the frontend",
+            Some(Hop::AwsAlb) => "a listener rule for the path that forwards to the app's target group",
+            Some(Hop::CloudFront) => "a behaviour for /ws/* with the app as its origin",
+            Some(Hop::Envoy) => "a route for host and path (Istio: a VirtualService)",
+            Some(Hop::Go) => "a router rule (Traefik: Host and PathPrefix)",
+            _ => "a rule for host and path",
         }
     }
 
@@ -314,6 +414,28 @@ impl<'a> Evidence<'a> {
             }
         }
     }
+}
+
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").to_ascii_lowercase()
+}
+
+/// The URL as a page, for `curl`.
+fn page(asked: &url::Url) -> String {
+    let url = asked.as_str();
+    url.strip_prefix("ws").map_or(url.to_owned(), |rest| format!("http{rest}"))
+}
+
+/// Host and port, for `openssl s_client -connect`.
+fn endpoint(asked: &url::Url) -> String {
+    format!("{}:{}", asked.host_str().unwrap_or_default(), asked.port_or_known_default().unwrap_or(443))
+}
+
+/// A default idle timeout: 30 s Google Cloud, 50 s haproxy examples, 55 s Heroku, 60 s nginx and ALB, 100 s Cloudflare, 240 s
+/// Azure, 350 s AWS NLB, 600 s CloudFront, 3600 s.
+fn is_idle_timeout(d: Duration) -> bool {
+    const DEFAULTS: [f64; 9] = [30.0, 50.0, 55.0, 60.0, 100.0, 240.0, 350.0, 600.0, 3600.0];
+    DEFAULTS.iter().any(|default| (default - 0.5..=default + 1.5).contains(&d.as_secs_f64()))
 }
 
 /// What Cloudflare's own statuses mean (developers.cloudflare.com, "Cloudflare 5xx errors").

@@ -1,37 +1,43 @@
 //! After the 101: messages, closes, and conversations that are cut or slow.
 
 use super::evidence::Evidence;
+use super::hop::Hop;
 use super::rule::Rule;
-use crate::outcome::{Phase, Reason};
+use crate::outcome::{Phase, Reason, SessionEnd};
 
 pub const RULES: &[Rule] = &[
     // --- the peer closed, and said how
     Rule {
         code: "application-crashed",
-        when: |e| e.closed_with(|c| c == Some(1011)) && e.outcome.timings.close.is_some_and(|t| t.as_millis() >= 400),
+        when: |e| {
+            let late = e.hops.server.is_none() && e.took().is_some_and(|t| t.as_millis() >= 400);
+            e.closed_with(|c| c == Some(1011)) && (late || e.hops.has(Hop::Daphne))
+        },
         hop: None,
         summary: "The peer closed with {closed}: a crash, or on Daphne a close code it can't send",
-        cause: "1011 stands for an exception in the consumer. On Daphne it also replaces every code but 1000 and 3000-4999 \
-                (`close(1001)`, `close(1008)`, `close(1013)` …), and comes 0.5 to 1 s late, as it did here ({took}).",
+        cause: "1011 stands for an exception in the consumer. Daphne also sends it in place of every code but 1000 and 3000-4999 \
+                (`close(1001)`, `close(1008)`, `close(1013)` …), 0.5 to 1 s late; here it took {took}. hypercorn sends it when it is \
+                stopped.",
         fix: "Read the app's log. A traceback: fix the crash. None, on Daphne: use 1000 or a code of 3000-4999 in `close()`.",
     },
     Rule {
         code: "application-crashed",
         when: |e| e.closed_with(|c| c == Some(1011)),
         hop: None,
-        summary: "The peer closed with {closed}: the application failed after accepting",
-        cause: "1011 is what servers send when the consumer raises an exception. On Daphne it also replaces every close code but 1000 and \
-                3000-4999.",
-        fix: "Read the app's log for a traceback at this time. None, on Daphne: use 1000 or a code of 3000-4999 in `close()`.",
+        summary: "The peer closed with {closed}: most likely the application failed after accepting",
+        cause: "1011 is what servers send when the consumer raises an exception; an application can also choose it. hypercorn sends it when \
+                it is stopped, Daphne in place of every close code but 1000 and 3000-4999.",
+        fix: "Read the app's log for a traceback or a stop at this time. Neither, on Daphne: use 1000 or a code of 3000-4999 in `close()`.",
     },
     Rule {
         code: "server-restarting",
         when: |e| e.closed_with(|c| matches!(c, Some(1001 | 1012))),
         hop: None,
-        summary: "The peer closed with {closed}: the server is stopping or restarting",
-        cause: "1012 (uvicorn) and 1001 are sent by a server that shuts down: a deploy, a scale-in, a worker recycled by its limit.",
+        summary: "The peer closed with {closed}: most likely the server is stopping or restarting",
+        cause: "1012 (uvicorn) and 1001 are sent by a server that shuts down: a deploy, a scale-in, a worker recycled by its limit. An \
+                application can also choose them, and some gateways send 1001 when a connection is idle.",
         fix: "During a deploy this is normal for a moment; if it pages, raise `consecutive_failures`. If it goes on: workers restart in \
-              a loop (memory limit, gunicorn `max_requests`, a failing liveness probe).",
+              a loop (memory limit, gunicorn `max_requests`, a failing liveness probe), or the code is in the application's source.",
     },
     Rule {
         code: "server-overloaded",
@@ -63,10 +69,21 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "closed-without-message",
+        when: |e| e.reason(Reason::MessageMissing) && e.outcome.close.as_ref().is_some_and(|c| c.code.is_none()),
+        hop: None,
+        summary: "The peer closed without a code, before it sent the expected message",
+        cause: "One of: the consumer crashed after accept (granian closes like this then), or it closes before it sends, and its library \
+                sends no code.",
+        fix: "Read the app's log: a traceback at this time is the crash. Without one, send first, then close: `await self.send_json(…); \
+              await self.close()`.",
+    },
+    Rule {
+        code: "closed-without-message",
         when: |e| e.reason(Reason::MessageMissing) && e.outcome.close.is_some(),
         hop: None,
         summary: "The peer closed with {closed} before it sent the expected message",
-        cause: "The consumer accepts and closes at once: the send is missing, comes after the close, or is skipped by a condition.",
+        cause: "The consumer accepts and closes without a message: the send is missing, comes after the close, is skipped by a condition, \
+                or its text is empty (Daphne sends none then).",
         fix: "Send first, then close: `await self.accept(); await self.send_json({\"status\": \"ok\"}); await self.close()`. If the route \
               sends nothing by design, use `expect: {message: none}`.",
     },
@@ -92,6 +109,16 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "connection-lost",
+        when: |e| e.reason(Reason::MessageMissing) && !is_quick(e),
+        hop: None,
+        summary: "Cut after {took} without the expected message and without a close frame",
+        cause: "One of: a proxy's read timeout cut a silent connection, the consumer crashed while it worked (uvicorn then cuts without a \
+                close frame), or the server process was stopped or killed.",
+        fix: "Always after the same {took}: a timeout (nginx `proxy_read_timeout`, HAProxy `timeout tunnel`); raise it, and find what \
+              the consumer waits for. Otherwise read the app's log: a traceback, a restart, an out-of-memory kill.",
+    },
+    Rule {
+        code: "connection-lost",
         when: |e| e.reason(Reason::MessageMissing),
         hop: None,
         summary: "The connection ended after the 101, before the expected message and without a close frame",
@@ -99,6 +126,16 @@ pub const RULES: &[Rule] = &[
                 or a proxy speaks HTTP/1.0 upstream (granian then answers 101 and hangs up).",
         fix: "Read the app's log at this time: a traceback, a restart, an out-of-memory kill. nginx: `proxy_http_version 1.1;`. Nothing in \
               the log: probe the app server directly.",
+    },
+    Rule {
+        code: "connection-lost",
+        when: |e| e.reason(Reason::CloseAbnormal) && !is_quick(e),
+        hop: None,
+        summary: "The message came, then after {took} more the connection was cut without a close frame",
+        cause: "One of: the consumer does not close and a proxy's read timeout did it, the consumer crashed after sending (uvicorn), the \
+                server was stopped or killed, or a proxy was reloaded and cut its connections.",
+        fix: "End the consumer with `await self.close()`. Always after the same {took}: a proxy's timeout. Otherwise read the app's log for \
+              a traceback or restart at this time, and the proxy's for a reload.",
     },
     Rule {
         code: "connection-lost",
@@ -110,19 +147,10 @@ pub const RULES: &[Rule] = &[
         fix: "Read the app's log for a traceback or restart at this time, and the proxy's for a reload. End the consumer with \
               `await self.close()`.",
     },
-    Rule {
-        code: "session-cut",
-        when: |e| e.reason(Reason::SessionCut),
-        hop: None,
-        summary: "A held connection was cut before its time",
-        cause: "{detail}. One of: a proxy's idle or maximum session time, a deploy or restart, or a proxy reload that cuts old connections.",
-        fix: "Always after the same time: a timeout; raise it or ping more often. Many targets at once: a restart; drain connections before \
-              stopping.",
-    },
     // --- messages
     Rule {
         code: "pong-missing",
-        when: |e| e.reason(Reason::MessageTimeout) && e.detail_has("no pong"),
+        when: |e| e.ended_by(SessionEnd::PingTimeout) || (e.reason(Reason::MessageTimeout) && e.detail_has("no pong")),
         hop: None,
         summary: "The connection is open, but a ping got no pong",
         cause: "Every WebSocket server must answer pings, mostly without asking the application. So the server process hangs, or the path is \
@@ -233,7 +261,12 @@ pub const RULES: &[Rule] = &[
     },
 ];
 
-/// The connection ended without a close frame.
+/// Sooner than any timeout that someone would set.
+fn is_quick(e: &Evidence<'_>) -> bool {
+    e.took().is_none_or(|t| t.as_millis() < 900)
+}
+
+/// The connection of a probe ended without a close frame.
 fn is_cut(e: &Evidence<'_>) -> bool {
-    matches!(e.outcome.reason, Reason::MessageMissing | Reason::CloseAbnormal | Reason::SessionCut) && e.outcome.close.is_none()
+    matches!(e.outcome.reason, Reason::MessageMissing | Reason::CloseAbnormal) && e.outcome.close.is_none()
 }

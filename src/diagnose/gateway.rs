@@ -5,6 +5,17 @@ use super::rule::Rule;
 
 pub const RULES: &[Rule] = &[
     Rule {
+        code: "http-fine-websocket-not",
+        when: |e| e.is_server_error() && e.plain_is_fine() && !(e.status() == 502 && e.at_daphnes_limit()),
+        hop: None,
+        summary: "HTTP is fine, WebSocket is not: {status} to the upgrade, {plain} to a plain GET",
+        cause: "The same URL answers a plain GET with {plain}. So the way there works and something answers; only the upgrade fails, with \
+                {status} from {hop} after {took}. Most likely upgrades are led to a backend that is down, or the WebSocket server or its \
+                consumer fails.",
+        fix: "Find where requests with `Upgrade: websocket` are led (a location, listener rule or target group of their own) and whether \
+              that backend runs. If it is the same one: its log has the failed handshake.",
+    },
+    Rule {
         code: "cloudflare-origin-error",
         when: |e| e.author(Hop::Cloudflare) && matches!(e.status(), 520..=527 | 530),
         hop: Some(Hop::Cloudflare),
@@ -34,11 +45,11 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "gateway-timeout",
-        when: |e| e.status() == 504 || (e.status() == 502 && e.says("proxy error")),
+        when: |e| e.status() == 504 || (e.status() == 502 && e.says("proxy error") && e.took().is_some_and(|t| t.as_secs() >= 1)),
         hop: None,
         summary: "{hop} waited {took} for the backend and gave up: {status}",
-        cause: "The backend took the request and did not answer it, or packets to it are dropped. A consumer that never accepts looks like \
-                this on uvicorn, hypercorn, granian and gunicorn.",
+        cause: "One of: the backend took the request and did not answer (a consumer that never accepts; Daphne shows so only where the \
+                proxy waits less than 4 s), packets to it are dropped, or one side speaks TLS and the other does not.",
         fix: "See what the app was doing: a blocked `connect()`, no free worker, Redis or the database out of reach. Nothing in its log: \
               check the network between {hop} and the app (security group).",
     },
@@ -49,7 +60,7 @@ pub const RULES: &[Rule] = &[
         summary: "{hop} got no usable answer from the backend: {status} after {took}",
         cause: "One of: the application is down or restarting, {hop} uses a wrong port or address, a firewall or security group refuses, \
                 or the backend closes the connection or sends an oversized head.",
-        fix: "{hop}'s error log names the reason (refused, reset, no resolver, header too big). Check that the app runs and listens \
+        fix: "The error log of {hop}, if it keeps one, names the reason (refused, reset, no resolver, header too big). Check that the app runs and listens \
               on the address and port {hop} uses.",
     },
     Rule {
@@ -68,24 +79,48 @@ pub const RULES: &[Rule] = &[
             e.status() == 503
                 && (e.says("no server is available to handle this request")
                     || e.says("maintenance downtime or capacity problems")
-                    || e.says("guru meditation")
                     || e.says("no healthy upstream")
+                    || e.says("no available server")
                     || e.says("upstream connect error")
                     || e.author(Hop::AwsAlb))
         },
         hop: None,
         summary: "{hop} has no healthy backend to send the request to: {status}",
-        cause: "The page is {hop}'s own. All backends are down, failing their health checks, or none is registered (AWS: an empty target \
-                group; Kubernetes: no ready pod).",
+        cause: "The page is {hop}'s own. One of: all backends are down, refuse or can't be reached, fail their health checks, want TLS \
+                (or do not), or none is registered (AWS: an empty target group; Kubernetes: no ready pod).",
         fix: "Start or register a backend. If they run: check {hop}'s health check (path, port, expected status) against what the app \
               answers.",
     },
     Rule {
+        code: "no-backend",
+        when: |e| e.status() == 503 && e.author(Hop::Varnish) && e.says("backend fetch failed"),
+        hop: Some(Hop::Varnish),
+        summary: "Varnish got no answer from its backend: {status} after {took}",
+        cause: "The page is Varnish's own. One of: the backend refuses or can't be reached, its probe marked it sick, or it did not answer \
+                within `first_byte_timeout`. Varnish does not pass upgrades on by itself: they need `return (pipe)`.",
+        fix: "Check that the app runs and listens where the `backend` says; `varnishadm backend.list` and `varnishlog -g request` name the \
+              reason. {forward}",
+    },
+    Rule {
+        code: "unavailable",
+        when: |e| e.status() == 503 && e.author(Hop::Varnish),
+        hop: Some(Hop::Varnish),
+        summary: "Varnish itself answered {status}: most likely a `synth(503)` in its VCL",
+        cause: "The page is Varnish's own and does not say that the backend failed, so most likely a rule of the VCL answers: a maintenance \
+                switch, a limit, or a path that is not served.",
+        fix: "Look for `synth(503` in the VCL, and for who switched it on. `varnishlog -g request` shows which rule answers.",
+    },
+    Rule {
         code: "maintenance",
-        when: |e| e.status() == 503 && e.header("retry-after").is_some() && !e.body_has("<hr><center>"),
+        when: |e| {
+            let page = ["maintenance", "back soon", "be right back"];
+            e.status() == 503
+                && !e.body_has("<hr><center>")
+                && (e.header("retry-after").is_some() || page.iter().any(|words| e.body_has(words)))
+        },
         hop: None,
         summary: "The service says that it is away for a while: {status}",
-        cause: "A 503 with Retry-After and a page of its own: most likely a planned maintenance.{retry} An overloaded hop may answer like \
+        cause: "A 503 with Retry-After or a page that speaks of maintenance: most likely a planned maintenance.{retry} An overloaded hop may answer like \
                 this too.",
         fix: "Wait for its end. If none is planned: find who switched the page on (a flag file, a deploy that stopped half-way, a \
               fixed-response rule of the ALB).",
@@ -118,6 +153,16 @@ pub const RULES: &[Rule] = &[
                 error responses). What the backend said is lost on the way.",
         fix: "Read the log of the app and of the hop that serves the page. Leave the health path out of the replacement, so that the \
               real answer is seen: nginx `proxy_intercept_errors off;`.",
+    },
+    Rule {
+        code: "server-error-other",
+        when: |e| e.status() == 500 && e.author(Hop::Nginx),
+        hop: Some(Hop::Nginx),
+        summary: "nginx itself failed: the 500 is its own page, not the application's",
+        cause: "nginx writes its own 500 when an `auth_request` fails, when rules redirect inside in a circle, when it runs out of \
+                connections or files, or when `proxy_intercept_errors` puts its page in the place of the app's.",
+        fix: "nginx's error log names the reason at this time. Nothing there: the app answered 500 and the page was replaced; read the \
+              app's log.",
     },
     Rule {
         code: "server-error-other",

@@ -43,9 +43,9 @@ pub const RULES: &[Rule] = &[
         when: |e| invalid_101(e) && e.detail_has("Sec-WebSocket-Accept"),
         hop: None,
         summary: "The 101 does not answer this handshake: Sec-WebSocket-Accept is wrong or missing",
-        cause: "The value has to be computed from the key of each handshake. A wrong one is most likely a cached answer or the answer to \
-                another client's handshake; a missing one a hop that filters headers.",
-        fix: "Switch caching and header filters off for {path} at every hop. Probe from the inside out to find the hop that changes it.",
+        cause: "The value has to be computed from the key of each handshake. A wrong one: a cached answer, the answer to another client, or \
+                a hop that lost the key and made its own (HAProxy does). A missing one: a hop that filters headers.",
+        fix: "Switch caching and header filters off for {path} at every hop; pass Sec-WebSocket-Key on. Probe from the inside out to find the hop that changes it.",
     },
     Rule {
         code: "malformed-101",
@@ -113,13 +113,24 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "upgrade-unanswered",
+        when: |e| e.reason(Reason::UpgradeTimeout) && e.plain().is_some(),
+        hop: None,
+        summary: "Nothing answered the upgrade for {took}, while a plain GET of the same URL gets {plain}",
+        cause: "So something answers there and only the WebSocket side hangs. Most likely the consumer neither accepts nor closes (a \
+                blocked connect(), Redis out of reach; not on Daphne, which resets after 5 s), or upgrades are led to a backend that is \
+                dead.",
+        fix: "See what the consumer waits for (py-spy dump, Redis, the database); call `accept()` first and do slow work after it. Nothing \
+              in the app's log: find where requests with `Upgrade: websocket` are led.",
+    },
+    Rule {
+        code: "upgrade-unanswered",
         when: |e| e.reason(Reason::UpgradeTimeout),
         hop: None,
         summary: "Connected, but nothing answered the upgrade for {took}",
         cause: "Something accepts connections and does not answer. One of: the consumer neither accepts nor closes (a blocked connect(), \
-                Redis out of reach; not on Daphne, which resets after 5 s), all workers are busy, or a balancer in front of a dead \
-                backend.",
-        fix: "See what the app is doing (py-spy dump, worker count, Redis). To decide: `curl -m 5 https://{host}{path}`; an answer means \
+                Redis out of reach; Daphne resets then, but only after 4 to 5 s), all workers are busy, or a balancer in front of a \
+                dead backend.",
+        fix: "See what the app is doing (py-spy dump, worker count, Redis). To decide: `curl -m 5 {page}`; an answer means \
               that only the WebSocket consumer hangs.",
     },
     // --- cut
@@ -138,6 +149,17 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "upgrade-cut",
+        when: |e| e.reason(Reason::UpgradeClosed) && e.at_daphnes_limit() && e.detail_has("without a byte"),
+        hop: None,
+        summary: "The connection was ended after {took} without an answer, when Daphne would give up waiting",
+        cause: "One of: a TCP balancer turned Daphne's reset into an end (NLB, HAProxy in TCP mode; Daphne resets a handshake that its \
+                consumer has not accepted after 4 to 5 s), or the balancer itself gave up reaching the backend (5 s is a common connect \
+                timeout).",
+        fix: "To decide: probe the app server directly. A reset after 4 to 5 s: find what `connect()` waits for (a query, Redis), and call \
+              `accept()` first. Healthy: check the balancer's backends and the firewall between.",
+    },
+    Rule {
+        code: "upgrade-cut",
         when: |e| e.reason(Reason::UpgradeClosed) && e.detail_has("in the middle"),
         hop: None,
         summary: "The connection broke in the middle of the answer to the upgrade",
@@ -150,7 +172,8 @@ pub const RULES: &[Rule] = &[
         hop: None,
         summary: "The peer cut the connection {took} after the upgrade request, without an answer",
         cause: "One of: the port speaks TLS and was asked with ws:// (HAProxy closes without a word), a balancer has no healthy backend, \
-                the application server died, or a rule drops the request (nginx `return 444`).",
+                another service listens there, the application server died, a rule drops the request (nginx `return 444`), or the \
+                consumer accepts a subprotocol nobody offered (hypercorn, uvicorn with wsproto).",
         fix: "Try wss://. Then check that the backend runs, and the default virtual host for {host}: a name it does not know may be \
               dropped on purpose.",
     },
@@ -160,7 +183,8 @@ pub const RULES: &[Rule] = &[
         hop: None,
         summary: "The peer cut the connection {took} after the upgrade request, without an answer",
         cause: "TLS works, so the terminator is up. One of: a rule drops the request on purpose (nginx `return 444`, mostly the default \
-                virtual host), a TCP balancer has no healthy backend, or the application server died.",
+                virtual host), a TCP balancer has no healthy backend, the application server died, or the consumer accepts a \
+                subprotocol that was not offered (hypercorn, uvicorn with wsproto).",
         fix: "Check that {host} has a virtual host of its own, that the backend runs, and the log of the TLS terminator at this time.",
     },
 ];

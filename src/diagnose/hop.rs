@@ -200,7 +200,7 @@ impl<'a> Marks<'a> {
     /// Marks that a proxy leaves only on a response of its own. A body is the strongest: relays keep it.
     fn proxy_author(&self) -> Option<Hop> {
         let status = self.http.status;
-        let bodies: [(&str, Hop); 18] = [
+        let bodies: [(&str, Hop); 23] = [
             ("<hr><center>microsoft-azure-application-gateway", Hop::AzureGateway),
             ("<hr><center>cloudflare", Hop::Cloudflare),
             ("<hr><center>nginx", Hop::Nginx),
@@ -212,11 +212,16 @@ impl<'a> Marks<'a> {
             ("upstream connect error or disconnect/reset before headers", Hop::Envoy),
             ("no healthy upstream", Hop::Envoy),
             ("upstream request timeout", Hop::Envoy),
+            ("rbac: access denied", Hop::Envoy),
+            ("no available server", Hop::Go), // Traefik from version 3
             ("/cdn-cgi/", Hop::Cloudflare),
             ("herokucdn.com/error-pages", Hop::Heroku),
             ("<address>apache", Hop::Apache),
             ("no server is available to handle this request", Hop::Haproxy),
             ("request forbidden by administrative rules", Hop::Haproxy),
+            ("the server didn't respond in time.", Hop::Haproxy),
+            ("the server returned an invalid or incomplete response.", Hop::Haproxy),
+            ("you have sent too many requests in a given amount of time.", Hop::Haproxy),
             ("client sent an http request to an https server", Hop::Go),
             ("<center>awselb", Hop::AwsAlb),
         ];
@@ -229,8 +234,8 @@ impl<'a> Marks<'a> {
         if self.server_is("cloudfront") {
             return Some(Hop::CloudFront); // likewise
         }
-        if self.server_is("cloudflare") && matches!(status, 520..=527 | 530) {
-            return Some(Hop::Cloudflare); // no other software answers with these
+        if self.server_is("cloudflare") && (matches!(status, 520..=527 | 530) || self.body.starts_with("error code: ")) {
+            return Some(Hop::Cloudflare); // no other software answers like this
         }
         if self.server_is("apache") && self.header_has("content-type", "iso-8859-1") {
             return Some(Hop::Apache);
@@ -250,7 +255,7 @@ impl<'a> Marks<'a> {
         {
             return Some(Hop::Envoy);
         }
-        if self.servers == ["caddy"] && self.body.is_empty() && !has_django_trio(self.http) {
+        if self.is_caddys_own() {
             return Some(Hop::Caddy);
         }
         let plain_go = self.header_has("content-type", "text/plain") && self.servers.is_empty();
@@ -262,9 +267,17 @@ impl<'a> Marks<'a> {
         None
     }
 
-    /// haproxy's `redirect`: `content-length: 0`, `location`, and nothing else that names anybody.
+    /// An empty answer that Caddy made. Of what it relays it sorts the headers, so that Content-Length comes before Server;
+    /// in its own the length is added last.
+    fn is_caddys_own(&self) -> bool {
+        let place = |name| self.http.headers.iter().position(|(n, _)| n == name);
+        self.servers == ["caddy"] && self.body.is_empty() && place("content-length") > place("server")
+    }
+
+    /// haproxy's `redirect`: `content-length: 0`, `location`, in lower case, and nothing else: no Server, no Date.
     fn is_bare_redirect(&self) -> bool {
         (300..400).contains(&self.http.status)
+            && self.http.lowercase_names
             && self.http.header("content-length") == Some("0")
             && self
                 .http
@@ -283,11 +296,13 @@ impl<'a> Marks<'a> {
             || phrase.starts_with("HTTP Sec-WebSocket-")
             || phrase.starts_with("HTTP Upgrade header")
             || (phrase.starts_with("WebSocket version ") && phrase.contains("not supported"))
-            || phrase.starts_with("Hixie76 protocol");
+            || phrase.contains("Hixie76 protocol");
         if autobahn || self.body_has("<footer>daphne") || self.body_has("0.2em 20px; color: #896868") {
             return Some(Hop::Daphne);
         }
-        if has_django_trio(self.http)
+        // A hop that puts Django's headers on everything does not make another framework's JSON Django's.
+        let json = self.header_has("content-type", "json") && self.http.header("x-frame-options").is_none();
+        if (has_django_trio(self.http) && !json)
             || self.body_has("the requested resource was not found on this server.")
             || self.body_has("<title>page not found at ")
             || self.body_has("<title>bad request (400)</title>")
@@ -305,16 +320,15 @@ impl<'a> Marks<'a> {
         if let Some(server) = self.server() {
             return Some(server);
         }
-        // What uvicorn sends when the WebSocket application refuses or crashes; kept by relays that rename Server.
-        let refused = self.http.status == 403
-            && phrase == "Forbidden"
-            && self.body.is_empty()
-            && self.header_has("content-type", "text/plain; charset=utf-8");
-        let crashed = self.http.status == 500 && self.body == "internal server error" && phrase == "Internal Server Error";
+        // What uvicorn sends when the WebSocket application refuses or crashes; kept by relays that rename Server. With
+        // wsproto the phrase is empty.
+        let refused = self.http.status == 403 && self.body.is_empty() && self.header_has("content-type", "text/plain");
+        let crashed =
+            self.http.status == 500 && self.body == "internal server error" && self.header_has("content-type", "charset=utf-8");
         (refused || crashed).then_some(Hop::Uvicorn)
     }
 
-    /// The application server that names itself in `Server`.
+    /// The application server that names itself in `Server` or wrote an error page of its own.
     fn server(&self) -> Option<Hop> {
         const SERVERS: [(&str, Hop); 7] = [
             ("daphne", Hop::Daphne),
@@ -325,7 +339,8 @@ impl<'a> Marks<'a> {
             ("gunicorn", Hop::Gunicorn),
             ("wsgiserver", Hop::Runserver),
         ];
-        SERVERS.iter().find(|(name, _)| self.server_is(name)).map(|(_, hop)| *hop)
+        let named = SERVERS.iter().find(|(name, _)| self.server_is(name)).map(|(_, hop)| *hop);
+        named.or_else(|| self.body_has("<h1><p>").then_some(Hop::Gunicorn)) // its own error page
     }
 
     fn relays(&self) -> Vec<Hop> {
@@ -343,7 +358,7 @@ impl<'a> Marks<'a> {
                 Hop::Envoy,
             ),
             (self.server_is("nginx") || self.server_is("openresty"), Hop::Nginx),
-            (self.server_is("apache"), Hop::Apache),
+            (self.server_is("apache") && !self.server_is("apache-coyote"), Hop::Apache), // that one is Tomcat
             (self.server_is("microsoft-azure-application-gateway"), Hop::AzureGateway),
         ];
         for (seen, hop) in marks {
@@ -365,6 +380,7 @@ mod tests {
             reason_phrase: phrase.into(),
             location: None,
             headers: headers.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
+            lowercase_names: false,
             body: Some(body.into()),
         }
     }

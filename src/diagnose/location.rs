@@ -61,6 +61,19 @@ impl Redirect {
         }) && self.same_host_and_path()
     }
 
+    /// The same scheme, host and path, on another port.
+    pub fn only_port_differs(&self) -> bool {
+        let to = http_form(self.to.clone());
+        to.is_some_and(|to| {
+            to.scheme() == self.asked.scheme() && to.port_or_known_default() != self.asked.port_or_known_default()
+        }) && self.same_host_and_path()
+    }
+
+    /// The asked port is not the default one and the target has none: a hop left it out of the Host that it passed on.
+    pub fn loses_port(&self) -> bool {
+        self.only_port_differs() && self.to.port().is_none()
+    }
+
     /// From plain text to TLS, on the same host and path; the port may change with it.
     pub fn to_tls(&self) -> bool {
         self.asked.scheme() == "http" && matches!(self.to.scheme(), "https" | "wss") && self.same_host_and_path()
@@ -96,18 +109,23 @@ impl Redirect {
         to.strip_prefix("www.") == Some(&asked) || asked.strip_prefix("www.") == Some(&to)
     }
 
-    /// The target is a name or address that visitors can't or should not use, and the asked host is not of that kind.
+    /// The target is a name or address that visitors can't or should not use, and the asked host is not of that kind, or
+    /// is this very machine.
     pub fn to_internal_host(&self) -> bool {
-        !self.same_host() && is_internal(&self.to) && !is_internal(&self.asked)
+        !self.same_host()
+            && !self.only_www_differs()
+            && is_internal(&self.to)
+            && (!is_internal(&self.asked) || is_this_machine(&self.asked))
     }
 
     /// Another host that looks like an identity provider: by a parameter of OAuth, OpenID Connect, SAML or WS-Federation,
-    /// or by its first label.
+    /// by its first label, or by a path that says login.
     pub fn to_identity_provider(&self) -> bool {
         let label = host(&self.to).split('.').next().map(str::to_owned).unwrap_or_default();
         !self.same_host()
             && (self.has_parameter(&["client_id", "redirect_uri", "response_type", "samlrequest", "wtrealm"])
-                || matches!(label.as_str(), "login" | "sso" | "auth" | "accounts" | "idp" | "signin"))
+                || matches!(label.as_str(), "login" | "sso" | "auth" | "accounts" | "idp" | "signin")
+                || (self.to_login() && !self.only_www_differs() && !self.to_internal_host()))
     }
 
     /// The target looks like a login page: by its path, or by a parameter that says where to come back to.
@@ -161,6 +179,15 @@ fn http_form(mut url: Url) -> Option<Url> {
 
 fn host(url: &Url) -> String {
     url.host_str().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase()
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
 }
 
 /// Private addresses, names without a dot, names under suffixes that are never public, and the platforms' own names of
@@ -263,6 +290,18 @@ mod tests {
     }
 
     #[test]
+    fn a_port_that_got_lost_or_changed_is_seen() {
+        let asked = "wss://h.example:8443/ws/";
+        assert!(redirect(asked, "https://h.example/ws/").loses_port());
+        let changed = redirect(asked, "https://h.example:8000/ws/");
+        assert!(changed.only_port_differs() && !changed.loses_port());
+        for location in ["https://h.example:8443/ws/", "https://other.example/ws/", "http://h.example/ws/", "https://h.example/"]
+        {
+            assert!(!redirect(asked, location).only_port_differs(), "{location}");
+        }
+    }
+
+    #[test]
     fn a_change_of_scheme_is_seen_in_both_directions() {
         assert!(redirect("ws://h.example/ws/", "https://h.example/ws/").to_tls());
         assert!(redirect("ws://h.example:8080/ws/", "https://h.example:8443/ws/").to_tls());
@@ -272,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn internal_names_are_a_leak_only_when_the_asked_host_is_public() {
+    fn internal_names_are_a_leak_where_the_asked_host_is_public_or_this_machine() {
         let public = "wss://api.example.com/ws/";
         for host in [
             "127.0.0.1:8000",
@@ -293,6 +332,8 @@ mod tests {
             assert!(!redirect(public, &format!("https://{host}/ws/")).to_internal_host(), "{host}");
         }
         assert!(!redirect("wss://10.0.0.1/ws/", "https://10.0.0.2/ws/").to_internal_host());
+        assert!(redirect("wss://localhost:8443/ws/", "https://127.0.0.1:8000/ws/").to_internal_host());
+        assert!(!redirect("wss://localhost:8443/ws/", "https://www.localhost:8443/ws/").to_internal_host());
     }
 
     #[test]

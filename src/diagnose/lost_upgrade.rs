@@ -8,9 +8,21 @@ pub const RULES: &[Rule] = &[
     // --- a header of the handshake got lost
     Rule {
         code: "connection-header-dropped",
-        when: |e| e.status() == 400 && (e.says("http connection header") || e.says("http upgrade header")),
+        when: |e| {
+            let missed = [
+                "http connection header",
+                "http upgrade header",
+                "missing connection header",
+                "invalid connection header",
+                "missing upgrade header",
+                "invalid upgrade header",
+                "token not found in 'connection' header",
+                "token not found in 'upgrade' header",
+            ];
+            matches!(e.status(), 400 | 426) && missed.iter().any(|text| e.says(text))
+        },
         hop: None,
-        summary: "A proxy passes Upgrade on but not Connection: the server refuses the handshake",
+        summary: "A proxy passes only one of Upgrade and Connection on: the server refuses the handshake",
         cause: "The server says: {status}. Upgrade and Connection are hop-by-hop headers: a proxy that sets only one of them sends \
                 a handshake that is none.",
         fix: "nginx: `proxy_set_header Connection $connection_upgrade;` with `map $http_upgrade $connection_upgrade { default \
@@ -22,6 +34,7 @@ pub const RULES: &[Rule] = &[
             e.status() == 400
                 && (e.says("sec-websocket-key header missing")
                     || e.says("missing sec-websocket-key header")
+                    || e.says("missing or invalid sec-websocket-key header")
                     || e.says("no \"sec-websocket-key\" header"))
         },
         hop: None,
@@ -42,8 +55,8 @@ pub const RULES: &[Rule] = &[
         },
         hop: None,
         summary: "The server misses Sec-WebSocket-Version: 13, which a hop changed or dropped",
-        cause: "wsprobe always sends version 13, the only one in use. The server answered {status}, so a hop between the two filters \
-                or rewrites the header.",
+        cause: "wsprobe always sends version 13, the only one in use, so a hop on the way filters or rewrites the header. The answer \
+                was \"{status}\".",
         fix: "Pass Sec-WebSocket-Version through (CloudFront: an origin request policy with all viewer headers, or with the \
               Sec-WebSocket-* headers).",
     },
@@ -54,14 +67,30 @@ pub const RULES: &[Rule] = &[
                 && e.phrase().is_empty()
                 && e.is_empty()
                 && e.header("content-length") == Some("0")
-                && e.hops.relays.iter().chain(&e.hops.author).all(|h| matches!(h, Hop::Nginx | Hop::Hypercorn))
+                && e.hops.relays == [Hop::Nginx]
+                && e.hops.author.is_none_or(|h| h == Hop::Hypercorn)
         },
         hop: Some(Hop::Hypercorn),
         summary: "400 without a reason phrase: most likely hypercorn was asked in HTTP/1.0",
         cause: "hypercorn answers an upgrade over HTTP/1.0 like this, and nginx speaks HTTP/1.0 to its upstream by default (before \
-                1.29.7). Another malformed header gives the same answer.",
-        fix: "nginx: `proxy_http_version 1.1;` in the location, beside the Upgrade and Connection headers. To decide: probe hypercorn \
-              directly; if that is healthy, it is the proxy.",
+                1.29.7). A Sec-WebSocket-Key or -Version that a hop dropped or changed gives the same answer, also from uvicorn with \
+                wsproto.",
+        fix: "nginx: `proxy_http_version 1.1;` in the location, beside the Upgrade and Connection headers, and nothing that sets \
+              Sec-WebSocket-*. To decide: probe the app server directly; if that is healthy, it is the proxy.",
+    },
+    Rule {
+        code: "handshake-malformed",
+        when: |e| {
+            let unnamed = e.hops.author.is_none_or(|h| matches!(h, Hop::Hypercorn | Hop::GunicornAsgi));
+            e.status() == 400 && unnamed && (e.is_empty() || e.body_is("bad request"))
+        },
+        hop: None,
+        summary: "400 without a word: most likely a hop changed the headers of the handshake",
+        cause: "wsprobe's handshake is complete. hypercorn, gunicorn's ASGI worker, uvicorn with wsproto and others say no more than this \
+                when Sec-WebSocket-Key or -Version is missing or changed, or when a hop{via} speaks HTTP/1.0 to them. A refused Host \
+                can look alike.",
+        fix: "To decide: probe the app server directly. Healthy there: let each hop pass Sec-WebSocket-*, Upgrade and Connection on \
+              in HTTP/1.1 (CloudFront: an origin request policy with all viewer headers). Not healthy: read the app's log.",
     },
     // --- the port speaks something else
     Rule {
@@ -92,10 +121,10 @@ pub const RULES: &[Rule] = &[
         code: "allowed-hosts",
         when: |e| e.status() == 400 && e.body_has("<title>bad request (400)</title>") && !e.django_trio(),
         hop: Some(Hop::Django),
-        summary: "Django refuses the request with 400, most likely for its Host, and takes it for http",
-        cause: "Most likely the Host is not in ALLOWED_HOSTS. The usual security headers are missing, so SecurityMiddleware itself \
-                failed while it built a redirect to https: Django also takes the scheme for http. And the handshake reached the \
-                HTTP stack: the upgrade is lost{via}.",
+        summary: "Django refuses the request with 400, most likely for its Host, and seems to take it for http",
+        cause: "Most likely the Host is not in ALLOWED_HOSTS. The usual security headers are missing, so most likely \
+                SecurityMiddleware itself failed while it built a redirect to https: Django also takes the scheme for http. And the \
+                handshake reached the HTTP stack: the upgrade is lost{via}.",
         fix: "Pass Host on and list {host} in ALLOWED_HOSTS. Let SECURE_PROXY_SSL_HEADER name the header the last hop sends. Pass \
               the upgrade on. {forward}",
     },
@@ -137,10 +166,15 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "django-error-early",
-        when: |e| e.status() == 500 && e.body_has("<title>server error (500)</title>") && !e.django_trio(),
+        when: |e| {
+            e.status() == 500
+                && e.body_has("<title>server error (500)</title>")
+                && !e.django_trio()
+                && e.header("x-frame-options").is_none()
+        },
         hop: Some(Hop::Django),
         summary: "Django crashes before its middleware is done, and the upgrade was lost on the way",
-        cause: "The 500 page lacks the headers of SecurityMiddleware, so the crash is in or before it. Most likely \
+        cause: "The 500 page lacks the headers of Django's middleware, so the crash is in its outermost part. Most likely \
                 SECURE_PROXY_SSL_HEADER is not a pair of strings; then every page is a 500. That Django answered at all means that \
                 the upgrade is lost{via}.",
         fix: "Read the traceback in the app's log. `SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")` needs both \
@@ -156,6 +190,24 @@ pub const RULES: &[Rule] = &[
         fix: "Pass the upgrade to an ASGI server. {forward} Read the app's log for the error itself.",
     },
     Rule {
+        code: "django-error-early",
+        when: |e| e.is_crash_for_http(),
+        hop: None,
+        summary: "The application crashes before Django can answer, and most likely the upgrade was lost on the way",
+        cause: "{hop} answered as app servers do when the application fails for a plain HTTP request (an import, ROOT_URLCONF, a \
+                middleware). A WebSocket that fails is answered otherwise, so the handshake most likely came as plain HTTP{via}.",
+        fix: "Read the app's log for the traceback. Then pass the upgrade on. {forward}",
+    },
+    Rule {
+        code: "daphne-error-page",
+        when: |e| e.status() == 503 && (e.body_has("<footer>daphne") || e.body_has("0.2em 20px; color: #896868")),
+        hop: Some(Hop::Daphne),
+        summary: "Daphne waited in vain for the answer to a plain HTTP request: the upgrade was lost on the way",
+        cause: "Daphne's own 503 page stands in for an application that did not answer within `--http-timeout`, or for a full queue. The \
+                page is for HTTP requests, so the handshake came as one{via}.",
+        fix: "See what the app was doing: no free worker, a slow view, a database out of reach. Then pass the upgrade on. {forward}",
+    },
+    Rule {
         code: "daphne-error-page",
         when: |e| e.status() >= 500 && (e.body_has("<footer>daphne") || e.body_has("0.2em 20px; color: #896868")),
         hop: Some(Hop::Daphne),
@@ -165,6 +217,24 @@ pub const RULES: &[Rule] = &[
         fix: "Read Daphne's log for the traceback. Then pass the upgrade on. {forward}",
     },
     // --- 2xx: something else lives at this path
+    Rule {
+        code: "not-http",
+        when: |e| e.is_ignored() && e.body_has("ssh-2.0-"),
+        hop: None,
+        summary: "A proxy passes the request to an SSH server and takes its greeting for a page",
+        cause: "The answer is {status}, and its body an SSH greeting: the upstream port of a proxy{via} is not that of the application.",
+        fix: "Correct the upstream port of each proxy (`proxy_pass`, `ProxyPass`, target group).",
+    },
+    Rule {
+        code: "proxy-route-missing",
+        when: |e| e.is_ignored() && e.is_empty() && e.author(Hop::Caddy),
+        hop: Some(Hop::Caddy),
+        summary: "Caddy answered an empty {status}: most likely it has no site or route for this request",
+        cause: "Caddy answers like this where no site has the name or no handler covers the path. The application was most likely not \
+                asked.",
+        fix: "Give {host} a site block with `reverse_proxy app:8000`, or add a `handle` for {path}. `caddy adapt` shows what is \
+              configured.",
+    },
     Rule {
         code: "maintenance-page",
         when: |e| {
@@ -207,12 +277,21 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "http-view-answered",
+        when: |e| e.is_ignored() && e.plain_is_alike(),
+        hop: None,
+        summary: "The upgrade was answered with {status}, as a plain GET is: it was taken for plain HTTP",
+        cause: "Certain: the upgrade never reached a WebSocket stack, for a plain GET of the same URL gets the same page. Either a hop \
+                dropped Upgrade/Connection{via}, or the path is served by something that is no WebSocket server ({hop}).",
+        fix: "Pass the upgrade on, to the right server. {forward}",
+    },
+    Rule {
+        code: "http-view-answered",
         when: |e| e.is_ignored(),
         hop: None,
         summary: "The upgrade was answered with {status}: it was taken for plain HTTP",
         cause: "{hop} answered with a page instead of 101. Most likely a hop dropped Upgrade/Connection{via}, or the path is served \
                 by something that is no WebSocket server.",
-        fix: "Pass the upgrade on, to the right server. {forward} To decide: `curl -s https://{host}{path}` shows whether a plain \
+        fix: "Pass the upgrade on, to the right server. {forward} To decide: `curl -s {page}` shows whether a plain \
               request gets the same page.",
     },
 ];

@@ -1,23 +1,26 @@
 //! From evidence to cause, hop and fix: a pure table. It says how sure it is and never states as fact what it infers.
 //!
 //! [`diagnose`] goes through the rows of [`TABLE`] in order and the first that matches speaks. A row sees the outcome of
-//! one probe, no more: what one probe can't tell apart is listed as such, with the way to decide. Each code has an entry
-//! in docs/runbook.md.
+//! one probe and of the follow-up requests beside it, no more: what they can't tell apart is listed as such, with the way to
+//! decide. Each code has an entry in docs/runbook.md.
 
 mod evidence;
+mod follow_up;
 mod frames;
 mod gateway;
 mod handshake;
 mod hop;
 mod location;
 mod lost_upgrade;
+mod pages;
 mod redirect;
 mod refused;
 mod rule;
+mod sessions;
 mod tls;
 mod transport;
 
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::{Outcome, PageOutcome, Reason, Verdict};
 use evidence::Evidence;
 use hop::Hop;
 use rule::{PARAGRAPH, Rule, SUMMARY};
@@ -29,16 +32,18 @@ pub struct Diagnosis {
     pub code: &'static str,
     /// One sentence: what happened. At most 120 characters.
     pub summary: String,
-    /// Why, worded as sure as it is. At most 400 characters.
+    /// Why, worded as sure as it is. At most 400 characters, and before them whether only some addresses fail.
     pub cause: String,
     /// What to change, and how to decide where several causes are left. At most 400 characters.
     pub fix: String,
+    /// What further requests made certain; `None` when none were made. At most 400 characters.
+    pub checked: Option<String>,
     /// The hop that most likely wrote the answer, e.g. `nginx`, `django`.
     pub hop: Option<&'static str>,
 }
 
 /// All rows, in the order in which they are tried: along the path, from the name to the last frame.
-const TABLE: [&[Rule]; 8] = [
+const TABLE: [&[Rule]; 9] = [
     transport::RULES,
     tls::RULES,
     redirect::RULES,
@@ -46,6 +51,7 @@ const TABLE: [&[Rule]; 8] = [
     refused::RULES,
     gateway::RULES,
     handshake::RULES,
+    sessions::RULES,
     frames::RULES,
 ];
 
@@ -66,24 +72,44 @@ pub fn diagnose(outcome: &Outcome) -> Option<Diagnosis> {
         return None;
     }
     let evidence = Evidence::new(outcome);
-    let rule = rows().find(|rule| (rule.when)(&evidence))?;
+    let rule = TABLE.iter().flat_map(|rules| rules.iter()).find(|rule| (rule.when)(&evidence))?;
+    Some(speak(&evidence, rule))
+}
+
+/// Diagnoses a companion GET that was led back to where it asked; `None` otherwise.
+pub fn diagnose_page(page: &PageOutcome) -> Option<Diagnosis> {
+    if !page.reply.self_redirect {
+        return None;
+    }
+    let mut answered = Outcome::new(page.target.clone(), page.reply.url.clone(), page.started_at, Reason::UpgradeRedirected);
+    answered.http = page.reply.http.clone();
+    let evidence = Evidence::new(&answered);
+    let rule = pages::RULES.iter().find(|rule| (rule.when)(&evidence))?;
+    Some(speak(&evidence, rule))
+}
+
+/// Fills a row in.
+fn speak(evidence: &Evidence<'_>, rule: &Rule) -> Diagnosis {
     let text = |template, limit| rule::render(template, limit, |name| evidence.value(name).unwrap_or_default());
-    Some(Diagnosis {
+    Diagnosis {
         code: rule.code,
         summary: capitalized(text(rule.summary, SUMMARY)),
-        cause: capitalized(text(rule.cause, PARAGRAPH)),
+        cause: evidence.partly() + &capitalized(text(rule.cause, PARAGRAPH)),
         fix: capitalized(text(rule.fix, PARAGRAPH)),
+        checked: evidence.checked(),
         hop: rule.hop.or(evidence.hops.author).map(Hop::as_str),
-    })
+    }
 }
 
+/// Every row there is.
 fn rows() -> impl Iterator<Item = &'static Rule> {
-    TABLE.iter().flat_map(|rules| rules.iter())
+    TABLE.iter().flat_map(|rules| rules.iter()).chain(pages::RULES)
 }
 
-/// A sentence may begin with a piece of evidence, such as the probe's own account. Product names stay as they are written.
+/// A sentence may begin with a piece of evidence, such as the probe's own account. Product names and URLs stay as they are written.
 fn capitalized(text: String) -> String {
-    const AS_WRITTEN: [&str; 8] = ["nginx", "uvicorn", "hypercorn", "granian", "gunicorn", "runserver", "wsprobe", "connect()"];
+    const AS_WRITTEN: [&str; 9] =
+        ["http", "nginx", "uvicorn", "hypercorn", "granian", "gunicorn", "runserver", "wsprobe", "connect()"];
     if AS_WRITTEN.iter().any(|name| text.starts_with(name)) {
         return text;
     }
@@ -124,10 +150,16 @@ mod tests {
         };
         match name {
             "forward" => longest_forward(),
+            "route" => "`location /ws/ { proxy_pass http://app; … }` in the right server block".into(),
             "via" => " (through CloudFront, nginx)".into(),
             "hop" => "the AWS load balancer".into(),
             "host" | "to_host" => "realtime.example.com".into(),
             "path" => "/ws/health/".into(),
+            "page" => "https://realtime.example.com/ws/health/".into(),
+            "endpoint" => "realtime.example.com:443".into(),
+            "works_at" | "asked" => "wss://realtime.example.com/ws/health/".into(),
+            "origin" => "https://realtime.example.com".into(),
+            "plain" => "200 OK".into(),
             "location" => "https://realtime.example.com/ws/health/".into(),
             "status" => "503 Service Temporarily Unavailable".into(),
             "cloudflare" => "the TLS handshake with the origin failed".into(),

@@ -7,6 +7,10 @@ use super::hop::Hop;
 use super::location::Redirect;
 use super::rule::Rule;
 
+/// For an upgrade that is lost and taken for http.
+const FIX_LOST_AND_HTTP: &str = "Fix both. 1: {forward} 2: let the last hop send `X-Forwarded-Proto: https` and the app trust it (Django: \
+                                 `SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")`).";
+
 pub const RULES: &[Rule] = &[
     Rule {
         code: "redirect-cached",
@@ -24,10 +28,20 @@ pub const RULES: &[Rule] = &[
         when: |e| e.redirect.is_some() && e.is_from_cache(),
         hop: None,
         summary: "The upgrade was answered with a cached {status}; the application was not asked",
-        cause: "X-Cache or Age says that the redirect to {location} came from a cache on the path. The fault that made it may be \
+        cause: "X-Cache (or its like) or Age says that the redirect to {location} came from a cache on the path. The fault that made it may be \
                 fixed already, or still be there. An answer to an upgrade should never be cached.",
         fix: "Purge {path} from the cache and pass upgrades through uncached (Varnish: `return (pipe);`). If the redirect comes \
               back without Age, the origin still sends it: see redirect-same-url.",
+    },
+    Rule {
+        code: "redirect-upgrade-works",
+        when: |e| e.works_at_location(),
+        hop: None,
+        summary: "The upgrade works at {works_at}: probe and connect to that URL",
+        cause: "A second probe asked there and was upgraded. Here {hop} answers with {status} to that URL{via}, and WebSocket clients do \
+                not follow redirects.",
+        fix: "Use {works_at} in the target and in every client. Where clients can't change: exempt {path} at {host} from the redirect, and \
+              pass the upgrade on there, too.",
     },
     Rule {
         code: "redirect-wss-scheme",
@@ -65,6 +79,29 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "redirect-same-url",
+        when: |e| e.redirects(Redirect::same_url) && e.plain_differs(),
+        hop: None,
+        summary: "Only the upgrade is redirected to the URL it was asked at; a plain GET gets {plain}",
+        cause: "{hop} answers the upgrade with {status}{via}, and a plain GET of the same URL with {plain}. So it is not a rule that takes \
+                every request for http. Most likely upgrades are led to another server or middleware, which redirects; or one of \
+                several backends does.",
+        fix: "Look where requests with `Upgrade: websocket` are led: a location, route or middleware of their own. Let it pass {path} to \
+              the WebSocket server. If plain requests are redirected now and then, compare the backends.",
+    },
+    Rule {
+        code: "redirect-same-url",
+        when: |e| e.asked_tls() && e.redirects(Redirect::only_port_differs) && e.django_ssl_redirect(),
+        hop: Some(Hop::Django),
+        summary: "Django redirects the upgrade to itself on another port: the upgrade is lost and it sees http",
+        cause: "Three faults{via}. 1: the handshake reached Django as plain HTTP: a hop dropped Upgrade/Connection or a WSGI \
+                server answers. 2: Django takes the scheme for http: SECURE_PROXY_SSL_HEADER names a header the last hop does not \
+                send, or its value is not https. 3: Host comes without the asked port or with the upstream's: {location}.",
+        fix: "The setting alone turns the 301 into a 404. 1: {forward} \
+              2: `SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")`, if X-Forwarded-Proto: https is what the last \
+              hop sends. 3: nginx: `proxy_set_header Host $http_host;`.",
+    },
+    Rule {
+        code: "redirect-same-url",
         when: |e| e.asked_tls() && e.redirects(Redirect::same_url) && e.author(Hop::AwsAlb),
         hop: Some(Hop::AwsAlb),
         summary: "A load balancer rule redirects the upgrade to the URL it was asked at: {status}",
@@ -86,14 +123,34 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "redirect-same-url",
+        when: |e| e.redirects(Redirect::same_url) && e.plain_is_alike(),
+        hop: None,
+        summary: "{status} to the URL that was asked: a loop that no client gets out of",
+        cause: "Two faults. Certain: the upgrade is lost on the way{via}, for a plain GET of the same URL gets the same answer. Most likely: \
+                a force-https rule (Django SECURE_SSL_REDIRECT, Rails force_ssl, a proxy rule) takes the request for http, as TLS ended \
+                before it; a bot or cookie check answers like this, too.",
+        fix: FIX_LOST_AND_HTTP,
+    },
+    Rule {
+        code: "redirect-same-url",
+        when: |e| e.asked_tls() && e.redirects(Redirect::loses_port),
+        hop: None,
+        summary: "{status} to the asked URL without its port: most likely a force-https rule that every request meets",
+        cause: "{hop} answered{via} with {location}. Most likely a rule sends to https what it takes for http, as TLS ended before \
+                it, and builds the URL without the port. If something else listens on the default port, a plain redirect to it is \
+                the other reading.",
+        fix: "Exempt {path} from the rule, or let it redirect only where X-Forwarded-Proto is http. Build URLs with the port (nginx: \
+              `$http_host`, not `$host`). If the default port is the right one, use it in the target.",
+    },
+    Rule {
+        code: "redirect-same-url",
         when: |e| e.redirects(Redirect::same_url),
         hop: None,
         summary: "{status} to the URL that was asked: a loop that no client gets out of",
         cause: "Whoever answered{via} handled the handshake as a plain HTTP request. Most likely two faults: the upgrade was lost on \
                 the way, and a force-https rule (Django SECURE_SSL_REDIRECT, Rails force_ssl, a proxy rule) takes the request for \
                 http, as TLS ended before it. A bot or cookie check also answers like this.",
-        fix: "Fix both. 1: {forward} 2: let the last hop send `X-Forwarded-Proto: https` and the app trust it (Django: \
-              `SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")`).",
+        fix: FIX_LOST_AND_HTTP,
     },
     Rule {
         code: "redirect-to-https",
@@ -103,7 +160,8 @@ pub const RULES: &[Rule] = &[
         cause: "SECURE_SSL_REDIRECT sends plain http to {location}, and WebSocket clients do not follow. Django can only \
                 redirect what reached its HTTP stack, so on this listener the upgrade is lost as well{via}: over wss:// it may \
                 end as a 404.",
-        fix: "Use wss:// in the target and the clients. If that fails with a 404, pass the upgrade on. {forward}",
+        fix: "Use wss:// in the target and the clients. If that fails with a 404, pass the upgrade on. {forward} If TLS already ends \
+              before this listener, SECURE_PROXY_SSL_HEADER does not name the header that says so.",
     },
     Rule {
         code: "redirect-to-https",
@@ -112,7 +170,7 @@ pub const RULES: &[Rule] = &[
         summary: "The plain port only redirects to https: use wss:// instead of ws://",
         cause: "{hop} answered {status} to {location}. WebSocket clients do not follow redirects, so a ws:// URL fails where a \
                 browser page would be sent on.",
-        fix: "Use wss:// in the target and in every client. Nothing has to change on the server.",
+        fix: "Use wss:// in the target and in every client. Probe the wss:// URL to see whether more is wrong.",
     },
     Rule {
         code: "redirect-to-http",
@@ -242,7 +300,7 @@ pub const RULES: &[Rule] = &[
         cause: "{hop} sends {path} to {location}. A canonical-name rule, a move, a parked domain or an access portal looks like \
                 this; WebSocket clients follow none of them.",
         fix: "If {to_host} is the service's new name, use it. Otherwise exempt {path} from the rule that redirects. \
-              `curl -sI https://{host}{path}` shows the rule's answer without an upgrade.",
+              `curl -sI {page}` shows the rule's answer without an upgrade.",
     },
     Rule {
         code: "redirect-other",
@@ -260,7 +318,7 @@ pub const RULES: &[Rule] = &[
         summary: "The upgrade is redirected to {location}: {status}",
         cause: "{hop} has a rule that sends {path} elsewhere. WebSocket clients do not follow redirects. Most likely no route for \
                 WebSockets comes before that rule.",
-        fix: "Exempt {path} from the rule, or give it a route of its own to the WebSocket server. `curl -sI https://{host}{path}` \
+        fix: "Exempt {path} from the rule, or give it a route of its own to the WebSocket server. `curl -sI {page}` \
               shows whether plain requests are redirected alike.",
     },
     Rule {

@@ -14,7 +14,7 @@ pub const RULES: &[Rule] = &[
         cause: "The chain was good until {not_after} (subject {subject}, issued by {issuer}). If the leaf looks fresh, the \
                 intermediate is the expired one. If it was renewed, the terminator still serves the old file.",
         fix: "Renew it together with its chain (`certbot renew`, ACM: check the DNS validation record) and reload every TLS terminator. \
-              `openssl s_client -connect {host}:443 -servername {host} -showcerts` shows what is served.",
+              `openssl s_client -connect {endpoint} -servername {host} -showcerts` shows what is served.",
     },
     Rule {
         code: "certificate-not-yet-valid",
@@ -93,28 +93,39 @@ pub const RULES: &[Rule] = &[
         code: "certificate-unusable",
         when: |e| {
             e.reason(Reason::TlsUntrusted)
+                && !e.certificate(is_self_signed)
                 && (e.detail_has("BadSignature") || e.detail_has("UnsupportedSignatureAlgorithm") || e.detail_has("signature"))
         },
         hop: None,
         summary: "The signature of the certificate can't be accepted: a weak key, another CA of the same name, or a broken chain",
         cause: "{detail}. One of: an RSA key of less than 2048 bits or a SHA-1 signature; a private CA that was made anew under the same \
                 name, while this host trusts the old one; an intermediate that does not belong to the leaf.",
-        fix: "`openssl s_client -connect {host}:443 -servername {host} -showcerts | openssl x509 -noout -text` shows key size and \
+        fix: "`openssl s_client -connect {endpoint} -servername {host} -showcerts | openssl x509 -noout -text` shows key size and \
               algorithm: reissue with RSA 2048 or ECDSA P-256. If they are fine: replace `tls.ca_file` by the current root, or serve the \
               leaf with its own intermediate.",
     },
     Rule {
+        code: "certificate-unusable",
+        when: |e| e.reason(Reason::TlsUntrusted) && e.detail_has("UnsupportedCertVersion"),
+        hop: None,
+        summary: "The certificate is of X.509 version 1, which has no subjectAltName and is not accepted",
+        cause: "Such a certificate comes from `openssl x509 -req` without an extension file (subject {subject}). OpenSSL and Python may still \
+                accept it, browsers do not.",
+        fix: "Reissue it with extensions: {host} in subjectAltName (`openssl x509 -req … -extfile san.cnf`, with \
+              `subjectAltName=DNS:{host}` in the file).",
+    },
+    Rule {
         code: "certificate-self-signed",
-        when: |e| e.reason(Reason::TlsUntrusted) && e.certificate(|t| t.chain_length == 1 && is_self_issued(t)),
+        when: |e| e.reason(Reason::TlsUntrusted) && e.certificate(is_self_signed),
         hop: None,
         summary: "The certificate is self-signed: no client trusts it unless told to",
         cause: "One certificate was sent, and its subject and issuer are the same: {subject}.",
         fix: "Public service: install a certificate of a public CA. Internal one: give the target `tls: {ca_file: …}` with this \
-              certificate.",
+              certificate. If it has that already, the file holds another one of the same name, or the key is too weak.",
     },
     Rule {
         code: "certificate-chain-incomplete",
-        when: |e| e.reason(Reason::TlsUntrusted) && e.certificate(|t| t.chain_length == 1 && !is_self_issued(t)),
+        when: |e| unknown_issuer(e) && e.certificate(|t| t.chain_length == 1 && !is_self_issued(t)),
         hop: None,
         summary: "The server sends its certificate alone: most likely the intermediate is missing",
         cause: "One certificate was sent, issued by {issuer}, which is no root that this host trusts. Browsers often know the intermediate \
@@ -124,13 +135,22 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "certificate-unknown-ca",
-        when: |e| e.reason(Reason::TlsUntrusted) && e.certificate(|t| t.chain_length > 1),
+        when: |e| unknown_issuer(e) && e.certificate(|t| t.chain_length > 1),
         hop: None,
         summary: "The certificate chain ends at a CA that this host does not trust",
         cause: "The server sent a chain of certificates; the leaf is issued by {issuer}. Most likely a private CA, a TLS-inspecting proxy on the \
                 way, intermediates that do not fit the leaf, or a host without current root certificates.",
         fix: "Private CA: `tls: {ca_file: …}`. Public CA: update `ca-certificates` on the wsprobe host. An issuer you don't know: a \
               proxy between inspects TLS; exempt {host} there.",
+    },
+    Rule {
+        code: "certificate-unusable",
+        when: |e| e.reason(Reason::TlsUntrusted) && !unknown_issuer(e) && e.tls().is_some(),
+        hop: None,
+        summary: "The certificate of {host} can't be accepted",
+        cause: "{detail} (subject {subject}, issued by {issuer}).",
+        fix: "`openssl s_client -connect {endpoint} -servername {host} -showcerts | openssl x509 -noout -text` shows what is served. \
+              Reissue it with a current CA's defaults.",
     },
     // --- alerts
     Rule {
@@ -154,6 +174,16 @@ pub const RULES: &[Rule] = &[
         fix: "Give the target a certificate that the server accepts: `tls: {cert_file: client.pem, key_file: client.key}`.",
     },
     Rule {
+        code: "client-certificate-required",
+        when: |e| e.reason(Reason::TlsFailed) && alert_is(e, "HandshakeFailure") && e.tls().is_some(),
+        hop: None,
+        summary: "The handshake is refused after the server's certificate came: most likely it wants one from the client",
+        cause: "{detail}. A cipher suite was already agreed on, so most likely this is mutual TLS in TLS 1.2 and the target has no client \
+                certificate, or one that the server does not accept.",
+        fix: "Give the target a certificate that the server accepts: `tls: {cert_file: client.pem, key_file: client.key}`. The \
+              terminator's log names the reason.",
+    },
+    Rule {
         code: "tls-version",
         when: |e| {
             e.reason(Reason::TlsFailed)
@@ -175,7 +205,7 @@ pub const RULES: &[Rule] = &[
         summary: "The server refuses the TLS parameters: most likely no cipher suite in common",
         cause: "{detail}. Most likely the server offers only CBC or RSA key-exchange suites, which modern clients refuse. Some servers send \
                 the same alert for a missing client certificate or an unknown name.",
-        fix: "Enable ECDHE with AES-GCM or ChaCha20 at the terminator. `openssl s_client -connect {host}:443 -servername {host}` shows what \
+        fix: "Enable ECDHE with AES-GCM or ChaCha20 at the terminator. `openssl s_client -connect {endpoint} -servername {host}` shows what \
               it accepts.",
     },
     Rule {
@@ -212,7 +242,7 @@ pub const RULES: &[Rule] = &[
         summary: "The connection was cut {took} into the TLS handshake",
         cause: "{detail}. One of: a TCP balancer without a healthy backend, a firewall that filters by server name (SNI), or a plain port whose \
                 server hangs up on TLS.",
-        fix: "Check the backends of the balancer. `openssl s_client -connect {host}:443 -servername {host}` from another network: if it works \
+        fix: "Check the backends of the balancer. `openssl s_client -connect {endpoint} -servername {host}` from another network: if it works \
               there, a filter near this host cuts it.",
     },
     Rule {
@@ -221,7 +251,7 @@ pub const RULES: &[Rule] = &[
         hop: None,
         summary: "The TLS handshake with {host} failed",
         cause: "{detail}. The peer, or a box between, does not keep to the protocol as this client knows it.",
-        fix: "`openssl s_client -connect {host}:443 -servername {host}` shows how far another client gets. Compare from another network to tell \
+        fix: "`openssl s_client -connect {endpoint} -servername {host}` shows how far another client gets. Compare from another network to tell \
               the terminator from a box on the way.",
     },
     Rule {
@@ -231,7 +261,7 @@ pub const RULES: &[Rule] = &[
         summary: "Connected, but nothing answered the TLS handshake for {took}",
         cause: "Something accepts connections and stays silent. One of: a plain port that waits for HTTP (Daphne does), a TCP balancer in front of \
                 a dead backend, a firewall that swallows TLS, or an overloaded terminator.",
-        fix: "`curl -m 5 http://{host}:PORT/`: an answer means a plain port. Otherwise check the terminator and the balancer's backends.",
+        fix: "`curl -m 5 http://{endpoint}/`: an answer means a plain port. Otherwise check the terminator and the balancer's backends.",
     },
 ];
 
@@ -240,8 +270,17 @@ fn alert_is(e: &Evidence<'_>, alert: &str) -> bool {
     e.outcome.detail.strip_suffix(alert).is_some_and(|rest| rest.ends_with("alert "))
 }
 
+fn unknown_issuer(e: &Evidence<'_>) -> bool {
+    e.reason(Reason::TlsUntrusted) && e.detail_has("unknown issuer")
+}
+
 fn is_self_issued(t: &TlsEvidence) -> bool {
     t.subject == t.issuer
+}
+
+/// Sent alone and issued by itself. Refused with a bad signature where this host trusts another one of the same name.
+fn is_self_signed(t: &TlsEvidence) -> bool {
+    t.chain_length == 1 && is_self_issued(t)
 }
 
 /// A platform's own name, served where no certificate of the customer's fits.

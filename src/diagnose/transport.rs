@@ -1,9 +1,56 @@
-//! DNS and TCP: nothing answered at all.
+//! DNS, TCP and the proxy: the target itself did not answer at all.
 
 use super::rule::Rule;
 use crate::outcome::Reason;
 
 pub const RULES: &[Rule] = &[
+    Rule {
+        code: "proxy-unreachable",
+        when: |e| e.detail_begins("the proxy ") && e.detail_has(" can't be reached: "),
+        hop: None,
+        summary: "The proxy on the way to {host} can't be reached",
+        cause: "{detail}. Nothing is known of {host} itself: the connection did not get past the proxy.",
+        fix: "Check that the proxy runs and that `proxy_url` names it: `curl -v -x http://PROXY https://{host}/`. If this host may reach \
+              the target directly, write `proxy_url: none`.",
+    },
+    Rule {
+        code: "proxy-credentials-required",
+        when: |e| e.detail_begins("the proxy ") && e.detail_has(" answered 407 "),
+        hop: None,
+        summary: "The proxy on the way to {host} refuses the credentials, or the lack of them",
+        cause: "{detail}. Nothing is known of {host} itself.",
+        fix: "Put user and password into `proxy_url` (or its file, `proxy_url_file`): `http://user:password@proxy:3128`, special \
+              characters percent-encoded. Only Basic authentication is supported.",
+    },
+    Rule {
+        code: "proxy-refuses",
+        when: |e| e.detail_begins("the proxy ") && e.detail_has(" answered 4"),
+        hop: None,
+        summary: "The proxy does not allow a connection to {host}",
+        cause: "{detail}. Most likely a rule: the host is not on its list, the port is not one for CONNECT (many allow only 443), or \
+                this host may not use it.",
+        fix: "Allow CONNECT to the host and port of the target for this host (squid: `acl SSL_ports`, `http_access`; tinyproxy: \
+              `ConnectPort`). Its log names the rule.",
+    },
+    Rule {
+        code: "proxy-can-not-connect",
+        when: |e| e.detail_begins("the proxy ") && e.detail_has(" answered 5"),
+        hop: None,
+        summary: "The proxy could not connect to {host}",
+        cause: "{detail}. One of: the name does not resolve where the proxy is, the target refuses or drops its connection, or the proxy \
+                itself is broken or overloaded.",
+        fix: "Its log tells which. On the proxy: `dig {host}`, `curl -sv https://{host}/`. If that works, it is the proxy; if not, look at \
+              the target and the way from the proxy to it.",
+    },
+    Rule {
+        code: "proxy-broken",
+        when: |e| e.detail_begins("the proxy "),
+        hop: None,
+        summary: "The proxy on the way to {host} gave no answer that opens a tunnel",
+        cause: "{detail}. Most likely it is no forward proxy, its port expects TLS, or it hangs on its own way out.",
+        fix: "Check that `proxy_url` names the port of a forward proxy that allows CONNECT: `curl -v -x http://PROXY https://{host}/`. \
+              Then look at its log and load.",
+    },
     Rule {
         code: "dns-no-address",
         when: |e| e.reason(Reason::DnsNotFound) && e.detail_has("no address"),

@@ -20,6 +20,8 @@ use super::{HEALTHY, PATH};
 const ECHO_WAIT: Duration = Duration::from_secs(5);
 /// How long a fault keeps a silent connection open, unless the peer goes first.
 const SILENCE: Duration = Duration::from_secs(600);
+/// How long a connection that stays open does so: longer than anybody holds one.
+const FEED: Duration = Duration::from_secs(2 * 86_400);
 /// The headers that Django's default settings put on every answer (5.2).
 const DJANGO: &str =
     "X-Content-Type-Options: nosniff\r\nReferrer-Policy: same-origin\r\nCross-Origin-Opener-Policy: same-origin\r\n";
@@ -46,7 +48,7 @@ where
         return Ok(End::Fin);
     }
     if let Some(fault) = faults.at(Stage::Answer)
-        && request.wants_upgrade()
+        && (request.wants_upgrade() || fault.meets_plain_requests())
     {
         return refuse(&mut stream, fault, &request).await;
     }
@@ -95,6 +97,12 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(mut ws: WebSocketStream<S>, fau
         Some(Fault::NoClose) => {
             let _ = ws.send(Message::text(message)).await;
             return hold(ws.get_mut()).await;
+        }
+        Some(Fault::StaysOpen) => {
+            let _ = ws.send(Message::text(message)).await;
+            let gone = async { while let Some(Ok(_)) = ws.next().await {} };
+            let _ = timeout(FEED, gone).await;
+            return Ok(End::Fin);
         }
         Some(Fault::AbnormalClose) => {
             let _ = ws.send(Message::text(message)).await;

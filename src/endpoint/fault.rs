@@ -60,6 +60,20 @@ macro_rules! faults {
                 }
             }
 
+            /// Whether plain requests meet it, too: who answers an upgrade like this does not know it for one.
+            pub fn meets_plain_requests(self) -> bool {
+                matches!(
+                    self,
+                    Fault::Redirect301
+                        | Fault::Redirect302Login
+                        | Fault::RedirectSlash
+                        | Fault::RedirectHost
+                        | Fault::IgnoreUpgrade
+                        | Fault::NotFound
+                        | Fault::Unavailable503
+                )
+            }
+
             /// Whether the conversation goes no further.
             fn ends(self) -> bool {
                 match self {
@@ -93,6 +107,7 @@ faults! {
     MaskedFrame = "masked-frame", Message, ends: true, "a masked frame, which a server must not send";
     BadUtf8 = "bad-utf8", Message, ends: true, "a text message that is not UTF-8";
     NoClose = "no-close", Close, ends: true, "the message, but no close";
+    StaysOpen = "stays-open", Close, ends: true, "the message, then a connection that stays open and answers pings, as a feed does";
     AbnormalClose = "abnormal-close", Close, ends: true, "the message, then the end of the connection without a close frame";
     Close1011 = "close-1011", Close, ends: true, "close code 1011, as after a crash";
 }

@@ -14,6 +14,7 @@ use super::{AlertRow, AppState};
 use crate::observe::TargetSnapshot;
 use crate::outcome::{TargetName, Verdict};
 use crate::time::Timestamp;
+use crate::views;
 
 /// `GET /api/v1/targets`
 pub(super) async fn targets(State(site): State<Site>) -> Response {
@@ -105,6 +106,7 @@ fn target_json(app: &AppState, snapshot: &TargetSnapshot, alerts: &[AlertRow]) -
         "last_success": time(snapshot.last_success),
         "last_outcome": snapshot.latest().map(|o| (app.outcome_json)(o)),
         "alerts": alerts,
+        "http_check": snapshot.page.as_deref().map(views::page),
     })
 }
 

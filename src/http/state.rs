@@ -67,6 +67,8 @@ impl AlertRowState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiagnosisRow {
     pub summary: String,
+    /// What further requests made certain.
+    pub checked: Option<String>,
     pub cause: String,
     pub fix: String,
     /// The anchor of its runbook entry.

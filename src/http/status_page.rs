@@ -10,7 +10,7 @@ use maud::{Markup, html};
 
 use super::layout::{Frame, Mark, REFRESH, document};
 use super::{AlertRow, AlertRowState, AppState, format, graphics};
-use crate::config::Severity;
+use crate::config::{Severity, Target};
 use crate::observe::TargetSnapshot;
 use crate::outcome::{Outcome, Verdict};
 use crate::time::Timestamp;
@@ -201,6 +201,7 @@ impl<'a> View<'a> {
                 div.diagnosis {
                     p { strong { (with_code(&found.summary)) } }
                     dl {
+                        @if let Some(checked) = &found.checked { dt { "Checked" } dd { (with_code(checked)) } }
                         dt { "Cause" } dd { (with_code(&found.cause)) }
                         dt { "Fix" } dd.fix { (with_code(&found.fix)) }
                     }
@@ -237,7 +238,7 @@ impl<'a> View<'a> {
                 dt { "Probed" }
                 dd {
                     (self.ago(failure.ended_at())) " ago, took " (format::latency(failure.timings.total))
-                    ", every " (humantime::format_duration(snapshot.target.interval))
+                    ", " (rhythm(&snapshot.target))
                     (self.doubts(snapshot))
                 }
             }
@@ -299,10 +300,10 @@ impl<'a> View<'a> {
                                 Verdict::Healthy => strong { (format::latency(outcome.timings.total)) },
                                 _ => code { (outcome.reason.as_str()) },
                             }
-                            span.muted { (self.ago(outcome.ended_at())) " ago, every " (humantime::format_duration(target.interval)) }
+                            span.muted { (self.ago(outcome.ended_at())) " ago, " (rhythm(target)) }
                             (self.doubts(snapshot))
                         }
-                        None => span.muted { "not probed yet, every " (humantime::format_duration(target.interval)) },
+                        None => span.muted { "not probed yet, " (rhythm(target)) },
                     }
                 }
                 td.time { @if let Some(outcome) = last { (graphics::phases(outcome)) } }
@@ -325,7 +326,13 @@ impl<'a> View<'a> {
     /// How long the next outcome has been missing, when it is more than an interval late.
     fn overdue(&self, snapshot: &TargetSnapshot) -> Option<Duration> {
         let target = &snapshot.target;
-        let due = snapshot.latest()?.started_at + target.interval + target.timeout;
+        let latest = snapshot.latest()?.started_at;
+        let (heard, every) = match target.hold {
+            None => (latest, target.interval),
+            // while a held connection lives, it brings no outcomes but signs of life
+            Some(hold) => (snapshot.last_success.map_or(latest, |at| at.max(latest)), hold.ping_every.max(target.interval)),
+        };
+        let due = heard + every + target.timeout;
         Some(self.now - due).filter(|&late| late > target.interval)
     }
 
@@ -359,6 +366,14 @@ fn with_code(text: &str) -> Markup {
         @for (at, part) in text.split('`').enumerate() {
             @if at % 2 == 1 { code { (part) } } @else { (part) }
         }
+    }
+}
+
+/// `every 30s`, `held for 10m`.
+fn rhythm(target: &Target) -> String {
+    match target.hold {
+        None => format!("every {}", humantime::format_duration(target.interval)),
+        Some(hold) => format!("held for {}", humantime::format_duration(hold.time)),
     }
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use crate::alert::{Alert, Transition, TransitionKind};
 use crate::config::{Condition, Rule, Selector, Severity, Target, TargetUrl};
-use crate::diagnose::{self, Diagnosis};
+use crate::diagnose::Diagnosis;
 use crate::outcome::{Outcome, TargetName};
 use crate::time::Timestamp;
+use crate::views;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,7 +72,7 @@ impl Notification {
         Notification {
             id: id(&alert.id, (*kind).into(), *at),
             kind: (*kind).into(),
-            diagnosis: alert.evidence.as_deref().and_then(diagnose::diagnose),
+            diagnosis: views::alert_diagnosis(alert),
             alert: alert.clone(),
             at: *at,
         }
@@ -133,6 +134,7 @@ fn sample_alert(at: Timestamp) -> Alert {
         resolved_at: None,
         cause: "somebody asked for a test notification".into(),
         evidence: None,
+        page: None,
         latest: None,
     }
 }

@@ -28,6 +28,8 @@ struct Body<'a> {
 struct Data<'a> {
     alert: views::AlertView<'a>,
     outcome: Option<views::OutcomeView<'a>>,
+    /// The companion GET, for the rules that look at those.
+    http_check: Option<views::PageView<'a>>,
 }
 
 /// The body of one notification.
@@ -42,7 +44,9 @@ pub fn body(n: &Notification, links: &Links) -> Result<String, serde_json::Error
         Kind::Test => "test",
     };
     let outcome = n.outcome().map(|o| views::outcome(o, links));
-    serde_json::to_string(&Body { r#type, timestamp: Time(n.at), data: Data { alert: views::alert(&n.alert, links), outcome } })
+    let http_check = n.alert.page.as_deref().map(views::page);
+    let data = Data { alert: views::alert(&n.alert, links), outcome, http_check };
+    serde_json::to_string(&Body { r#type, timestamp: Time(n.at), data })
 }
 
 /// Where and how a webhook is called.

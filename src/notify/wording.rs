@@ -41,12 +41,26 @@ pub fn title(n: &Notification) -> String {
         (Condition::Latency { .. }, Kind::Reminder) => format!("{target} is still slow, for {lasted}: {cause}"),
         (Condition::Latency { .. }, Kind::Resolved) => format!("{target} is fast again after {lasted}"),
 
+        (Condition::HttpSelfRedirect(_), Kind::Fired) => format!("{target}: the page beside it redirects to itself"),
+        (Condition::HttpSelfRedirect(_), Kind::Reminder) => {
+            format!("{target}: the page beside it still redirects to itself, for {lasted}")
+        }
+        (Condition::HttpSelfRedirect(_), Kind::Resolved) => {
+            format!("{target}: the page beside it no longer redirects to itself, after {lasted}")
+        }
+
         (Condition::CertificateExpiresWithin(_), Kind::Resolved) => format!("{target} has a new certificate"),
         (Condition::CertificateExpiresWithin(_), Kind::Fired | Kind::Reminder) => match certificate_end(n) {
             Some(end) if end > n.at => format!("certificate of {target} expires in {}", human(end - n.at)),
             Some(end) => format!("certificate of {target} expired {} ago", human(n.at - end)),
             None => format!("certificate of {target} expires soon"),
         },
+
+        (Condition::SessionShorterThan(_), Kind::Fired) => format!("connections to {target} are cut: {cause}"),
+        (Condition::SessionShorterThan(_), Kind::Reminder) => {
+            format!("connections to {target} are still cut, for {lasted}: {cause}")
+        }
+        (Condition::SessionShorterThan(_), Kind::Resolved) => format!("connections to {target} last again after {lasted}"),
     }
 }
 

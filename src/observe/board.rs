@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::recent::{Depth, History, Sample};
 use crate::config::{Config, Target};
-use crate::outcome::{Outcome, TargetName, Verdict};
+use crate::outcome::{Outcome, PageOutcome, TargetName, Verdict};
 use crate::time::Timestamp;
 
 /// The recent history of every configured target.
@@ -27,6 +27,8 @@ struct Entry {
     target: Arc<Target>,
     /// Shared with the entry of the configuration before, so that an outcome that arrives during a reload is not lost.
     history: Arc<Mutex<History>>,
+    /// The last companion GET.
+    page: Arc<Mutex<Option<Arc<PageOutcome>>>>,
 }
 
 /// One target as it stands. Cheap to make: outcomes are shared, not copied.
@@ -41,12 +43,14 @@ pub struct TargetSnapshot {
     pub consecutive: u32,
     /// Inconclusive probes since the last conclusive one.
     pub inconclusive: u32,
-    /// End of the last healthy probe.
+    /// End of the last healthy probe, or the last sign of life of a held connection.
     pub last_success: Option<Timestamp>,
     /// The last outcomes in full, newest first; failures are kept longer than others.
     pub outcomes: Vec<Arc<Outcome>>,
     /// A longer strip of thin results, oldest first.
     pub samples: Vec<Sample>,
+    /// The last companion GET; `None` before the first, and for a target without `http`.
+    pub page: Option<Arc<PageOutcome>>,
 }
 
 impl TargetSnapshot {
@@ -86,6 +90,20 @@ impl Board {
         }
     }
 
+    /// Takes in a companion GET.
+    pub fn record_page(&self, page: &Arc<PageOutcome>) {
+        if let Some(entry) = self.table().entry(&page.target) {
+            *entry.page.lock().unwrap_or_else(PoisonError::into_inner) = Some(page.clone());
+        }
+    }
+
+    /// Takes note that a held connection of a target was alive then.
+    pub fn alive(&self, name: &TargetName, at: Timestamp) {
+        if let Some(entry) = self.table().entry(name) {
+            entry.history().alive(at);
+        }
+    }
+
     /// One target; `None` when no such target is configured.
     pub fn target(&self, name: &TargetName) -> Option<TargetSnapshot> {
         self.table().entry(name).map(|e| e.snapshot())
@@ -109,7 +127,8 @@ impl Table {
             .map(|target| {
                 let known = before.and_then(|t| t.entry(&target.name)).filter(|e| e.target.url == target.url);
                 let history = known.map(|e| e.history.clone()).unwrap_or_default();
-                Arc::new(Entry { target: target.clone(), history })
+                let page = known.filter(|e| e.target.http == target.http).map(|e| e.page.clone()).unwrap_or_default();
+                Arc::new(Entry { target: target.clone(), history, page })
             })
             .collect();
         entries.sort_by(|a, b| a.target.name.cmp(&b.target.name));
@@ -139,6 +158,7 @@ impl Entry {
             last_success: history.last_success(),
             outcomes: history.outcomes(),
             samples: history.samples(),
+            page: self.page.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::metrics::Metrics;
 use crate::config::{Condition, Config, Receiver, ReceiverKind, Rule, Secret, Selector, Server, Severity};
 use crate::config::{Target, TargetUrl};
 use crate::outcome::{HttpEvidence, Outcome, Phase, Reason, TargetName, Timings};
@@ -35,6 +36,7 @@ pub(super) fn config(targets: Vec<Target>) -> Config {
             name: "ops".into(),
             kind: ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook") },
         })],
+        witnesses: vec![],
     }
 }
 
@@ -53,8 +55,20 @@ pub(super) fn outcome(name_: &str, second: i64, reason: Reason) -> Outcome {
             reason_phrase: String::new(),
             location: None,
             headers: vec![],
+            lowercase_names: false,
             body: None,
         }),
         ..Outcome::new(name(name_), "ws://t/".to_owned(), Timestamp::from_secs(second), reason)
     }
+}
+
+/// The value of a series, as text; `None` when it is absent.
+pub(super) fn value(metrics: &Metrics, series: &str) -> Option<String> {
+    let text = metrics.encode(Timestamp::from_secs(100)).unwrap();
+    text.lines().find_map(|l| l.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))
+}
+
+#[track_caller]
+pub(super) fn shows(metrics: &Metrics, series: &str, expected: &str) {
+    assert_eq!(value(metrics, series).as_deref(), Some(expected), "{series}");
 }

@@ -32,6 +32,13 @@ pub(super) const PHASE: Bounds<11> = Bounds {
     le: ["0.001", "0.005", "0.01", "0.02", "0.05", "0.1", "0.2", "0.5", "1", "2", "5"],
 };
 
+/// How long held connections lasted: a bound lies above each idle timeout in common use (30, 60, 100, 350, 600 and 3600 s), so that
+/// those cut by it, which last a moment longer, fall into one bucket.
+pub(super) const SESSION: Bounds<12> = Bounds {
+    nanos: [S, 5 * S, 15 * S, 31 * S, 61 * S, 101 * S, 301 * S, 351 * S, 601 * S, 1_801 * S, 3_601 * S, 21_601 * S],
+    le: ["1", "5", "15", "31", "61", "101", "301", "351", "601", "1801", "3601", "21601"],
+};
+
 /// How late a probe started: 1 ms is the resolution of timers, 20 ms what a busy host may take, 10 s an overloaded one.
 pub(super) const SCHEDULE: Bounds<13> = Bounds {
     nanos: [MS, 2 * MS, 5 * MS, 10 * MS, 20 * MS, 50 * MS, 100 * MS, 200 * MS, 500 * MS, S, 2 * S, 5 * S, 10 * S],
@@ -128,6 +135,7 @@ y_seconds_count 4
         }
         check(&PROBE);
         check(&PHASE);
+        check(&SESSION);
         check(&SCHEDULE);
     }
 }

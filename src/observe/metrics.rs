@@ -13,11 +13,13 @@ use prometheus::core::Collector;
 use prometheus::proto::MetricType::{COUNTER, GAUGE};
 use prometheus::proto::{LabelPair, Metric};
 
+use super::addresses::AddressNumbers;
 use super::exposition::{EncodeError, Writer, counter, gauge, label};
 use super::histogram::{Histogram, PHASE, PROBE, SCHEDULE};
+use super::session_metrics;
 use super::target_metrics::{MaybeTime, TargetMetrics};
 use crate::config::{Config, Target};
-use crate::outcome::TargetName;
+use crate::outcome::{Reason, TargetName};
 use crate::time::Timestamp;
 
 /// Why a probe that was due did not run; both are counted from the start.
@@ -47,6 +49,8 @@ struct Table {
     /// Sorted by name, so that a scrape is in a stable order and a name is found quickly.
     targets: Vec<Arc<TargetMetrics>>,
     receivers: Vec<Arc<ReceiverMetrics>>,
+    /// Whether this host is online; `None` without witnesses, who alone know.
+    online: Option<AtomicBool>,
 }
 
 /// The numbers of one receiver.
@@ -116,6 +120,13 @@ impl Metrics {
         self.skipped.add(reason);
     }
 
+    /// The witnesses say that this host is online, or offline.
+    pub fn online(&self, online: bool) {
+        if let Some(known) = &self.table().online {
+            known.store(online, Relaxed);
+        }
+    }
+
     /// A receiver accepted a notification. An unknown receiver is ignored, here and below.
     pub fn notification_sent(&self, receiver: &str) {
         if let Some(receiver) = self.table().receiver(receiver) {
@@ -169,6 +180,12 @@ impl Metrics {
     }
 
     fn encode_daemon(&self, w: &mut Writer<'_>) -> Result<(), EncodeError> {
+        w.family(
+            GAUGE,
+            "wsprobe_connectivity_up",
+            "Whether this prober is online by its witnesses: 1 yes, 0 no witness answers and probes are inconclusive.",
+            self.table().online.as_ref().map(|online| gauge(vec![], f64::from(u8::from(online.load(Relaxed))))),
+        )?;
         w.histograms(
             "wsprobe_schedule_delay_seconds",
             "How much later than intended probes started, in seconds: whether this prober keeps up.",
@@ -283,6 +300,18 @@ fn encode_targets(targets: &[Arc<TargetMetrics>], w: &mut Writer<'_>) -> Result<
     )?;
     w.family(
         GAUGE,
+        "wsprobe_http_status_code",
+        "HTTP status of the last answer to the companion GET of a target with `http`; redirects are not followed.",
+        per_target(|t| t.page_status().map(f64::from)),
+    )?;
+    w.family(
+        GAUGE,
+        "wsprobe_http_self_redirect",
+        "Whether the last answer to the companion GET redirects to the very URL that was asked (1) or not (0).",
+        per_target(|t| t.page_loops().map(f64::from)),
+    )?;
+    w.family(
+        GAUGE,
         "wsprobe_last_probe_timestamp_seconds",
         "When the last probe ended, in seconds since the epoch: whether the target is still being watched.",
         per_target(|t| t.last_probe().map(Timestamp::as_secs_f64)),
@@ -298,6 +327,22 @@ fn encode_targets(targets: &[Arc<TargetMetrics>], w: &mut Writer<'_>) -> Result<
         "wsprobe_tls_certificate_not_after_timestamp_seconds",
         "When the certificate of the peer's chain that ends first does end, in seconds since the epoch.",
         per_target(|t| t.certificate_not_after().map(Timestamp::as_secs_f64)),
+    )?;
+    session_metrics::encode(targets, w)?;
+    w.family(
+        GAUGE,
+        "wsprobe_address_up",
+        "Whether the last conclusive probe of an address was healthy (1) or failed (0); only with addresses: all.",
+        targets.iter().flat_map(|t| {
+            let known = t.addresses().into_iter();
+            known.filter_map(|a| Some(gauge(address_labels(t, &a), f64::from(u8::from(a.up?)))))
+        }),
+    )?;
+    w.family(
+        COUNTER,
+        "wsprobe_address_probe_failures_total",
+        "Failed probes of an address by reason; only with addresses: all.",
+        targets.iter().flat_map(|t| t.addresses().into_iter().flat_map(|a| address_failures(t, &a))),
     )?;
     w.family(
         GAUGE,
@@ -340,8 +385,17 @@ fn encode_receivers(receivers: &[Arc<ReceiverMetrics>], now: Timestamp, w: &mut 
     )
 }
 
-fn name_label(t: &TargetMetrics) -> LabelPair {
+pub(super) fn name_label(t: &TargetMetrics) -> LabelPair {
     label("target", t.target().name.as_str())
+}
+
+fn address_labels(t: &TargetMetrics, numbers: &AddressNumbers) -> Vec<LabelPair> {
+    vec![name_label(t), label("address", &numbers.address.to_string())]
+}
+
+fn address_failures(t: &TargetMetrics, numbers: &AddressNumbers) -> Vec<Metric> {
+    let labels = |reason: Reason| [address_labels(t, numbers), vec![label("reason", reason.as_str())]].concat();
+    t.address_failures(numbers).map(|(reason, count)| counter(labels(reason), count)).collect()
 }
 
 /// `target` and `url`, then the target's own labels. A single doubled or misspelt label name would make Prometheus reject the
@@ -370,7 +424,9 @@ impl Table {
             let known = before.and_then(|t| t.receivers.iter().find(|known| known.name == r.name));
             known.cloned().unwrap_or_else(|| Arc::new(ReceiverMetrics::new(&r.name)))
         });
-        Table { targets, receivers: receivers.collect() }
+        let known = before.and_then(|t| t.online.as_ref()).is_none_or(|online| online.load(Relaxed));
+        let online = (!config.witnesses.is_empty()).then(|| AtomicBool::new(known));
+        Table { targets, receivers: receivers.collect(), online }
     }
 
     fn target(&self, name: &TargetName) -> Option<&Arc<TargetMetrics>> {
@@ -424,7 +480,7 @@ impl ByReason {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::{config, name, outcome, target};
+    use super::super::fixtures::{config, name, outcome, shows, target, value};
     use super::super::target_metrics::AlertLevel;
     use super::*;
     use crate::outcome::Reason;
@@ -433,17 +489,6 @@ mod tests {
         let metrics = Metrics::new(&config(vec![target("prod", "ws://prod.example/?token=x")]), "1.2.3");
         let handle = metrics.target(&name("prod")).unwrap();
         (metrics, handle)
-    }
-
-    /// The value of a series, as text; `None` when it is absent.
-    fn value(metrics: &Metrics, series: &str) -> Option<String> {
-        let text = metrics.encode(Timestamp::from_secs(100)).unwrap();
-        text.lines().find_map(|l| l.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned))
-    }
-
-    #[track_caller]
-    fn shows(metrics: &Metrics, series: &str, expected: &str) {
-        assert_eq!(value(metrics, series).as_deref(), Some(expected), "{series}");
     }
 
     #[test]

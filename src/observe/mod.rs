@@ -3,6 +3,7 @@
 //! Both take plain [`Outcome`](crate::outcome::Outcome)s in and give snapshots out. Nothing here does IO, reads a clock or
 //! decides anything: alerting has its own memory in `alert`, and what is shown is up to `http`.
 
+mod addresses;
 mod board;
 mod exposition;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod fixtures;
 mod histogram;
 mod metrics;
 mod recent;
+mod session_metrics;
 mod target_metrics;
 
 pub use board::{Board, TargetSnapshot};

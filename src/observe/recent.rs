@@ -102,6 +102,11 @@ impl History {
         }
     }
 
+    /// Takes note that a held connection was alive then.
+    pub(super) fn alive(&mut self, at: Timestamp) {
+        self.last_success = self.last_success.max(Some(at));
+    }
+
     /// The run of conclusive probes that lasts; `None` before the first.
     pub(super) fn run(&self) -> Option<Run> {
         self.run
@@ -112,7 +117,7 @@ impl History {
         self.inconclusive
     }
 
-    /// End of the last healthy probe.
+    /// End of the last healthy probe, or the last sign of life of a held connection.
     pub(super) fn last_success(&self) -> Option<Timestamp> {
         self.last_success
     }

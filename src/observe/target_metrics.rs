@@ -1,14 +1,18 @@
 //! The numbers of one target: what its probes add up to.
 //!
-//! The hot path: recording an outcome is about ten relaxed atomic operations, without allocation or lock. One target takes
+//! The hot path: recording an outcome is about ten relaxed atomic operations, without allocation or lock
+//! (with `addresses: all` one lock of its own). One target takes
 //! [`TargetMetrics::BYTES`] bytes beside its name and configuration, which it shares.
 
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use super::addresses::{AddressNumbers, Addresses};
 use super::histogram::{Histogram, PHASE, PROBE};
+use super::session_metrics::Sessions;
 use crate::config::{Config, Rule, Target};
-use crate::outcome::{Outcome, Phase, Reason, Verdict};
+use crate::outcome::{Outcome, PageOutcome, Phase, Reason, SessionEnd, Verdict};
 use crate::time::Timestamp;
 
 /// Statuses of a redirected upgrade that are counted from the start; others are added on first sight.
@@ -54,9 +58,15 @@ pub(super) struct Numbers {
     phases: [Histogram<11>; Phase::TIMED.len()],
     up: MaybeU16,
     upgrade_status: MaybeU16,
+    page_status: MaybeU16,
+    page_loops: MaybeU16,
     last_probe: MaybeTime,
     last_success: MaybeTime,
     certificate_not_after: MaybeTime,
+    /// Empty unless every address is probed.
+    addresses: Addresses,
+    /// Made when the target is held.
+    sessions: OnceLock<Box<Sessions>>,
 }
 
 impl Default for Numbers {
@@ -71,15 +81,20 @@ impl Default for Numbers {
             phases: std::array::from_fn(|_| Histogram::default()),
             up: MaybeU16::default(),
             upgrade_status: MaybeU16::default(),
+            page_status: MaybeU16::default(),
+            page_loops: MaybeU16::default(),
             last_probe: MaybeTime::default(),
             last_success: MaybeTime::default(),
             certificate_not_after: MaybeTime::default(),
+            addresses: Addresses::default(),
+            sessions: OnceLock::new(),
         }
     }
 }
 
 impl TargetMetrics {
-    /// What one target's numbers take, in bytes. A redirect with an unusual status adds 800 once.
+    /// What one target's numbers take, in bytes. A redirect with an unusual status adds 800 once,
+    /// held connections about 300.
     pub const BYTES: usize = size_of::<TargetMetrics>() + size_of::<Numbers>();
 
     pub(super) fn new(target: &Arc<Target>, config: &Config, before: Option<&TargetMetrics>) -> Self {
@@ -88,11 +103,14 @@ impl TargetMetrics {
             Some(known) if known.target.url == target.url => known.numbers.clone(),
             _ => Arc::default(),
         };
+        if target.hold.is_some() {
+            numbers.sessions.get_or_init(Box::default);
+        }
         let level_before = |rule: &Rule| {
             let same = before.and_then(|b| b.rules.iter().find(|r| r.rule.name == rule.name));
             same.map_or(0, |r| r.level.load(Relaxed))
         };
-        let rules = config.rules.iter().enumerate().filter(|(_, rule)| rule.targets.selects(target));
+        let rules = config.rules.iter().enumerate().filter(|(_, rule)| rule.watches(target));
         let rules = rules
             .map(|(index, rule)| RuleLevel { rule: rule.clone(), index, level: AtomicU8::new(level_before(rule)) })
             .collect();
@@ -131,9 +149,43 @@ impl TargetMetrics {
         if let Some(not_after) = outcome.tls.as_ref().and_then(|tls| tls.not_after) {
             n.certificate_not_after.set(not_after);
         }
+        if !outcome.addresses.is_empty() {
+            n.addresses.record(&outcome.addresses);
+        }
+    }
+
+    /// Adds one companion GET. One without an answer leaves the last status as it was.
+    pub fn record_page(&self, page: &PageOutcome) {
+        if let Some(status) = page.reply.status() {
+            self.numbers.page_status.set(status);
+            self.numbers.page_loops.set(page.reply.self_redirect.into());
+        }
+    }
+
+    /// A held connection answered a ping.
+    pub fn pong(&self, at: Timestamp, rtt: Duration) {
+        self.numbers.alive(at);
+        if let Some(sessions) = self.numbers.sessions.get() {
+            sessions.pong(rtt);
+        }
+    }
+
+    /// A held connection lasted its time, which was this long, and was closed.
+    pub fn session_completed(&self, at: Timestamp, lasted: Duration) {
+        self.numbers.alive(at);
+        if let Some(sessions) = self.numbers.sessions.get() {
+            sessions.ended(SessionEnd::OurEnd, lasted);
+        }
     }
 
     fn record_times(&self, outcome: &Outcome) {
+        if let Some(ended) = &outcome.session {
+            // the times of its opening came with an outcome of their own
+            if let Some(sessions) = self.numbers.sessions.get() {
+                sessions.ended(ended.ended_by, ended.lasted);
+            }
+            return;
+        }
         self.numbers.duration.observe(&PROBE, outcome.timings.total);
         for (phase, histogram) in Phase::TIMED.into_iter().zip(&self.numbers.phases) {
             if let Some(took) = outcome.timings.get(phase) {
@@ -167,6 +219,15 @@ impl TargetMetrics {
         self.numbers.upgrade_status.get()
     }
 
+    pub(super) fn page_status(&self) -> Option<u16> {
+        self.numbers.page_status.get()
+    }
+
+    /// 1 when the last companion GET was redirected to the URL that was asked, otherwise 0; `None` before the first answer.
+    pub(super) fn page_loops(&self) -> Option<u16> {
+        self.numbers.page_loops.get()
+    }
+
     pub(super) fn last_probe(&self) -> Option<Timestamp> {
         self.numbers.last_probe.get()
     }
@@ -187,6 +248,16 @@ impl TargetMetrics {
         })
     }
 
+    /// The addresses that are probed by themselves, and those that were lately.
+    pub(super) fn addresses(&self) -> Vec<AddressNumbers> {
+        self.numbers.addresses.numbers()
+    }
+
+    /// Failures of one address by reason, chosen as [`TargetMetrics::failures`] chooses.
+    pub(super) fn address_failures(&self, numbers: &AddressNumbers) -> impl Iterator<Item = (Reason, u64)> {
+        numbers.failures().filter(|&(reason, count)| count > 0 || can_fail_with(&self.target, reason))
+    }
+
     /// Redirects by status.
     pub(super) fn redirects(&self) -> impl Iterator<Item = (u16, u64)> {
         let usual = REDIRECTS.into_iter().zip(&self.numbers.redirects).map(|(code, count)| (code, count.load(Relaxed)));
@@ -203,6 +274,11 @@ impl TargetMetrics {
         all.filter(|(phase, histogram)| has_phase(&self.target, *phase) || histogram.count() > 0)
     }
 
+    /// What held connections add up to; `None` for a target that is not held.
+    pub(super) fn sessions(&self) -> Option<&Sessions> {
+        self.numbers.sessions.get().map(|sessions| &**sessions).filter(|_| self.target.hold.is_some())
+    }
+
     /// The state of every rule that watches this target.
     pub(super) fn rules(&self) -> impl Iterator<Item = (&Rule, u8)> {
         self.rules.iter().map(|r| (&*r.rule, r.level.load(Relaxed)))
@@ -210,6 +286,11 @@ impl TargetMetrics {
 }
 
 impl Numbers {
+    fn alive(&self, at: Timestamp) {
+        self.last_probe.set(at);
+        self.last_success.set(at);
+    }
+
     /// Statuses outside 3xx are never redirects, so the labels are bounded.
     fn count_redirect(&self, status: u16) {
         let usual = REDIRECTS.iter().position(|&known| known == status).and_then(|at| self.redirects.get(at));
@@ -226,8 +307,9 @@ impl Numbers {
 /// Whether a probe of this target can end with this reason; decides which counters exist from the start.
 fn can_fail_with(target: &Target, reason: Reason) -> bool {
     match reason {
-        // Not a failure; counted apart; held connections are not probed.
-        Reason::Ok | Reason::LocalError | Reason::SessionCut => false,
+        // Not a failure; counted apart.
+        Reason::Ok | Reason::LocalError => false,
+        Reason::SessionCut => target.hold.is_some(),
         Reason::DnsNotFound | Reason::DnsTimeout | Reason::DnsFailed => has_phase(target, Phase::Dns),
         Reason::TlsExpired
         | Reason::TlsNotYetValid

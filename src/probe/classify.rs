@@ -78,6 +78,10 @@ pub fn dns(host: &str, error: &NetError, has_route: impl Fn() -> bool) -> Failur
     }
 }
 
+/// Details of handshakes that ended without a word of TLS.
+pub const TLS_ENDED: &str = "the peer ended the connection in the TLS handshake";
+pub const TLS_RESET: &str = "the peer reset the connection in the TLS handshake";
+
 /// A failed TLS handshake, as tokio-rustls reports it.
 pub fn tls(error: &io::Error) -> Failure {
     let fail = |reason, detail: String| Failure::new(reason, Phase::Tls, detail);
@@ -85,9 +89,9 @@ pub fn tls(error: &io::Error) -> Failure {
         return rustls_failure(tls);
     }
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => fail(Reason::TlsFailed, "the peer ended the connection in the TLS handshake".into()),
+        io::ErrorKind::UnexpectedEof => fail(Reason::TlsFailed, TLS_ENDED.into()),
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
-            fail(Reason::TlsFailed, "the peer reset the connection in the TLS handshake".into())
+            fail(Reason::TlsFailed, TLS_RESET.into())
         }
         _ => fail(Reason::TlsFailed, format!("the TLS handshake failed: {error}")),
     }

@@ -5,19 +5,31 @@ use std::net::{SocketAddr, UdpSocket};
 
 use tokio::net::TcpStream;
 
+use super::findings::Findings;
 use super::{Failure, classify};
+use crate::outcome::timeline::Connect;
 
 /// Connects to the first of the addresses that accepts, in order. An address that refuses or can't be reached costs
 /// next to nothing and the next one is tried; one that stays silent uses up the deadline, as it would for a visitor.
-/// `tried` is told each address before it is tried.
+/// The address tried last is kept in `findings`.
 ///
 /// # Errors
 /// The failure of the first address, which is the one a visitor would have met.
-pub async fn first_answering(addresses: &[SocketAddr], mut tried: impl FnMut(SocketAddr)) -> Result<TcpStream, Failure> {
+pub async fn first_answering(addresses: &[SocketAddr], findings: &mut Findings) -> Result<TcpStream, Failure> {
     let mut first_failure: Option<(SocketAddr, io::Error)> = None;
     for &address in addresses {
-        tried(address);
-        match TcpStream::connect(address).await {
+        findings.address = Some(address);
+        let begun = |at| Connect { at, address, ended: None, error: None };
+        findings.record(|recorder| recorder.note(|timeline, at| timeline.keep(|timeline| &mut timeline.connects, begun(at))));
+        let result = TcpStream::connect(address).await;
+        findings.record(|recorder| {
+            recorder.note(|timeline, at| {
+                if let Some(connect) = timeline.connects.last_mut() {
+                    (connect.ended, connect.error) = (Some(at), result.as_ref().err().map(io::Error::to_string));
+                }
+            });
+        });
+        match result {
             Ok(stream) => {
                 let _ = stream.set_nodelay(true); // only costs time when it fails
                 return Ok(stream);
@@ -28,7 +40,7 @@ pub async fn first_answering(addresses: &[SocketAddr], mut tried: impl FnMut(Soc
         }
     }
     let (address, error) = first_failure.unwrap_or_else(|| (SocketAddr::from(([0, 0, 0, 0], 0)), io::ErrorKind::NotFound.into()));
-    tried(address);
+    findings.address = Some(address);
     Err(classify::connect(&error, || has_route(address)))
 }
 

@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Bytes, Message};
+use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 
 use super::expect::{self, Data, quote};
 use super::findings::{EVIDENCE_BYTES, Findings, lossy_prefix};
 use super::frames::Watched;
-use super::{Failure, classify};
+use super::{Failure, captures, classify};
 use crate::config::{Closer, ExpectStep, Matcher, Step, Target};
 use crate::outcome::{CloseEvidence, Ended, MessageEvidence, MessageKind, Phase, Reason};
 
@@ -28,26 +28,27 @@ const END_WAIT: Duration = Duration::from_secs(1);
 /// Data messages kept while a pong is awaited; a peer that sends more is not read until the deadline.
 const MAX_WAITING_MESSAGES: usize = 64;
 
-/// Holds the whole conversation, from the first frame to the end of the connection.
+/// Holds the whole conversation, from the first frame to the end of the connection. A connection that is meant to be held
+/// is pinged once instead.
 ///
 /// # Errors
 /// The first thing that was not as expected.
-pub async fn hold<S: AsyncRead + AsyncWrite + Unpin>(
+pub async fn whole<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     already_read: Vec<u8>,
     target: &Target,
     findings: &mut Findings,
 ) -> Result<(), Failure> {
-    findings.enter(Phase::Message);
-    let mut conversation = Conversation::open(stream, already_read, target).await;
-    let result = conversation.script(target, findings).await;
+    let mut conversation = Conversation::open(stream, already_read, target, findings).await?;
+    let result = conversation.rest(target, findings).await;
     if result.is_err() {
         conversation.say_goodbye();
     }
     result
 }
 
-struct Conversation<S> {
+/// A connection that speaks WebSocket.
+pub struct Conversation<S> {
     ws: WebSocketStream<Watched<S>>,
     /// Data messages that came while a pong was awaited.
     waiting: VecDeque<Message>,
@@ -55,7 +56,7 @@ struct Conversation<S> {
 }
 
 /// What came next.
-enum Next {
+pub enum Next {
     Data(Message),
     Pong(Bytes),
     /// The peer's close frame.
@@ -65,14 +66,29 @@ enum Next {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
-    async fn open(stream: S, already_read: Vec<u8>, target: &Target) -> Self {
+    /// Goes through everything that comes before the closing handshake.
+    ///
+    /// # Errors
+    /// The first thing that was not as expected; the peer was told good-bye.
+    pub async fn open(stream: S, already_read: Vec<u8>, target: &Target, findings: &mut Findings) -> Result<Self, Failure> {
+        findings.enter(Phase::Message);
+        let mut conversation = Conversation::new(Watched::new(stream, already_read, findings.recorder.clone()), target).await;
+        match conversation.script(target, findings).await {
+            Ok(()) => Ok(conversation),
+            Err(failure) => {
+                conversation.say_goodbye();
+                Err(failure)
+            }
+        }
+    }
+
+    pub(super) async fn new(watched: Watched<S>, target: &Target) -> Self {
         let limits = WebSocketConfig::default()
             .read_buffer_size(4096)
             .write_buffer_size(0)
             .max_write_buffer_size(64 * 1024 + longest_send(target))
             .max_message_size(Some(target.max_message_bytes))
             .max_frame_size(Some(target.max_message_bytes));
-        let watched = Watched::new(stream, already_read);
         let ws = WebSocketStream::from_raw_socket(watched, Role::Client, Some(limits)).await;
         Conversation { ws, waiting: VecDeque::new(), max_message_bytes: target.max_message_bytes }
     }
@@ -81,15 +97,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         for (n, step) in target.steps.iter().enumerate() {
             findings.at_step(n);
             match step {
-                Step::Send(text) => self.send(text).await?,
+                Step::Send(template) => {
+                    let text = findings.captured.fill(template).map_err(mismatch)?;
+                    self.send(text).await?;
+                }
                 Step::Ping { within } => {
                     let pong = self.ping();
                     bounded(*within, pong, || format!("no pong came within {}", shown(*within))).await?;
                 }
-                Step::Expect(ExpectStep { matcher, within, any }) => {
-                    let message = self.expect(matcher, *any, findings);
-                    let what = || format!("no {} came within {}", expect::describe(matcher), shown(*within));
-                    bounded(*within, message, what).await?;
+                Step::Expect(step) => {
+                    let what = || format!("no {} came within {}", expect::describe(&step.matcher), shown(step.within));
+                    bounded(step.within, self.expect_step(step, findings), what).await?;
                 }
             }
         }
@@ -100,20 +118,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         if target.expect.message.is_some() || !target.steps.is_empty() {
             findings.leave();
         }
+        Ok(())
+    }
+
+    /// What follows the script when the connection is not held.
+    async fn rest(&mut self, target: &Target, findings: &mut Findings) -> Result<(), Failure> {
+        if target.hold.is_some() {
+            findings.at_step(target.steps.len() + 1);
+            self.ping().await?;
+            findings.leave();
+        }
+        self.end(target, findings).await
+    }
+
+    /// Goes through the closing handshake and judges it.
+    ///
+    /// # Errors
+    /// It was not as expected.
+    pub async fn end(&mut self, target: &Target, findings: &mut Findings) -> Result<(), Failure> {
         findings.enter(Phase::Close);
-        let close = self.close(target.expect.close).await?;
+        let ours = match target.expect.close {
+            Closer::Server => None,
+            Closer::Client => Some(CloseCode::Normal),
+        };
+        let close = self.close(ours).await?;
         findings.leave();
         let judged = judge_code(&close, &target.expect.close_codes);
         findings.close = Some(close);
         findings.settle(judged);
-        let ended = timeout(END_WAIT, self.peer_end()).await.unwrap_or(Ended::Open);
+        let ended = self.peer_end().await;
         if let Some(close) = &mut findings.close {
             close.ended = ended;
         }
         Ok(())
     }
 
-    async fn send(&mut self, text: &str) -> Result<(), Failure> {
+    async fn send(&mut self, text: String) -> Result<(), Failure> {
         match self.ws.send(Message::text(text)).await {
             Ok(()) => Ok(()),
             // What ended the connection is on the read side.
@@ -129,8 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
 
     /// Sends a ping with a payload of its own and waits for the pong with that payload (RFC 6455 section 5.5.3).
     async fn ping(&mut self) -> Result<(), Failure> {
-        let payload = Bytes::copy_from_slice(&fastrand::u64(..).to_be_bytes());
-        let _ = self.ws.send(Message::Ping(payload.clone())).await; // a failed write shows on the read side
+        let payload = self.send_ping().await;
         let mut held_bytes = 0;
         loop {
             match self.next(Phase::Message).await? {
@@ -148,7 +187,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         }
     }
 
-    async fn expect(&mut self, matcher: &Matcher, any: bool, findings: &mut Findings) -> Result<(), Failure> {
+    async fn expect_step(&mut self, step: &ExpectStep, findings: &mut Findings) -> Result<(), Failure> {
+        let text = self.expect(&step.matcher, step.any, findings).await?;
+        findings.captured.take(step, &text).map_err(mismatch)?;
+        findings.record(|recorder| recorder.hide(&findings.captured));
+        Ok(())
+    }
+
+    /// Sends a ping, and returns the payload that its pong has to have.
+    pub async fn send_ping(&mut self) -> Bytes {
+        let payload = Bytes::copy_from_slice(&fastrand::u64(..).to_be_bytes());
+        let _ = self.ws.send(Message::Ping(payload.clone())).await; // a failed write shows on the read side
+        payload
+    }
+
+    /// Waits for the message that the matcher wants, and returns its text.
+    async fn expect(&mut self, matcher: &Matcher, any: bool, findings: &mut Findings) -> Result<Utf8Bytes, Failure> {
         loop {
             let next = match self.waiting.pop_front() {
                 Some(message) => Next::Data(message),
@@ -162,10 +216,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                         _ => continue,
                     };
                     findings.message = Some(evidence);
-                    match expect::check(matcher, data) {
-                        Ok(()) => return Ok(()),
-                        Err(_) if any => {}
-                        Err(why) => return Err(Failure::new(Reason::MessageMismatch, Phase::Message, why)),
+                    match (expect::check(matcher, data), message) {
+                        (Ok(()), Message::Text(text)) => return Ok(text),
+                        (Err(why), _) if !any => return Err(mismatch(why)),
+                        _ => {}
                     }
                 }
                 Next::Pong(_) => {}
@@ -178,19 +232,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         }
     }
 
-    /// Goes through the closing handshake; messages that still come are of no interest.
-    async fn close(&mut self, closer: Closer) -> Result<CloseEvidence, Failure> {
-        if closer == Closer::Client {
-            let frame = CloseFrame { code: CloseCode::Normal, reason: Default::default() };
+    /// Goes through the closing handshake, with a close frame of ours first or the peer's; messages that still come are of no
+    /// interest.
+    pub async fn close(&mut self, ours: Option<CloseCode>) -> Result<CloseEvidence, Failure> {
+        if let Some(code) = ours {
+            let frame = CloseFrame { code, reason: Default::default() };
             let _ = self.ws.close(Some(frame)).await; // a failed write shows on the read side
         }
         loop {
             match self.next(Phase::Close).await? {
                 Next::Data(_) | Next::Pong(_) => {}
                 Next::Close => {
-                    if closer == Closer::Server {
-                        // Our echo. A peer that reset after its close frame has closed all the same.
-                        let _ = self.ws.flush().await;
+                    if ours.is_none() {
+                        self.echo_close().await;
                     }
                     return self.close_evidence();
                 }
@@ -201,8 +255,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         }
     }
 
-    /// The next thing that happens on the connection.
-    async fn next(&mut self, phase: Phase) -> Result<Next, Failure> {
+    /// Sends our echo of the peer's close frame. A peer that reset after its close frame has closed all the same.
+    pub async fn echo_close(&mut self) {
+        let _ = self.ws.flush().await;
+    }
+
+    /// The next thing that happens on the connection. Cancel-safe.
+    pub async fn next(&mut self, phase: Phase) -> Result<Next, Failure> {
         loop {
             let item = self.ws.next().await;
             let violated = |what: &str| Failure::new(Reason::ProtocolError, phase, what.to_owned());
@@ -229,6 +288,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                         (Some(tls), _) => Err(classify::rustls_failure(tls)),
                         // the watcher ends the stream there; what tungstenite finds in the frames before comes first
                         (None, Some(violation)) => Err(violated(violation)),
+                        (None, None) if let Some(fault) = classify::local_fault(&error) => {
+                            Err(Failure::new(Reason::LocalError, phase, fault))
+                        }
                         (None, None) => Ok(Next::End(self.how_it_ended(match error.kind() {
                             io::ErrorKind::UnexpectedEof => "the peer ended the connection",
                             _ => "the connection was reset",
@@ -260,26 +322,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         (close, Failure::new(Reason::MessageMissing, Phase::Message, format!("{how} {when}")))
     }
 
-    fn close_evidence(&self) -> Result<CloseEvidence, Failure> {
+    /// The peer's close frame, as it was on the wire.
+    ///
+    /// # Errors
+    /// It is not a valid one.
+    pub fn close_evidence(&self) -> Result<CloseEvidence, Failure> {
         parse_close(self.ws.get_ref().seen.close.as_deref().unwrap_or_default())
     }
 
-    /// Reads on until the peer ends TCP.
-    async fn peer_end(&mut self) -> Ended {
+    /// How the peer ends TCP after the close frames, if it does so soon.
+    pub async fn peer_end(&mut self) -> Ended {
         let stream = self.ws.get_mut();
         let mut scratch = [0u8; 512];
-        loop {
-            match stream.read(&mut scratch).await {
-                Ok(0) => return Ended::Fin,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ended::Fin,
-                Err(_) => return Ended::Reset,
+        let end = async {
+            loop {
+                match stream.read(&mut scratch).await {
+                    Ok(0) => return Ended::Fin,
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ended::Fin,
+                    Err(_) => return Ended::Reset,
+                }
             }
-        }
+        };
+        timeout(END_WAIT, end).await.unwrap_or(Ended::Open)
+    }
+
+    /// When the last byte came.
+    pub fn last_heard(&self) -> Instant {
+        self.ws.get_ref().last_heard
     }
 
     /// A close frame as a courtesy after a failure, if it can be sent without waiting.
-    fn say_goodbye(&mut self) {
+    pub fn say_goodbye(&mut self) {
         let _ = self.ws.close(None).now_or_never();
     }
 }
@@ -299,12 +373,16 @@ async fn bounded(
     }
 }
 
+fn mismatch(why: String) -> Failure {
+    Failure::new(Reason::MessageMismatch, Phase::Message, why)
+}
+
 fn shown(within: Option<Duration>) -> String {
     humantime::format_duration(within.unwrap_or_default()).to_string()
 }
 
 fn longest_send(target: &Target) -> usize {
-    target.steps.iter().map(|s| if let Step::Send(text) = s { text.len() } else { 0 }).max().unwrap_or(0)
+    target.steps.iter().map(|s| if let Step::Send(template) = s { captures::longest(template) } else { 0 }).max().unwrap_or(0)
 }
 
 fn evidence(kind: MessageKind, bytes: &[u8]) -> MessageEvidence {
@@ -334,7 +412,7 @@ fn parse_close(payload: &[u8]) -> Result<CloseEvidence, Failure> {
     }
 }
 
-fn describe_close(close: &CloseEvidence) -> String {
+pub fn describe_close(close: &CloseEvidence) -> String {
     let code = close.code.map_or("no code".to_owned(), |c| c.to_string());
     if close.reason.is_empty() { code } else { format!("{code} {}", quote(&close.reason)) }
 }

@@ -12,12 +12,15 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-/// From this many frames on, reads are spaced by [`FLOOD_PAUSE`]. A real health check needs a handful.
+use super::recorder::Recorder;
+use crate::outcome::timeline::Direction;
+
+/// After this many frames within [`FLOOD_WINDOW`], the next read waits for the next window. With reads of at most 4 KiB this
+/// lets between 20,000 and 40,000 frames a second through; a health check needs a handful, a busy feed some thousand.
 const FLOOD_FRAMES: u64 = 1_000;
-/// With reads of at most 4 KiB this lets about 40,000 two-byte frames a second through.
-const FLOOD_PAUSE: Duration = Duration::from_millis(50);
+const FLOOD_WINDOW: Duration = Duration::from_millis(50);
 
 /// The largest header: 2 bytes, an 8-byte length and a 4-byte mask.
 const MAX_HEADER: usize = 14;
@@ -143,13 +146,33 @@ pub struct Watched<S> {
     first: Vec<u8>,
     given: usize,
     pub seen: Seen,
+    /// When the last bytes came; the beginning, before any did.
+    pub last_heard: Instant,
+    /// When the window began in which frames are counted, and how many there had been before.
+    window: (Instant, u64),
     pause: Option<Pin<Box<Sleep>>>,
+    recorder: Option<Recorder>,
 }
 
 impl<S> Watched<S> {
     /// Watches a stream whose first bytes have already been read.
-    pub fn new(stream: S, first: Vec<u8>) -> Self {
-        Watched { stream, first, given: 0, seen: Seen::default(), pause: None }
+    pub fn new(stream: S, first: Vec<u8>, recorder: Option<Recorder>) -> Self {
+        let now = Instant::now();
+        Watched { stream, first, given: 0, seen: Seen::default(), last_heard: now, window: (now, 0), pause: None, recorder }
+    }
+
+    /// Takes in bytes that came, and slows a flood of frames down. Returns how many of them break no rule.
+    fn hear(&mut self, bytes: &[u8]) -> usize {
+        let (now, before) = (Instant::now(), self.seen.frames);
+        self.last_heard = now;
+        let sound = self.seen.feed(bytes);
+        if now - self.window.0 >= FLOOD_WINDOW {
+            self.window = (now, before);
+        }
+        if self.seen.frames - self.window.1 > FLOOD_FRAMES {
+            self.pause = Some(Box::pin(sleep_until(self.window.0 + FLOOD_WINDOW)));
+        }
+        sound
     }
 }
 
@@ -169,19 +192,28 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             buf.put_slice(&this.first[this.given..this.given + n]);
             this.given += n;
         } else {
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+            let result = ready!(Pin::new(&mut this.stream).poll_read(cx, buf));
+            if let Some(recorder) = &this.recorder
+                && buf.filled().len() == before
+            {
+                recorder.ended(result.as_ref().copied());
+            }
+            result?;
+        }
+        if let Some(recorder) = &this.recorder {
+            recorder.passed(Direction::Received, &buf.filled()[before..]);
         }
         // A violation ends the stream: what came before it in the same bytes still counts, the frame itself is not
         // handed on, since tungstenite would accept some of them.
-        let sound = this.seen.feed(&buf.filled()[before..]);
-        if this.seen.violation.is_some() {
-            buf.set_filled(before + sound);
-            if sound == 0 {
-                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        let bytes = &buf.filled()[before..];
+        if !bytes.is_empty() {
+            let sound = this.hear(bytes);
+            if this.seen.violation.is_some() {
+                buf.set_filled(before + sound);
+                if sound == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                }
             }
-        }
-        if this.seen.frames > FLOOD_FRAMES {
-            this.pause = Some(Box::pin(sleep(FLOOD_PAUSE)));
         }
         Poll::Ready(Ok(()))
     }
@@ -189,7 +221,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, buf))?;
+        if let Some(recorder) = &this.recorder {
+            recorder.passed(Direction::Sent, &buf[..written]);
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

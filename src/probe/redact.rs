@@ -1,15 +1,16 @@
-//! Takes a target's secrets out of what a peer sends back: an echoed header, a `Location` that repeats the query.
+//! Takes a target's secrets out of what a peer sends back: an echoed header, a `Location` that repeats the query, a token that
+//! was captured.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::config::{Authorization, Target};
+use crate::config::{Authorization, Secret, Step, Target, is_public_header, sounds_secret};
 
 /// Shorter values are too likely to be part of an innocent word.
 const SHORTEST: usize = 6;
-const MASK: &str = "<redacted>";
-/// Stands where a text for people was cut.
-const CUT: &str = "…";
+
+/// What stands in for a secret.
+pub const REDACTED: &str = "<redacted>";
 
 /// The strings that must not leave the process.
 #[derive(Clone, Debug, Default)]
@@ -22,78 +23,100 @@ impl Redactor {
         let mut secrets: Vec<String> = target
             .headers
             .iter()
-            .filter(|(name, _)| !matches!(name.as_str(), "origin" | "host" | "user-agent"))
+            .filter(|(name, _)| !is_public_header(name.as_str()))
             .map(|(_, value)| value.expose().to_owned())
             .collect();
         match &target.authorization {
             Some(Authorization::Basic { username, password }) => {
                 secrets.push(password.expose().to_owned());
-                secrets.push(BASE64_STANDARD.encode(format!("{username}:{}", password.expose())));
+                secrets.push(basic(username, password));
             }
             Some(Authorization::Scheme { credentials, .. }) => secrets.push(credentials.expose().to_owned()),
             None => {}
+        }
+        secrets.extend(target.steps.iter().filter_map(|step| match step {
+            Step::Send(message) if sounds_secret(message.as_str()) => Some(message.as_str().to_owned()),
+            _ => None,
+        }));
+        if let Some(credentials) = target.proxy.as_ref().and_then(|proxy| proxy.credentials.as_ref()) {
+            secrets.push(BASE64_STANDARD.encode(credentials.expose()));
+            secrets.extend(credentials.expose().split_once(':').map(|(_, password)| password.to_owned()));
         }
         secrets.extend(target.url.as_url().query().map(str::to_owned));
         secrets.extend(target.url.as_url().query_pairs().map(|(_, value)| value.into_owned()));
         let written = target.url.as_url().query().unwrap_or_default().split('&');
         secrets.extend(written.filter_map(|pair| Some(pair.split_once('=')?.1.to_owned())));
+        Redactor::of(secrets)
+    }
+
+    /// Hides these.
+    pub fn of(mut secrets: Vec<String>) -> Self {
         secrets.retain(|s| s.len() >= SHORTEST);
-        secrets.sort_by_key(|s| std::cmp::Reverse(s.len())); // the longest first: one may contain another
-        Redactor { secrets }
+        Redactor { secrets }.longest_first()
     }
 
-    /// The text with every secret replaced, and cut short where a part of one stands at the end of what is shown.
+    /// The secrets of both.
+    pub fn and(mut self, other: &Redactor) -> Self {
+        self.secrets.extend(other.secrets.iter().cloned());
+        self.longest_first()
+    }
+
+    /// One secret may contain another.
+    fn longest_first(mut self) -> Self {
+        self.secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
+        self
+    }
+
+    /// The text with every secret replaced.
     pub fn apply(&self, text: &str) -> String {
-        let whole = self.secrets.iter().fold(text.to_owned(), |text, secret| {
-            if text.contains(secret.as_str()) { text.replace(secret.as_str(), MASK) } else { text }
-        });
-        let shown: Vec<String> = whole.split(CUT).map(|shown| self.without_part(shown)).collect();
-        shown.join(CUT)
+        self.secrets.iter().fold(text.to_owned(), |text, secret| {
+            if text.contains(secret.as_str()) { text.replace(secret.as_str(), REDACTED) } else { text }
+        })
     }
 
-    fn without_part(&self, text: &str) -> String {
-        let part = |secret: &String| {
-            let ends = (SHORTEST..secret.len()).rev().filter_map(|n| secret.get(..n));
-            ends.filter(|start| text.ends_with(start)).map(str::len).next()
+    /// The same for a text with quotations, which may have been cut where they end.
+    pub fn apply_to_quotes(&self, text: &str) -> String {
+        let masked = self.apply(text);
+        let parts = masked.split_inclusive(['…', '`']);
+        parts
+            .map(|part| match part.strip_suffix(['…', '`']) {
+                Some(quoted) => self.apply_to_prefix(quoted) + &part[quoted.len()..],
+                None => part.to_owned(),
+            })
+            .collect()
+    }
+
+    /// The same for the beginning of a longer text, which may end inside a secret.
+    pub fn apply_to_prefix(&self, text: &str) -> String {
+        let masked = self.apply(text);
+        let begun = |secret: &String| {
+            let begins = |n: &usize| secret.is_char_boundary(*n) && masked.ends_with(&secret[..*n]);
+            (SHORTEST..secret.len()).rev().find(begins)
         };
-        match self.secrets.iter().filter_map(part).max() {
-            Some(length) => format!("{}{MASK}", &text[..text.len() - length]),
-            None => text.to_owned(),
+        match self.secrets.iter().filter_map(begun).max() {
+            Some(n) => format!("{}{REDACTED}", &masked[..masked.len() - n]),
+            None => masked,
         }
     }
+}
+
+/// The credentials of basic authentication as they go on the wire (RFC 7617 section 2).
+pub fn basic(username: &str, password: &Secret) -> String {
+    BASE64_STANDARD.encode(format!("{username}:{}", password.expose()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Secret, TargetUrl};
-    use crate::outcome::TargetName;
-
-    fn redactor() -> Redactor {
-        let url = TargetUrl::parse("ws://h/?key=a%2Bb%2Bc-token&x=1").unwrap();
-        let mut target = Target::new(TargetName::lossy("t"), url);
-        target.headers = vec![("x-token".parse().unwrap(), Secret::inline("hunter2-hunter2"))];
-        target.authorization = Some(Authorization::Basic { username: "u".into(), password: Secret::inline("correct-horse") });
-        Redactor::new(&target)
-    }
 
     #[test]
-    fn secrets_are_taken_out_as_they_were_sent() {
-        for (text, expected) in [
-            ("x-token: hunter2-hunter2!", "x-token: <redacted>!"),
-            ("Basic dTpjb3JyZWN0LWhvcnNl", "Basic <redacted>"),
-            ("key a+b+c-token", "key <redacted>"),
-            ("key a%2Bb%2Bc-token", "key <redacted>"),
-            ("hunter", "<redacted>"),
-            ("hunt", "hunt"),
-        ] {
-            assert_eq!(redactor().apply(text), expected);
-        }
-    }
-
-    #[test]
-    fn a_secret_that_the_limit_has_cut_is_taken_out_too() {
-        assert_eq!(redactor().apply("got `x hunter2-hu…`"), "got `x <redacted>…`");
-        assert_eq!(redactor().apply("x hunter2-hu"), "x <redacted>");
+    fn a_secret_that_a_preview_cuts_in_two_does_not_show() {
+        let redactor = Redactor { secrets: vec!["hunter2-hunter2".into(), "sesame-open".into()] };
+        assert_eq!(redactor.apply_to_prefix("a hunter2-hunter2 b"), "a <redacted> b");
+        assert_eq!(redactor.apply_to_prefix("a hunter2-hunt"), "a <redacted>");
+        assert_eq!(redactor.apply_to_prefix("a hunter2-hunter2 sesame-"), "a <redacted> <redacted>");
+        assert_eq!(redactor.apply_to_quotes("`hunter2-hunt…` and `sesame-`"), "`<redacted>…` and `<redacted>`");
+        assert_eq!(redactor.apply_to_prefix("the hunter"), "the <redacted>");
+        assert_eq!(redactor.apply_to_prefix("the hunt"), "the hunt", "a short part may be an innocent word");
     }
 }

@@ -7,11 +7,12 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
@@ -21,6 +22,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use super::findings::Findings;
 use super::{Failure, classify};
 use crate::config::{TlsOptions, TlsVersion};
+use crate::outcome::timeline::{Certificate, Handshake, Timeline};
 use crate::outcome::{Phase, TlsEvidence};
 use crate::time::Timestamp;
 
@@ -116,16 +118,22 @@ impl Tls {
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = rustls::client::Resumption::disabled();
-        let name = match (&options.server_name, host) {
-            (Some(name), _) => ServerName::try_from(name.clone()).map_err(|_| SetupError::Name(name.clone()))?,
-            (None, url::Host::Domain(name)) => {
-                let name = name.trim_end_matches('.').to_owned();
-                ServerName::try_from(name.clone()).map_err(|_| SetupError::Name(name))?
-            }
-            (None, url::Host::Ipv4(ip)) => ServerName::IpAddress((*ip).into()),
-            (None, url::Host::Ipv6(ip)) => ServerName::IpAddress((*ip).into()),
+        let name = match &options.server_name {
+            Some(name) => ServerName::try_from(name.clone()).map_err(|_| SetupError::Name(name.clone()))?,
+            None => server_name(host)?,
         };
         Ok(Tls { config, judge, provider: shared.provider.clone(), roots, name, last: Mutex::new(None) })
+    }
+
+    /// The same roots and limits for another host, to which the client certificate is not shown.
+    ///
+    /// # Errors
+    /// The host can't be a server name.
+    pub fn for_stranger(&self, host: &url::Host<&str>) -> Result<Self, SetupError> {
+        let mut config = self.config.clone();
+        config.client_auth_cert_resolver = Arc::new(NoCertificate);
+        let (judge, provider, roots) = (self.judge.clone(), self.provider.clone(), self.roots.clone());
+        Ok(Tls { config, judge, provider, roots, name: server_name(host)?, last: Mutex::new(None) })
     }
 
     /// Does the handshake. The certificate is kept in `findings` whatever comes of it.
@@ -146,10 +154,22 @@ impl Tls {
             drop(keep);
             result
         };
-        let stream = result.map_err(|error| classify::tls(&error))?;
+        let stream = result.map_err(|error| {
+            findings.record(|recorder| recorder.ended(Err(&error)));
+            classify::tls(&error)
+        })?;
+        let session = stream.get_ref().1;
         if let Some(tls) = &mut findings.tls {
-            tls.version = stream.get_ref().1.protocol_version().and_then(version_name);
+            tls.version = session.protocol_version().and_then(version_name);
         }
+        findings.record(|recorder| {
+            recorder.note(|timeline, _| {
+                let handshake = timeline.tls.get_or_insert_default();
+                handshake.version = session.protocol_version().and_then(version_name);
+                handshake.cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
+                handshake.alpn = session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
+            });
+        });
         findings.leave();
         Ok(stream)
     }
@@ -173,6 +193,31 @@ impl fmt::Debug for Tls {
     }
 }
 
+fn server_name(host: &url::Host<&str>) -> Result<ServerName<'static>, SetupError> {
+    match host {
+        url::Host::Domain(name) => {
+            let name = name.trim_end_matches('.').to_owned();
+            ServerName::try_from(name.clone()).map_err(|_| SetupError::Name(name))
+        }
+        url::Host::Ipv4(ip) => Ok(ServerName::IpAddress((*ip).into())),
+        url::Host::Ipv6(ip) => Ok(ServerName::IpAddress((*ip).into())),
+    }
+}
+
+/// Answers a server that asks for a client certificate with none.
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesClientCert for NoCertificate {
+    fn resolve(&self, _root_hints: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
 /// Puts the recorded chain into the findings when it goes out of scope.
 struct KeepChain<'a> {
     tls: &'a Tls,
@@ -184,6 +229,10 @@ impl Drop for KeepChain<'_> {
     fn drop(&mut self) {
         let seen = self.recorder.seen.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(chain) = seen {
+            self.findings.record(|recorder| {
+                let chain = presented(&chain);
+                recorder.note(|timeline, at| timeline.tls = Some(Handshake { at, chain, ..Handshake::default() }));
+            });
             self.findings.tls = Some(self.tls.evidence(chain));
         }
     }
@@ -205,18 +254,36 @@ fn describe(chain: &[CertificateDer<'_>], roots: &RootCertStore) -> TlsEvidence 
         .map(|(_, certificate)| certificate.validity().not_after.timestamp())
         .min();
     let leaf = parsed.first();
-    let names = leaf
-        .and_then(|c| c.subject_alternative_name().ok().flatten())
-        .map(|san| san.value.general_names.iter().filter_map(name_text).collect())
-        .unwrap_or_default();
     TlsEvidence {
         version: None,
         not_after: not_after.map(Timestamp::from_secs),
         subject: leaf.map(|c| c.subject().to_string()).unwrap_or_default(),
         issuer: leaf.map(|c| c.issuer().to_string()).unwrap_or_default(),
-        names,
+        names: leaf.map(names).unwrap_or_default(),
         chain_length: chain.len(),
     }
+}
+
+/// The certificates of a chain one by one, as presented.
+fn presented(chain: &[CertificateDer<'_>]) -> Vec<Certificate> {
+    let certificate = |der: &CertificateDer<'_>| {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let validity = certificate.validity();
+        Some(Certificate {
+            subject: certificate.subject().to_string(),
+            issuer: certificate.issuer().to_string(),
+            names: names(&certificate),
+            not_before: Timestamp::from_secs(validity.not_before.timestamp()),
+            not_after: Timestamp::from_secs(validity.not_after.timestamp()),
+        })
+    };
+    chain.iter().take(Timeline::MAX_ENTRIES).filter_map(certificate).collect()
+}
+
+/// The DNS names and addresses in subjectAltName.
+fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let san = certificate.subject_alternative_name().ok().flatten();
+    san.map(|san| san.value.general_names.iter().filter_map(name_text).collect()).unwrap_or_default()
 }
 
 fn name_text(name: &GeneralName<'_>) -> Option<String> {

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::expect::quote;
-use super::findings::{EVIDENCE_BYTES, Findings, lossy_prefix};
-use super::redact::Redactor;
+use super::findings::{EVIDENCE_BYTES, Findings, Leg, lossy_prefix};
+use super::redact::{self, Redactor};
 use super::{Failure, classify};
 use crate::config::{Authorization, Target};
 use crate::outcome::{HttpEvidence, Phase, Reason, status_line};
@@ -30,50 +30,49 @@ const MAX_LOCATION: usize = 2048;
 /// How much is shown of an answer that is not HTTP.
 const START: usize = 40;
 
-/// The request of one target, ready but for the key.
+/// The opening handshake of one target, ready but for the key.
 #[derive(Clone, Debug)]
 pub struct Request {
     before_key: Vec<u8>,
     after_key: Vec<u8>,
-    redactor: Redactor,
 }
 
 impl Request {
-    /// What takes this request's secrets out of a text.
-    pub fn redactor(&self) -> &Redactor {
-        &self.redactor
-    }
-
     /// Writes the request out once; only the key differs from probe to probe.
     pub fn new(target: &Target) -> Self {
-        let url = &target.url;
-        let mut head = format!("GET {} HTTP/1.1\r\n", url.request_target());
-        if !target.headers.iter().any(|(name, _)| name == http::header::HOST) {
-            head.push_str(&format!("Host: {}\r\n", url.authority()));
-        }
-        head.push_str("Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n");
+        let mut handshake = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n".to_owned();
         if !target.subprotocols.is_empty() {
-            head.push_str(&format!("Sec-WebSocket-Protocol: {}\r\n", target.subprotocols.join(", ")));
+            handshake.push_str(&format!("Sec-WebSocket-Protocol: {}\r\n", target.subprotocols.join(", ")));
         }
-        if !target.headers.iter().any(|(name, _)| name == http::header::USER_AGENT) {
-            head.push_str(concat!("User-Agent: wsprobe/", env!("CARGO_PKG_VERSION"), "\r\n"));
-        }
-        match &target.authorization {
-            Some(Authorization::Basic { username, password }) => {
-                let pair = BASE64_STANDARD.encode(format!("{username}:{}", password.expose()));
-                head.push_str(&format!("Authorization: Basic {pair}\r\n"));
-            }
-            Some(Authorization::Scheme { scheme, credentials }) => {
-                head.push_str(&format!("Authorization: {scheme} {}\r\n", credentials.expose()));
-            }
-            None => {}
-        }
-        for (name, value) in &target.headers {
-            head.push_str(&format!("{name}: {}\r\n", value.expose()));
-        }
-        head.push_str("Sec-WebSocket-Key: ");
-        Request { before_key: head.into_bytes(), after_key: b"\r\n\r\n".to_vec(), redactor: Redactor::new(target) }
+        let before_key = request_head(target, &handshake) + "Sec-WebSocket-Key: ";
+        Request { before_key: before_key.into_bytes(), after_key: b"\r\n\r\n".to_vec() }
     }
+}
+
+/// Request line and headers, without the empty line at their end.
+fn request_head(target: &Target, special: &str) -> String {
+    let url = &target.url;
+    let mut head = format!("GET {} HTTP/1.1\r\n", url.request_target());
+    if !target.headers.iter().any(|(name, _)| name == http::header::HOST) {
+        head.push_str(&format!("Host: {}\r\n", url.authority()));
+    }
+    head.push_str(special);
+    if !target.headers.iter().any(|(name, _)| name == http::header::USER_AGENT) {
+        head.push_str(concat!("User-Agent: wsprobe/", env!("CARGO_PKG_VERSION"), "\r\n"));
+    }
+    match &target.authorization {
+        Some(Authorization::Basic { username, password }) => {
+            head.push_str(&format!("Authorization: Basic {}\r\n", redact::basic(username, password)));
+        }
+        Some(Authorization::Scheme { scheme, credentials }) => {
+            head.push_str(&format!("Authorization: {scheme} {}\r\n", credentials.expose()));
+        }
+        None => {}
+    }
+    for (name, value) in &target.headers {
+        head.push_str(&format!("{name}: {}\r\n", value.expose()));
+    }
+    head
 }
 
 /// Sends the request and reads the answer; on a proper 101 returns the bytes that came after its head.
@@ -84,16 +83,50 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     request: &Request,
     subprotocols: &[String],
+    redactor: &Redactor,
     findings: &mut Findings,
 ) -> Result<Vec<u8>, Failure> {
-    findings.enter(Phase::Upgrade);
     let mut nonce = [0u8; 16];
     fastrand::fill(&mut nonce);
     let key = BASE64_STANDARD.encode(nonce);
     let message = [&request.before_key, key.as_bytes(), &request.after_key].concat();
-    // A peer may answer and close before it has read everything: what it said is then still to be read.
-    let written = async { stream.write_all(&message).await.and(stream.flush().await) }.await;
+    let (head, rest) = exchange(stream, &message, redactor, findings).await?;
+    let Err(failure) = judge(&head, &key, subprotocols) else { return Ok(rest) };
+    let failure = Failure { detail: redactor.apply(&failure.detail), ..failure };
+    findings.settle(Err(failure.clone()));
+    if head.status != 101 {
+        keep_body(stream, &head, rest, redactor, findings).await;
+    }
+    Err(failure)
+}
 
+/// Asks for the target's URL as a plain GET, without a word of WebSockets. Whatever HTTP answer comes is kept in `findings`.
+///
+/// # Errors
+/// There was no HTTP answer.
+pub async fn plain_get<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    target: &Target,
+    redactor: &Redactor,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let message = request_head(target, "Accept: */*\r\nConnection: close\r\n") + "\r\n";
+    let (head, rest) = exchange(stream, message.as_bytes(), redactor, findings).await?;
+    keep_body(stream, &head, rest, redactor, findings).await;
+    Ok(())
+}
+
+/// Sends a request and keeps the head of its answer.
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    message: &[u8],
+    redactor: &Redactor,
+    findings: &mut Findings,
+) -> Result<(Head, Vec<u8>), Failure> {
+    findings.enter(Phase::Upgrade);
+    findings.record(|recorder| recorder.request(message));
+    // A peer may answer and close before it has read everything: what it said is then still to be read.
+    let written = async { stream.write_all(message).await.and(stream.flush().await) }.await;
     let (head, rest) = match read_head(stream, findings).await {
         Ok(answer) => answer,
         Err(failure) => {
@@ -104,25 +137,30 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     findings.leave();
-    findings.http = Some(head.evidence(&request.redactor));
-    let Err(failure) = judge(&head, &key, subprotocols) else { return Ok(rest) };
-    let failure = Failure { detail: request.redactor.apply(&failure.detail), ..failure };
-    findings.settle(Err(failure.clone()));
-    if head.status != 101 {
-        let body = request.redactor.apply(&body(stream, &head, rest).await);
-        if let Some(http) = &mut findings.http {
-            http.body = Some(body);
-        }
+    findings.http = Some(head.evidence(redactor));
+    Ok((head, rest))
+}
+
+async fn keep_body<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    head: &Head,
+    already_read: Vec<u8>,
+    redactor: &Redactor,
+    findings: &mut Findings,
+) {
+    let body = redactor.apply_to_prefix(&body(stream, head, already_read).await);
+    if let Some(http) = &mut findings.http {
+        http.body = Some(body);
     }
-    Err(failure)
 }
 
 /// A response head.
-struct Head {
+pub(super) struct Head {
     minor_version: u8,
-    status: u16,
-    phrase: String,
+    pub status: u16,
+    pub phrase: String,
     headers: Vec<(String, String)>,
+    lowercase_names: bool,
 }
 
 impl Head {
@@ -138,7 +176,7 @@ impl Head {
     fn evidence(&self, redactor: &Redactor) -> HttpEvidence {
         let bounded = |name: &str, value: &str| {
             let limit = if name == "location" { MAX_LOCATION } else { MAX_VALUE };
-            redactor.apply(&value.chars().take(limit).collect::<String>())
+            redactor.apply_to_prefix(&value.chars().take(limit).collect::<String>())
         };
         HttpEvidence {
             status: self.status,
@@ -150,13 +188,14 @@ impl Head {
                 .filter(|(n, _)| HttpEvidence::keeps(n))
                 .map(|(n, v)| (n.clone(), bounded(n, v)))
                 .collect(),
+            lowercase_names: self.lowercase_names,
             body: None,
         }
     }
 }
 
 /// Reads the first head that is not a 1xx (but for 101), and what came after it in the same bytes.
-async fn read_head<S: AsyncRead + Unpin>(stream: &mut S, findings: &mut Findings) -> Result<(Head, Vec<u8>), Failure> {
+pub(super) async fn read_head<S: AsyncRead + Unpin>(stream: &mut S, findings: &mut Findings) -> Result<(Head, Vec<u8>), Failure> {
     let mut bytes: Vec<u8> = Vec::with_capacity(1024);
     let mut skipped = 0;
     loop {
@@ -170,9 +209,15 @@ async fn read_head<S: AsyncRead + Unpin>(stream: &mut S, findings: &mut Findings
         let read = (&mut *stream).take(room as u64).read_buf(&mut bytes).await;
         findings.head_bytes = bytes.len() + skipped;
         match read {
-            Ok(0) => return Err(closed(&io::ErrorKind::UnexpectedEof.into(), findings.head_bytes)),
-            Ok(_) => {}
-            Err(error) => return Err(closed(&error, findings.head_bytes)),
+            Ok(0) => {
+                findings.record(|recorder| recorder.ended(Ok(())));
+                return Err(closed(&io::ErrorKind::UnexpectedEof.into(), findings.head_bytes));
+            }
+            Ok(_) => findings.record(|recorder| recorder.answering(&bytes)),
+            Err(error) => {
+                findings.record(|recorder| recorder.ended(Err(&error)));
+                return Err(closed(&error, findings.head_bytes));
+            }
         }
         loop {
             let (head, length) = match parse_head(&bytes) {
@@ -181,9 +226,11 @@ async fn read_head<S: AsyncRead + Unpin>(stream: &mut S, findings: &mut Findings
                 Err(failure) => return Err(name_better(failure, stream, bytes, findings).await),
             };
             let rest = bytes.split_off(length);
+            findings.record(|recorder| recorder.answered(&bytes));
             if (100..200).contains(&head.status) && head.status != 101 {
                 skipped += length;
                 bytes = rest;
+                findings.record(|recorder| recorder.answering(&bytes));
                 continue;
             }
             return Ok((head, rest));
@@ -198,7 +245,10 @@ async fn name_better<S: AsyncRead + Unpin>(
     mut bytes: Vec<u8>,
     findings: &mut Findings,
 ) -> Failure {
-    findings.settle(Err(failure));
+    // of a proxy's answer, the verdict is the tunnel's business
+    if !matches!(findings.leg, Leg::InProxy(_)) {
+        findings.settle(Err(failure));
+    }
     // a zero begins no text, and the length in an HTTP/2 frame may look like a line feed
     let line = |bytes: &[u8]| bytes.first() != Some(&0) && bytes.contains(&b'\n');
     let tell = |bytes: &[u8]| bytes.len() > START || line(bytes) || is_tls(bytes) || is_http2(bytes);
@@ -234,6 +284,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Failure> {
             .iter()
             .map(|h| (h.name.to_ascii_lowercase(), String::from_utf8_lossy(h.value).trim().to_owned()))
             .collect(),
+        lowercase_names: !response.headers.iter().any(|h| h.name.bytes().any(|b| b.is_ascii_uppercase())),
     };
     Ok(Some((head, length)))
 }

@@ -68,7 +68,7 @@ pub fn seed(of: &str) -> u64 {
 }
 
 /// The first slot of a target at or after `now`.
-fn first_slot(name: &TargetName, interval: Duration, seed: u64, now: Timestamp) -> Timestamp {
+pub fn first_slot(name: &TargetName, interval: Duration, seed: u64, now: Timestamp) -> Timestamp {
     let interval = i128::try_from(interval.as_nanos()).unwrap_or(i128::MAX);
     let phase = i128::from(fnv1a_64(name.as_str().as_bytes()) ^ seed).rem_euclid(interval);
     let wait = (phase - i128::from(now.as_nanos())).rem_euclid(interval);

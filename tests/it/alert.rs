@@ -34,6 +34,49 @@ fn expiring() -> Rule {
     rule("certificate", Condition::CertificateExpiresWithin(days(14)))
 }
 
+fn short_sessions() -> Rule {
+    rule("connections-cut", Condition::SessionShorterThan(secs(60)))
+}
+
+#[test]
+fn a_connection_cut_too_early_fires_until_one_lasts_long_enough() {
+    let mut story = Story::of(short_sessions());
+    story.probe_now(Reason::Ok).alive_for(mins(5)).said_nothing();
+    story.cut_after(secs(90)).is(State::Inactive).said_nothing();
+    story.probe_now(Reason::Ok).cut_after(secs(40)).said(&["7m 10s FIRED a connection was cut after 40s, limit 1m"]);
+    assert_eq!(story.last().alert.since, story.now);
+    story.probe_now(Reason::Ok).cut_after(secs(20)).is(State::Firing).said_nothing();
+    story.probe_now(Reason::Ok).alive_for(secs(40)).is(State::Firing).said_nothing();
+    story.alive_for(secs(60)).is(State::Inactive).said(&["9m 10s RESOLVED a connection was cut after 40s, limit 1m"]);
+}
+
+#[test]
+fn an_opening_that_fails_is_no_short_session() {
+    let mut story = Story::of(short_sessions());
+    story.failed(5).inconclusive(2).is(State::Inactive).said_nothing();
+    story.cut_after(secs(10)).healthy(5).failed(2).is(State::Firing);
+}
+
+#[test]
+fn a_held_connection_that_answers_resolves_an_alert_like_healthy_probes_do() {
+    let mut story = Story::of(after_failures(3));
+    story.failed(3).healthy(1).is(State::Firing).said(&["1m 30s FIRED 3 probes in a row failed"]);
+    story.alive_for(secs(20)).is(State::Inactive).said(&["2m 20s RESOLVED 3 probes in a row failed"]);
+}
+
+#[test]
+fn signs_of_life_bring_no_samples_into_a_window() {
+    let mut story = Story::of(flaky());
+    story.healthy(19).failed(1).is(State::Inactive).alive_for(mins(9)).is(State::Inactive).said_nothing();
+}
+
+#[test]
+fn a_cut_does_not_count_the_time_of_its_opening_again() {
+    let mut story = Story::of(slow(Phase::Total, 0.5));
+    story.taking(secs(2)).healthy(3).is(State::Pending).cut_after(secs(30)).is(State::Pending);
+    story.healthy(1).is(State::Firing);
+}
+
 #[test]
 fn three_failures_in_a_row_fire_once_and_two_healthy_probes_resolve_once() {
     let mut story = Story::of(after_failures(3));

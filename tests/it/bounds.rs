@@ -25,7 +25,7 @@ fn held(max_message_bytes: usize, step: Option<Step>, says: &[u8], flood: &[u8])
 }
 
 fn noise() -> Step {
-    Step::Expect(ExpectStep { matcher: Matcher::Contains("never".into()), within: None, any: true })
+    Step::Expect(ExpectStep { matcher: Matcher::Contains("never".into()), within: None, any: true, captures: vec![] })
 }
 
 #[test]

@@ -103,7 +103,8 @@ async fn check_prints_outcomes_as_json_in_the_order_that_was_promised() {
     let outcomes: Value = serde_json::from_str(&ran.stdout).expect("JSON");
     let outcome = outcomes[0].as_object().expect("an object");
     let keys: Vec<&str> = outcome.keys().map(String::as_str).collect();
-    let promised = "target url address started_at verdict reason phase detail timings http tls message close diagnosis";
+    let promised = "target url address started_at verdict reason phase detail timings http tls message close diagnosis \
+                    addresses follow_up session";
     assert_eq!(keys, promised.split(' ').collect::<Vec<_>>());
     assert_eq!(
         outcome["timings"].as_object().expect("timings").keys().collect::<Vec<_>>(),
@@ -198,7 +199,7 @@ async fn validate_reports_every_mistake_and_prints_what_is_meant() {
 
 #[tokio::test]
 async fn every_command_has_help_with_an_example() {
-    for command in ["run", "demo", "check", "validate", "endpoint"] {
+    for command in ["run", "demo", "check", "trace", "validate", "endpoint"] {
         let ran = run(&[command, "--help"]).await;
         assert_eq!(ran.code, Some(0));
         assert!(ran.stdout.contains("Example") && ran.stdout.contains(&format!("wsprobe {command}")), "{}", ran.stdout);

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use wsprobe::config::diagnostic::Code;
 use wsprobe::config::{
-    self, Authorization, Closer, Condition, Config, IpVersion, JsonTest, Matcher, ReceiverKind, Report, Step, TlsVersion,
+    self, Authorization, Closer, Condition, Config, Form, Hold, IpVersion, JsonTest, Matcher, ReceiverKind, Report, Step, Target,
+    TlsVersion,
 };
 
 /// The only variables that exist in these tests.
@@ -77,7 +78,7 @@ fn secs(secs: u64) -> Duration {
 #[test]
 fn the_sample_is_valid_in_a_fresh_clone() {
     let config = config::load(Path::new("monitors.yaml")).unwrap();
-    assert_eq!((config.targets.len(), config.rules.len(), config.receivers.len()), (2, 5, 0));
+    assert_eq!((config.targets.len(), config.rules.len(), config.receivers.len()), (2, 6, 0));
 }
 
 #[test]
@@ -90,6 +91,7 @@ fn what_is_not_written_has_its_default() {
     assert_eq!(target.max_message_bytes, 65_536);
     assert!(matches!(target.expect.message, Some(Matcher::AnyText)));
     assert_eq!(target.expect.close_codes, [Some(1000), Some(1001), None]);
+    assert!(target.diagnose && target.http.is_none());
     let rules: Vec<(&str, &Condition)> = config.rules.iter().map(|rule| (&*rule.name, &rule.when)).collect();
     let redirects = Condition::RedirectRatio { above: 0.0, over: secs(300), min_samples: 1 };
     assert_eq!(
@@ -115,6 +117,23 @@ fn an_empty_list_of_alerts_means_none() {
 }
 
 #[test]
+fn a_held_connection_awaits_only_what_is_written_for_it_and_is_closed_by_us() {
+    let defaults = "defaults: {expect: {message: {contains: ok}, close: server, close_codes: [1000]}}";
+    let held = |target: &str| {
+        let config = parse(&format!("{defaults}\ntargets: [{{name: a, url: 'ws://h/', {target}}}]")).unwrap();
+        Target::clone(&config.targets[0])
+    };
+    let plain = held("hold: {for: 10m}");
+    assert_eq!(plain.hold, Some(Hold { time: secs(600), ping_every: secs(20) }));
+    assert!(plain.expect.message.is_none() && plain.expect.close == Closer::Client);
+    assert_eq!(plain.expect.close_codes, [Some(1000)], "which codes are healthy does not depend on who closes");
+    let awaiting = held("hold: {for: 10s}, expect: {message: any}");
+    assert!(matches!(awaiting.expect.message, Some(Matcher::AnyText)));
+    assert_eq!(awaiting.hold.map(|hold| hold.ping_every), Some(secs(5)), "pinged at least once");
+    assert!(held("interval: 30s").expect.message.is_some(), "what is not held keeps its defaults");
+}
+
+#[test]
 fn the_whole_schema_means_what_it_says() {
     let config = read(Path::new("tests/config/good/whole_schema.yaml")).unwrap();
     assert_eq!(&*config.server.external_url, "https://wsprobe.example.com/base");
@@ -129,16 +148,30 @@ fn the_whole_schema_means_what_it_says() {
     assert!(prod.tls.ca_file.is_some() && prod.tls.client_cert.is_some() && !prod.tls.verify);
     assert_eq!(prod.tls.min_version, TlsVersion::V1_3);
     assert_eq!(prod.max_message_bytes, 1 << 20);
-    assert_eq!(prod.steps.len(), 6);
+    assert_eq!(prod.steps.len(), 9);
     let Step::Expect(welcome) = &prod.steps[1] else { panic!() };
     assert_eq!((welcome.within, welcome.any), (Some(secs(2)), false));
     let Step::Expect(tick) = &prod.steps[2] else { panic!() };
     assert!(tick.any && matches!(&tick.matcher, Matcher::Regex(regex) if regex.is_match("tick 12")));
     assert!(matches!(prod.steps[5], Step::Ping { within: None }));
+    let captured = |step: &Step| match step {
+        Step::Expect(step) => step.captures.iter().map(|capture| capture.name.clone()).collect(),
+        _ => vec![],
+    };
+    assert_eq!((captured(&prod.steps[6]), captured(&prod.steps[7])), (vec!["session".into()], vec!["user".into(), "_2".into()]));
+    let Step::Send(template) = &prod.steps[8] else { panic!() };
+    let places: Vec<(&str, Form)> = template.places().iter().map(|place| (place.name.as_str(), place.form)).collect();
+    assert_eq!(places, [("session", Form::InString), ("user", Form::Json)]);
     assert_eq!((prod.expect.close, prod.expect.within), (Closer::Client, Some(secs(2))));
     assert_eq!(prod.expect.close_codes, [Some(1000), Some(4001), None]);
+    assert!(!prod.diagnose);
+    let http = prod.http.as_ref().unwrap();
+    assert_eq!((http.url.as_str(), http.every), ("https://api.example.com/", secs(300)));
     let staging = &config.targets[1];
     assert_eq!((staging.ip_version, staging.expect.within), (IpVersion::V6, Some(secs(5))));
+    let proxy = staging.proxy.as_ref().unwrap();
+    assert_eq!(proxy.authority(), "proxy.example.com:3128");
+    assert_eq!(proxy.credentials.as_ref().map(|secret| secret.expose()), Some("probe:not-a-real-password"));
     let Matcher::Json { test: JsonTest::Equals(value), .. } = config.targets[5].expect.message.as_ref().unwrap() else {
         panic!()
     };
@@ -149,6 +182,11 @@ fn the_whole_schema_means_what_it_says() {
     assert_eq!(config.rules[2].remind_every, None);
     assert!(config.rules[3].notify.is_empty());
     assert_eq!(config.rules[4].notify.len(), 3);
+    assert_eq!(config.rules[5].when, Condition::HttpSelfRedirect(2));
+    let watched: Vec<&str> = config.targets.iter().filter(|t| config.rules[5].watches(t)).map(|t| t.name.as_str()).collect();
+    assert_eq!(watched, ["prod", "staging"], "the others have no companion");
+    let witnesses: Vec<String> = config.witnesses.iter().map(ToString::to_string).collect();
+    assert_eq!(witnesses, ["tcp://9.9.9.9:443", "tcp://[2620:fe::fe]:443", "tcp://dns.example.com:853"]);
     assert!(
         matches!(&config.receivers[1].kind, ReceiverKind::Webhook { signing_secret: Some(_), headers, .. } if headers.len() == 1)
     );
@@ -160,7 +198,7 @@ fn variables_take_part_in_every_kind_of_value() {
     let target = &config.targets[0];
     assert_eq!(target.url.public(), "wss://example.com/ws/");
     assert_eq!((target.interval, target.timeout, target.tls.verify), (secs(15), secs(5), true));
-    assert!(matches!(&target.steps[0], Step::Send(text) if text == "costs $5, example.com, $HOME"));
+    assert!(matches!(&target.steps[0], Step::Send(text) if text.as_str() == "costs $5, example.com, $HOME"));
     assert_eq!(config.rules[0].when, Condition::ConsecutiveFailures(4));
 }
 
@@ -199,10 +237,11 @@ fn print_keeps_every_value_of_the_whole_schema() {
     let config = config::parse(&text, path, &env).unwrap();
     let again = config::parse(&config.to_yaml(), path, &env).unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(again.rules, config.rules);
-    assert_eq!(again.server, config.server);
+    assert_eq!((&again.server, &again.witnesses), (&config.server, &config.witnesses));
     for (a, b) in again.targets.iter().zip(&config.targets) {
-        let masked =
-            |t: &wsprobe::config::Target| format!("{:?}", (&t.steps, &t.expect, &t.tls, &t.labels, &t.subprotocols, t.timeout));
+        let masked = |t: &wsprobe::config::Target| {
+            format!("{:?}", (&t.steps, &t.expect, &t.tls, &t.labels, &t.subprotocols, t.timeout, t.diagnose, &t.proxy))
+        };
         assert_eq!(masked(a), masked(b));
     }
 }
@@ -219,7 +258,9 @@ targets:
     steps: [{send: '{"token": "hunter9"}'}]
   - name: b
     url: wss://h/
+    proxy_url: http://probe:hunter2@proxy:3128
     authorization: {credentials: hunter5}
+    http: {url: "https://h/?token=hunter3"}
 receivers:
   - {name: s, slack: {webhook_url: "https://hooks.example.com/hunter6"}}
   - name: w

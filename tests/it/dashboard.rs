@@ -63,6 +63,8 @@ async fn every_query_finds_data_in_a_real_prometheus() {
     let secure = Endpoint::bind(Options { tls: Some(Tls::SelfMade), ..Options::default() }).await.expect("endpoint");
     let redirecting = Options { faults: Faults::parse("redirect-301").expect("fault"), ..Options::default() };
     let redirecting = Endpoint::bind(redirecting).await.expect("endpoint");
+    let feed = Options { faults: Faults::parse("stays-open").expect("fault"), ..Options::default() };
+    let feed = Endpoint::bind(feed).await.expect("endpoint");
     let folder = TempDir::new().expect("folder");
     let ca = folder.path().join("ca.pem");
     std::fs::write(&ca, secure.root_pem().expect("root")).expect("write");
@@ -74,15 +76,17 @@ defaults: {{interval: 500ms}}
 targets:
   - {{name: prod, url: 'wss://localhost:{port}{PATH}', tls: {{ca_file: '{ca}'}}, labels: {{env: prod}}}}
   - {{name: staging, url: '{redirecting}'}}
+  - {{name: feed, url: '{feed}', timeout: 5s, hold: {{for: 2s, ping_every: 1s}}}}
 receivers: [{{name: slack, slack: {{webhook_url: '{inbox}/slack'}}}}]
 ",
         port = secure.addr().port(),
         ca = ca.display(),
         redirecting = redirecting.url(),
+        feed = feed.url(),
         inbox = inbox.base,
     ))
     .await;
-    for endpoint in [secure, redirecting] {
+    for endpoint in [secure, redirecting, feed] {
         tokio::spawn(endpoint.run(CancellationToken::new()));
     }
     let prometheus = Prometheus::scraping(&daemon.base, folder.path());

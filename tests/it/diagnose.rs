@@ -4,14 +4,17 @@
 //! sent when the cause was set up; those of AWS, Cloudflare, Heroku, Azure, Envoy and Traefik are from their
 //! documentation.
 
+mod without_http;
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use wsprobe::diagnose::{Diagnosis, codes, diagnose};
-use wsprobe::outcome::Phase::{Close, Connect, Dns, Hold, Message, Tls, Total, Upgrade};
+use wsprobe::outcome::Phase::{Close, Message, Tls, Upgrade};
 use wsprobe::outcome::{Outcome, Phase, Reason};
 
 use crate::support::diagnose::{Evidence, asked};
+use without_http::{certificates_and_tls, conversations, dns_and_tcp, handshakes, sessions};
 
 const WSS: &str = "wss://api.example.com/ws/health/";
 const WS: &str = "ws://api.example.com/ws/health/";
@@ -61,12 +64,17 @@ fn redirects() -> Vec<Row> {
         ("Daphne direct", to(WSS, &django_301("Server: daphne\n", me)), "redirect-same-url", Some("django")),
         ("behind nginx", to(WSS, &django_301(NGINX, me)), "redirect-same-url", Some("django")),
         ("behind CloudFront", to(WSS, &django_301(CLOUDFRONT, me)), "redirect-same-url", Some("django")),
+        ("nginx passes Host on without its port", to("wss://127.0.0.1:8443/ws/health/", &django_301(NGINX, "https://127.0.0.1/ws/health/")), "redirect-same-url", Some("django")),
+        ("nginx passes no Host on, on one machine", to("wss://127.0.0.1:8443/ws/health/", &django_301(NGINX, "https://127.0.0.1:8000/ws/health/")), "redirect-same-url", Some("django")),
+        ("nginx passes no Host on, by another name of the machine", to("wss://localhost:8443/ws/health/", &django_301(NGINX, "https://127.0.0.1:8000/ws/health/")), "redirect-internal-host", Some("django")),
+        ("nginx redirects to $host", to("wss://127.0.0.1:8443/ws/health/", &nginx_page("301 Moved Permanently", "Location: https://127.0.0.1/ws/health/")), "redirect-same-url", Some("nginx")),
         ("with the default port written", to(WSS, &django_301("", "https://api.example.com:443/ws/health/")), "redirect-same-url", Some("django")),
         ("gunicorn WSGI", to(WSS, &django_301("Server: gunicorn\n", me)), "redirect-same-url", Some("django")),
         ("any app that names nobody", to(WSS, "HTTP/1.1 301 Moved Permanently\nLocation: https://api.example.com/ws/health/\nContent-Type: text/plain\n\n"), "redirect-same-url", None),
         ("nginx on its TLS port", to(WSS, &nginx_page("301 Moved Permanently", "Location: https://api.example.com/ws/health/")), "redirect-same-url", Some("nginx")),
         ("ALB behind a CloudFront that speaks http to it", to( WSS, "HTTP/1.1 301 Moved Permanently\nServer: awselb/2.0\nContent-Type: text/html\nLocation: https://api.example.com:443/ws/health/\n\n<html></html>"), "redirect-same-url", Some("aws-alb")),
         ("a cached Django redirect", to(WSS, &django_301(&format!("{CLOUDFRONT}X-Cache: Hit from cloudfront\nAge: 412\n"), me)), "redirect-cached", Some("cloudfront")),
+        ("a redirect from nginx' cache", to(WSS, &django_301(&format!("{NGINX}X-Cache-Status: HIT\n"), me)), "redirect-cached", Some("django")),
         ("a redirect from another cache", to(WSS, &django_301("X-Varnish: 32770 3\nVia: 1.1 varnish (Varnish/7.1)\nAge: 12\n", me)), "redirect-cached", Some("django")),
         ("Starlette HTTPSRedirectMiddleware", to(WSS, "HTTP/1.1 307 Temporary Redirect\nlocation: wss://api.example.com/ws/health/\nserver: uvicorn\n\n"), "redirect-wss-scheme", Some("uvicorn")),
         ("nginx to https, 301", to(WS, &nginx_page("301 Moved Permanently", "Location: https://api.example.com/ws/health/")), "redirect-to-https", Some("nginx")),
@@ -74,11 +82,22 @@ fn redirects() -> Vec<Row> {
         ("haproxy redirect scheme https", to(WS, "HTTP/1.1 301 Moved Permanently\ncontent-length: 0\nlocation: https://api.example.com/ws/health/\n\n"), "redirect-to-https", Some("haproxy")),
         ("caddy to https", to( WS, "HTTP/1.1 308 Permanent Redirect\nServer: Caddy\nLocation: https://api.example.com/ws/health/\nContent-Length: 0\n\n"), "redirect-to-https", Some("caddy")),
         ("CloudFront redirect-to-https", to( WS, "HTTP/1.1 301 Moved Permanently\nServer: CloudFront\nContent-Type: text/html\nContent-Length: 167\nX-Cache: Redirect from cloudfront\nLocation: https://api.example.com/ws/health/\n\n<html></html>"), "redirect-to-https", Some("cloudfront")),
+        ("ALB to https", to(WS, "HTTP/1.1 301 Moved Permanently\nServer: awselb/2.0\nContent-Type: text/html\nLocation: https://api.example.com:443/ws/health/\n\n<html></html>"), "redirect-to-https", Some("aws-alb")),
         ("Django over plain http", to(WS, &django_301("Server: daphne\n", me)), "redirect-to-https", Some("django")),
         ("from TLS to plain", to(WSS, &nginx_page("301 Moved Permanently", "Location: http://api.example.com/ws/health/")), "redirect-to-http", Some("nginx")),
         ("APPEND_SLASH", to("wss://api.example.com/ws/health", &format!("HTTP/1.1 301 Moved Permanently\nContent-Type: text/html; charset=utf-8\nLocation: /ws/health/\nContent-Length: 0\n{TRIO}\n" )), "redirect-trailing-slash", Some("django")),
         ("nginx location with a slash", to("wss://api.example.com/ws", &nginx_page("301 Moved Permanently", "Location: http://api.example.com:8080/ws/")), "redirect-trailing-slash", Some("nginx")),
         ("single sign-on", to( WSS, &nginx_page("302 Moved Temporarily", "Location: https://idp.example.net/authorize?client_id=x&redirect_uri=y&state=s3cret")), "redirect-identity-provider", Some("nginx")),
+        ("Cloudflare Access", to(WSS, "HTTP/1.1 302 Found\nServer: cloudflare\nCF-RAY: 1\nLocation: https://team.cloudflareaccess.com/cdn-cgi/access/login/api?kid=1\n\n"), "redirect-identity-provider", None),
+        ("ALB authenticate action", to(WSS, "HTTP/1.1 302 Found\nServer: awselb/2.0\nLocation: https://x.auth.eu-west-1.amazoncognito.com/oauth2/authorize?client_id=1\n\n"), "redirect-identity-provider", Some("aws-alb")),
+        ("haproxy's two headers from another server", to(WSS, "HTTP/1.1 301 Moved Permanently\nContent-Length: 0\nLocation: https://api.example.com/ws/health/\n\n"), "redirect-same-url", None),
+        ("haproxy's two headers and a Date", to(WSS, "HTTP/1.1 301 Moved Permanently\ncontent-length: 0\ndate: Wed, 25 Nov 2026 09:00:00 GMT\nlocation: https://api.example.com/ws/health/\n\n"), "redirect-same-url", None),
+        ("haproxy redirect scheme on its TLS port", to(WSS, "HTTP/1.1 302 Found\ncontent-length: 0\nlocation: https://api.example.com/ws/health/\ncache-control: no-cache\n\n"), "redirect-same-url", Some("haproxy")),
+        ("Django without COOP", to(WSS, "HTTP/1.1 301 Moved Permanently\nContent-Type: text/html; charset=utf-8\nLocation: https://api.example.com/ws/health/\nX-Content-Type-Options: nosniff\nReferrer-Policy: same-origin\n\n"), "redirect-same-url", None),
+        ("Starlette's middleware asked in HTTP", to(WSS, "HTTP/1.1 307 Temporary Redirect\nlocation: https://api.example.com/ws/health/\nserver: uvicorn\ncontent-length: 0\n\n"), "redirect-same-url", Some("uvicorn")),
+        ("Daphne behind Apache", to(WSS, &format!("HTTP/1.1 301 Moved Permanently\nServer: daphne\nContent-Type: text/html; charset=utf-8\nLocation: {me}\n{TRIO}Content-Length: 0\n\n")), "redirect-same-url", Some("django")),
+        ("gunicorn behind Caddy", to(WSS, &django_301("Server: Caddy\nServer: gunicorn\n", me)), "redirect-same-url", Some("django")),
+        ("varnish synth(301)", to(WS, "HTTP/1.1 301 Moved\nServer: Varnish\nX-Varnish: 2\nLocation: https://api.example.com/ws/health/\nContent-Length: 0\n\n"), "redirect-to-https", Some("varnish")),
         ("Django login", to( WSS, &format!("HTTP/1.1 302 Found\nContent-Type: text/html; charset=utf-8\nLocation: /login/?next=/ws/health/\nVary: Cookie\nX-Frame-Options: DENY\nContent-Length: 0\n{TRIO}\n" )), "redirect-login", Some("django")),
         ("nginx login with its listen port", to(WSS, &nginx_page("302 Moved Temporarily", "Location: https://api.example.com:21009/login/")), "redirect-login", Some("nginx")),
         ("nginx to its listen port", to(WSS, &nginx_page("302 Moved Temporarily", "Location: https://api.example.com:21009/start/")), "redirect-port-leak", Some("nginx")),
@@ -108,9 +127,19 @@ fn answers_as_http() -> Vec<Row> {
         ("version 12, Daphne", to("HTTP/1.1 400 WebSocket version 12 not supported (supported versions: 13,8)\nSec-WebSocket-Version: 13,8\n\n"), "websocket-version-refused", Some("daphne")),
         ("no version, Daphne", to("HTTP/1.1 400 Hixie76 protocol not supported\n\n"), "websocket-version-refused", Some("daphne")),
         ("version, gunicorn", to("HTTP/1.1 426 Upgrade Required\nSec-WebSocket-Version: 13\nContent-Length: 0\n\n"), "websocket-version-refused", None),
+        ("key stripped, node", to("HTTP/1.1 400 Bad Request\nConnection: close\nContent-Type: text/html\n\nMissing or invalid Sec-WebSocket-Key header"), "websocket-key-dropped", None),
+        ("nginx without Connection, Python websockets", to("HTTP/1.1 400 Bad Request\nContent-Type: text/plain\n\nFailed to open a WebSocket connection: missing Connection header.\n"), "connection-header-dropped", Some("uvicorn")),
+        ("nginx without Connection, gorilla", to("HTTP/1.1 400 Bad Request\nContent-Type: text/plain; charset=utf-8\n\nBad Request: websocket: the client is not using the websocket protocol: 'upgrade' token not found in 'Connection' header\n"), "connection-header-dropped", None),
+        ("version stripped, Daphne behind nginx", to(&format!("HTTP/1.1 400 WebSocket connection denied - Hixie76 protocol not supported.\n{NGINX}Transfer-Encoding: chunked\n\n")), "websocket-version-refused", Some("daphne")),
+        ("version stripped, uvicorn", to("HTTP/1.1 400 Bad Request\nContent-Type: text/plain\n\nFailed to open a WebSocket connection: missing Sec-WebSocket-Version header.\n"), "websocket-version-refused", Some("uvicorn")),
+        ("version stripped, granian", to("HTTP/1.1 400 Bad Request\nserver: granian\n\nNo \"Sec-WebSocket-Version: 13\" header"), "websocket-version-refused", Some("granian")),
+        ("key stripped, gunicorn ASGI", to(&format!("HTTP/1.1 400 Bad Request\n{NGINX}Content-Type: text/plain\nContent-Length: 11\n\nBad Request")), "handshake-malformed", None),
+        ("version stripped, hypercorn direct", to("HTTP/1.1 400 \ncontent-length: 0\nserver: hypercorn-h11\n\n"), "handshake-malformed", Some("hypercorn")),
+        ("key stripped, Daphne behind caddy", to("HTTP/1.1 400 Bad Request\nServer: Caddy\nTransfer-Encoding: chunked\n\n"), "handshake-malformed", None),
         ("HTTP/1.0 to hypercorn", to(&format!("HTTP/1.1 400 \n{NGINX}Content-Length: 0\n\n")), "http10-upstream", Some("hypercorn")),
         ("ws:// to nginx' TLS port", asked(WS).answered(&nginx_page("400 Bad Request", "").replace("<hr>", "<center>The plain HTTP request was sent to HTTPS port</center>\r\n<hr>")), "plain-to-tls-port", Some("nginx")),
         ("ws:// to a Go TLS port", asked(WS).answered("HTTP/1.0 400 Bad Request\n\nClient sent an HTTP request to an HTTPS server.\n"), "plain-to-tls-port", Some("go-server")),
+        ("ws:// to Apache's TLS port", asked(WS).answered("HTTP/1.1 400 Bad Request\nServer: Apache/2.4.71 (Debian)\nContent-Type: text/html; charset=iso-8859-1\n\n<p>Your browser sent a request that this server could not understand.<br />\nReason: You're speaking plain HTTP to an SSL-enabled server port.<br />"), "plain-to-tls-port", Some("apache")),
         ("mTLS at nginx", to(&nginx_page("400 Bad Request", "").replace("400 Bad Request</title>", "400 No required SSL certificate was sent</title>")), "client-certificate-required", Some("nginx")),
         ("Host not allowed", to(&django_page("400 Bad Request", &format!("X-Frame-Options: DENY\n{}", TRIO.trim_end()), "Bad Request (400)", "")), "allowed-hosts", Some("django")),
         ("Host not allowed, and http", to(&django_page("400 Bad Request", "Server: daphne", "Bad Request (400)", "")), "allowed-hosts", Some("django")),
@@ -122,10 +151,20 @@ fn answers_as_http() -> Vec<Row> {
         ("POST-only view", to(&format!("HTTP/1.1 405 Method Not Allowed\nX-Frame-Options: DENY\n{TRIO}\n")), "django-refused", Some("django")),
         ("setting is not a pair", to(&django_page("500 Internal Server Error", "Server: daphne", "Server Error (500)", "")), "django-error-early", Some("django")),
         ("a view crashes", to(&django_page("500 Internal Server Error", &format!("X-Frame-Options: DENY\n{}", TRIO.trim_end()), "Server Error (500)", "")), "django-error", Some("django")),
+        ("a view crashes, without SecurityMiddleware", to(&django_page("500 Internal Server Error", "X-Frame-Options: DENY", "Server Error (500)", "")), "django-error", Some("django")),
+        ("a view says 503", to(&format!("HTTP/1.1 503 Service Unavailable\nContent-Type: text/html; charset=utf-8\nX-Frame-Options: DENY\n{TRIO}\n\ndown")), "django-error", Some("django")),
+        ("ROOT_URLCONF, gunicorn WSGI", to("HTTP/1.1 500 Internal Server Error\nConnection: close\nContent-Type: text/html\nContent-Length: 141\n\n<html>\n  <head>\n    <title>Internal Server Error</title>\n  </head>\n  <body>\n    <h1><p>Internal Server Error</p></h1>\n"), "django-error-early", Some("gunicorn")),
+        ("ROOT_URLCONF, granian", to("HTTP/1.1 500 Internal Server Error\nserver: granian\ncontent-length: 21\n\nInternal server error"), "django-error-early", Some("granian")),
+        ("ROOT_URLCONF, gunicorn ASGI", to("HTTP/1.1 500 Internal Server Error\nContent-Type: text/plain\nContent-Length: 21\nConnection: close\n\nInternal Server Error"), "django-error-early", None),
+        ("ROOT_URLCONF, uvicorn behind nginx", to(&format!("HTTP/1.1 500 Internal Server Error\n{NGINX}Content-Type: text/plain; charset=utf-8\nTransfer-Encoding: chunked\n\nInternal Server Error")), "django-error-early", Some("uvicorn")),
+        ("Daphne's --http-timeout", to(&html("503 Service Unavailable", "Server: daphne", " <html> <head> <title>503 Service Unavailable</title> <style> h1 { padding: 0.6em 0 0.2em 20px; color: #896868; margin: 0; }")), "daphne-error-page", Some("daphne")),
         ("ROOT_URLCONF", to(&html("500 Internal Server Error", "Server: daphne", " <html> <head> <title>500 Internal Server Error</title> <style> body { font-family: sans-serif; margin: 0; padding: 0; } h1 { padding: 0.6em 0 0.2em 20px; color: #896868; margin: 0; }")), "daphne-error-page", Some("daphne")),
         ("a maintenance page", to(&html("200 OK", "Server: nginx\nETag: \"5\"\nLast-Modified: Mon", "<html><title>Down for maintenance</title>")), "maintenance-page", None),
         ("a single-page app", to(&html("200 OK", "Server: nginx\nETag: \"5\"", "<!doctype html><div id=\"root\"></div>")), "spa-fallback", None),
         ("a Django view says ok", to(&format!("HTTP/1.1 200 OK\nContent-Type: application/json\nX-Frame-Options: DENY\n{TRIO}\n\n{{\"status\": \"ok\"}}" )), "http-view-answered", Some("django")),
+        ("Caddy without a site", to("HTTP/1.1 200 OK\nServer: Caddy\nDate: Wed, 25 Nov 2026 09:08:56 GMT\nContent-Length: 0\n\n"), "proxy-route-missing", Some("caddy")),
+        ("Apache in front of sshd", to("HTTP/1.1 200 OK\nServer: Apache/2.4.71 (Debian)\nTransfer-Encoding: chunked\n\nSSH-2.0-OpenSSH_9.2p1 Debian-2"), "not-http", None),
+        ("the welcome page of nginx", to(&html("200 OK", "Server: nginx\nETag: \"5\"\nLast-Modified: Mon", "<!DOCTYPE html><title>Welcome to nginx!</title>")), "spa-fallback", None),
         ("any 200", to("HTTP/1.1 200 OK\nContent-Type: application/json\n\n{\"status\": \"ok\"}"), "http-view-answered", None),
     ]
 }
@@ -138,32 +177,58 @@ fn refusals() -> Vec<Row> {
     vec![
         ("a forward proxy", to("HTTP/1.1 407 Proxy Authentication Required\nProxy-Authenticate: Basic\n\n"), "proxy-credentials-required", None),
         ("basic auth at nginx", to(&nginx_page("401 Unauthorized", "WWW-Authenticate: Basic realm=\"staff\"")), "credentials-required", Some("nginx")),
+        ("basic auth at haproxy", to("HTTP/1.1 401 Unauthorized\ncontent-length: 112\ncontent-type: text/html\nwww-authenticate: Basic realm=\"x\"\n\n<html><body><h1>401 Unauthorized</h1>\nYou need a valid user and password to access this content.\n</body></html>\n"), "credentials-required", Some("haproxy")),
         ("bearer at the app", to("HTTP/1.1 401 Unauthorized\nWWW-Authenticate: Bearer\n\n"), "credentials-required", None),
         ("nginx deny", to(&nginx_page("403 Forbidden", "")), "edge-forbidden", Some("nginx")),
         ("haproxy deny", to(haproxy_403), "edge-forbidden", Some("haproxy")),
         ("WAF at an ALB", to(&html("403 Forbidden", "Server: awselb/2.0", "<html>\r\n<head><title>403 Forbidden</title></head>")), "edge-forbidden", Some("aws-alb")),
         ("WAF at CloudFront", to(&html("403 Forbidden", "Server: CloudFront\nX-Cache: Error from cloudfront", cloudfront_403)), "edge-forbidden", Some("cloudfront")),
         ("Cloudflare challenge", to(&html("403 Forbidden", "Server: cloudflare\nCF-RAY: 8c1-FRA", "<html><script src=\"/cdn-cgi/challenge-platform/x\">")), "edge-forbidden", Some("cloudflare")),
+        ("mod_security", to(&html("406 Not Acceptable", "Server: Apache\nContent-Type: text/html; charset=iso-8859-1", "<title>406 Not Acceptable</title>")), "edge-forbidden", Some("apache")),
+        ("Cloudflare's rule", to("HTTP/1.1 403 Forbidden\nServer: cloudflare\nCF-RAY: 1\nContent-Type: text/plain; charset=UTF-8\n\nerror code: 1020"), "edge-forbidden", Some("cloudflare")),
+        ("Envoy without upgrade_configs", to("HTTP/1.1 403 Forbidden\nserver: envoy\ncontent-length: 0\n\n"), "edge-forbidden", Some("envoy")),
+        ("Istio's policy", to("HTTP/1.1 403 Forbidden\ncontent-type: text/plain\nserver: istio-envoy\n\nRBAC: access denied"), "edge-forbidden", Some("envoy")),
+        ("Django's headers on another framework's JSON", to(&format!("HTTP/1.1 403 Forbidden\nContent-Type: application/json\n{TRIO}\n\n{{\"error\": 1}}")), "forbidden", None),
         ("Daphne", to("HTTP/1.1 403 Access denied\n\n"), "handshake-forbidden", Some("daphne")),
         ("Daphne behind nginx", to(&format!("HTTP/1.1 403 Access denied\n{NGINX}Transfer-Encoding: chunked\n\n")), "handshake-forbidden", Some("daphne")),
         ("uvicorn", to(&format!("HTTP/1.1 403 Forbidden\n{NGINX}Content-Length: 0\nContent-Type: text/plain; charset=utf-8\nConnection: close\n\n" )), "handshake-forbidden", Some("uvicorn")),
         ("uvicorn with wsproto", to("HTTP/1.1 403 \ncontent-length: 0\n\n"), "handshake-forbidden", None),
         ("hypercorn", to("HTTP/1.1 403 \nserver: hypercorn-h11\ncontent-length: 0\n\n"), "handshake-forbidden", Some("hypercorn")),
         ("granian", to("HTTP/1.1 403 Forbidden\nserver: granian\n\n"), "handshake-forbidden", Some("granian")),
-        ("gunicorn ASGI names nobody", to("HTTP/1.1 403 Forbidden\nContent-Length: 0\n\n"), "forbidden", None),
+        ("gunicorn ASGI names nobody", to("HTTP/1.1 403 Forbidden\nContent-Length: 0\nConnection: close\n\n"), "handshake-forbidden", None),
+        ("granian behind nginx", to(&format!("HTTP/1.1 403 Forbidden\n{NGINX}Content-Length: 0\n\n")), "handshake-forbidden", None),
+        ("uvicorn without a charset behind nginx", to(&format!("HTTP/1.1 403 Forbidden\n{NGINX}Content-Type: text/plain\nContent-Length: 0\n\n")), "handshake-forbidden", Some("uvicorn")),
+        ("Daphne behind Caddy", to("HTTP/1.1 403 Forbidden\nServer: Caddy\nTransfer-Encoding: chunked\n\n"), "handshake-forbidden", None),
+        ("gunicorn ASGI behind Caddy", to("HTTP/1.1 403 Forbidden\nContent-Length: 0\nServer: Caddy\n\n"), "handshake-forbidden", None),
+        ("uvicorn behind Caddy", to("HTTP/1.1 403 Forbidden\nContent-Length: 0\nContent-Type: text/plain\nServer: Caddy\n\n"), "handshake-forbidden", Some("uvicorn")),
+        ("uvicorn behind Apache", to("HTTP/1.1 403 Forbidden\nServer: Apache/2.4.71 (Debian)\nContent-Length: 0\nContent-Type: text/plain\n\n"), "handshake-forbidden", Some("uvicorn")),
+        ("caddy respond 403", to("HTTP/1.1 403 Forbidden\nServer: Caddy\nContent-Length: 0\n\n"), "edge-forbidden", Some("caddy")),
+        ("apache Require all denied", to(&html("403 Forbidden", "Server: Apache/2.4.71 (Debian)\nContent-Type: text/html; charset=iso-8859-1", "<title>403 Forbidden</title>")), "edge-forbidden", Some("apache")),
+        ("varnish synth(403)", to(&html("403 Forbidden", "Server: Varnish\nX-Varnish: 2\nRetry-After: 5", "<title>403 Forbidden</title><h3>Guru Meditation:</h3>")), "edge-forbidden", Some("varnish")),
+        ("a page that names nobody", to(&html("403 Forbidden", "", "<h1>Forbidden</h1>").replace("\n\n\n", "\n\n")), "forbidden", None),
+        ("Apache without a rule", to("HTTP/1.1 404 Not Found\nServer: Apache/2.4.71 (Debian)\nContent-Type: text/html; charset=iso-8859-1\n\n<title>404 Not Found</title>"), "proxy-route-missing", Some("apache")),
+        ("caddy file_server", to("HTTP/1.1 404 Not Found\nServer: Caddy\nContent-Length: 0\n\n"), "proxy-route-missing", Some("caddy")),
         ("nginx without a rule", to(&nginx_page("404 Not Found", "")), "proxy-route-missing", Some("nginx")),
         ("Traefik without a router", to("HTTP/1.1 404 Not Found\nContent-Type: text/plain; charset=utf-8\n\n404 page not found\n"), "proxy-route-missing", Some("go-server")),
+        ("Heroku without an app", to(&html("404 Not Found", "Server: Cowboy", "<iframe src=\"//www.herokucdn.com/error-pages/no-such-app.html\">")), "proxy-route-missing", Some("heroku")),
+        ("Tomcat", to("HTTP/1.1 404 Not Found\nServer: Apache-Coyote/1.1\nContent-Type: text/html;charset=utf-8\n\n<h1>HTTP Status 404</h1>"), "not-found", None),
         ("an app's 404", to("HTTP/1.1 404 Not Found\nserver: uvicorn\nContent-Type: application/json\n\n{\"detail\":\"Not Found\"}"), "not-found", Some("uvicorn")),
         ("limit_req", to(&nginx_page("429 Too Many Requests", "Retry-After: 5")), "rate-limited", Some("nginx")),
         ("h2 only", to("HTTP/1.1 426 Upgrade Required\nUpgrade: h2\n\n"), "other-protocol-required", None),
         ("a gRPC target group", to("HTTP/1.1 464 \nServer: awselb/2.0\n\n"), "other-protocol-required", Some("aws-alb")),
+        ("haproxy deny_status 429", to("HTTP/1.1 429 Too Many Requests\ncontent-length: 117\ncontent-type: text/html\n\n<html><body><h1>429 Too Many Requests</h1>\nYou have sent too many requests in a given amount of time.\n</body></html>\n"), "rate-limited", Some("haproxy")),
+        ("a long cookie at nginx", to(&nginx_page("400 Bad Request", "").replace("400 Bad Request</title>", "400 Request Header Or Cookie Too Large</title>")), "headers-too-large", Some("nginx")),
         ("large headers", to(&nginx_page("431 Request Header Fields Too Large", "")), "headers-too-large", Some("nginx")),
         ("any other 4xx", to("HTTP/1.1 410 Gone\n\n"), "rejected-other", None),
         ("no route, Daphne", to("HTTP/1.1 500 Internal server error\n\n").after(0.7), "websocket-app-error", Some("daphne")),
         ("no route, Daphne behind nginx", to(&format!("HTTP/1.1 500 Internal server error\n{NGINX}Transfer-Encoding: chunked\n\n")), "websocket-app-error", Some("daphne")),
-        ("crash, uvicorn", to("HTTP/1.1 500 Internal Server Error\nContent-Type: text/plain\n\nInternal Server Error"), "websocket-app-error", Some("uvicorn")),
+        ("crash, uvicorn", to("HTTP/1.1 500 Internal Server Error\nContent-Type: text/plain; charset=utf-8\nContent-Length: 21\nConnection: close\n\nInternal Server Error"), "websocket-app-error", Some("uvicorn")),
         ("crash, hypercorn", to("HTTP/1.1 500 \nserver: hypercorn-h11\ncontent-length: 0\n\n"), "websocket-app-error", Some("hypercorn")),
-        ("crash, wsproto", to("HTTP/1.1 500 \ncontent-length: 0\n\n"), "websocket-app-error", None),
+        ("crash, wsproto", to("HTTP/1.1 500 \ncontent-type: text/plain; charset=utf-8\nconnection: close\ncontent-length: 21\n\nInternal Server Error"), "websocket-app-error", Some("uvicorn")),
+        ("crash, hypercorn behind nginx", to(&format!("HTTP/1.1 500 \n{NGINX}Content-Length: 0\n\n")), "websocket-app-error", None),
+        ("crash, gunicorn ASGI", to("HTTP/1.1 500 Internal Server Error\nContent-Length: 0\nConnection: close\n\n"), "websocket-app-error", None),
+        ("crash, Daphne behind Caddy", to("HTTP/1.1 500 Internal Server Error\nServer: Caddy\nTransfer-Encoding: chunked\n\n"), "websocket-app-error", None),
+        ("crash, gunicorn ASGI behind Apache", to("HTTP/1.1 500 Internal Server Error\nServer: Apache/2.4.71 (Debian)\nContent-Length: 0\n\n"), "websocket-app-error", None),
     ]
 }
 
@@ -191,10 +256,24 @@ fn gateways() -> Vec<Row> {
         ("an unnamed 502", to("HTTP/1.1 502 Bad Gateway\n\n"), "bad-gateway", None),
         ("Daphne hangs behind nginx", to(&nginx_page("502 Bad Gateway", "")).after(4.6), "daphne-handshake-timeout", Some("daphne")),
         ("haproxy without servers", to(&haproxy("503 Service Unavailable", "No server is available to handle this request.")), "no-backend", Some("haproxy")),
-        ("Apache without backend", to("HTTP/1.1 503 Service Unavailable\nServer: Apache/2.4.71\nContent-Type: text/html; charset=iso-8859-1\n\n<p>The server is temporarily unable to service your\nrequest due to maintenance downtime or capacity\nproblems. maintenance downtime or capacity problems"), "no-backend", Some("apache")),
+        ("Apache without backend", to("HTTP/1.1 503 Service Unavailable\nServer: Apache/2.4.71\nContent-Type: text/html; charset=iso-8859-1\n\n<p>The server is temporarily unable to service your\nrequest due to maintenance downtime or capacity\nproblems. Please try again later.</p>"), "no-backend", Some("apache")),
         ("Varnish without backend", to("HTTP/1.1 503 Backend fetch failed\nServer: Varnish\nRetry-After: 5\nX-Varnish: 5\n\n<h3>Guru Meditation:</h3>"), "no-backend", Some("varnish")),
+        ("synth(503) of a VCL", to("HTTP/1.1 503 Maintenance\nServer: Varnish\nRetry-After: 5\nX-Varnish: 5\n\n<h1>Error 503 Maintenance</h1><h3>Guru Meditation:</h3>"), "unavailable", Some("varnish")),
+        ("haproxy's timeout server", to(&haproxy("504 Gateway Time-out", "The server didn't respond in time.")).after(2.2), "gateway-timeout", Some("haproxy")),
+        ("haproxy's timeout server behind nginx", to(&haproxy("504 Gateway Time-out", "The server didn't respond in time.").replace("cache-control", "Server: nginx\ncache-control")), "gateway-timeout", Some("haproxy")),
+        ("a backend that hangs up on haproxy", to(&haproxy("502 Bad Gateway", "The server returned an invalid or incomplete response.")), "bad-gateway", Some("haproxy")),
+        ("a backend that hangs up on Apache", to("HTTP/1.1 502 Proxy Error\nServer: Apache/2.4.71\nContent-Type: text/html; charset=iso-8859-1\n\n<h1>Proxy Error</h1>").after(0.1), "bad-gateway", Some("apache")),
+        ("Caddy's response_header_timeout", to("HTTP/1.1 504 Gateway Timeout\nServer: Caddy\nContent-Length: 0\n\n").after(2.1), "gateway-timeout", Some("caddy")),
+        ("caddy respond 503", to("HTTP/1.1 503 Service Unavailable\nServer: Caddy\nContent-Length: 0\n\n"), "unavailable", Some("caddy")),
+        ("a maintenance page without Retry-After", to(&html("503 Service Unavailable", "Server: nginx\nETag: \"5\"", "<!doctype html><title>Down for maintenance</title>")), "maintenance", None),
+        ("nginx auth_request fails", to(&nginx_page("500 Internal Server Error", "")), "server-error-other", Some("nginx")),
         ("an empty target group", to(&alb("503 Service Temporarily Unavailable")), "no-backend", Some("aws-alb")),
         ("Istio without pods", to("HTTP/1.1 503 Service Unavailable\nserver: istio-envoy\n\nno healthy upstream"), "no-backend", Some("envoy")),
+        ("Traefik without a server", to("HTTP/1.1 503 Service Unavailable\nContent-Type: text/plain; charset=utf-8\nX-Content-Type-Options: nosniff\n\nno available server\n"), "no-backend", Some("go-server")),
+        ("CloudFront and a dead origin", to(&html("502 Bad Gateway", &format!("Server: CloudFront\nX-Cache: Error from cloudfront\n{}", CLOUDFRONT.trim_end()), "<TITLE>ERROR: The request could not be satisfied</TITLE>")), "bad-gateway", Some("cloudfront")),
+        ("an ALB's page through CloudFront", to(&alb("503 Service Temporarily Unavailable").replace("Content-Type", &format!("X-Cache: Error from cloudfront\n{CLOUDFRONT}Content-Type"))), "no-backend", Some("aws-alb")),
+        ("an ALB that waits", to(&alb("504 Gateway Time-out")).after(60.0), "gateway-timeout", Some("aws-alb")),
+        ("Azure and a dead backend", to(&html("502 Bad Gateway", "Server: Microsoft-Azure-Application-Gateway/v2", "<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>Microsoft-Azure-Application-Gateway/v2</center>")), "bad-gateway", Some("azure-application-gateway")),
         ("maintenance mode", to(&html("503 Service Unavailable", "Server: nginx\nRetry-After: 3600", "<h1>We will be back</h1>")), "maintenance", None),
         ("limit_req at its default", to(&nginx_page("503 Service Temporarily Unavailable", "")), "unavailable", Some("nginx")),
         ("an unnamed 503", to("HTTP/1.1 503 Service Unavailable\n\n"), "unavailable", None),
@@ -207,116 +286,19 @@ fn gateways() -> Vec<Row> {
     ]
 }
 
-#[rustfmt::skip] // a table: one line for each cause
-fn handshakes() -> Vec<Row> {
-    let switched = "HTTP/1.1 101 Switching Protocols\nUpgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Accept: x=\n";
-    let invalid = |head: &str, detail: &str| asked(WSS).answered(head).failed(Reason::UpgradeInvalid, Upgrade, detail);
-    let silent = |detail: &str| asked(WSS).failed(Reason::UpgradeTimeout, Upgrade, detail).after(10.0);
-    let closed = |url: &str, detail: &str, seconds: f64| asked(url).failed(Reason::UpgradeClosed, Upgrade, detail).after(seconds);
-    vec![
-        ("an unoffered subprotocol", invalid(&format!("{switched}Sec-WebSocket-Protocol: chat\n"), "the 101 chooses a subprotocol that was not offered: `chat`"), "subprotocol-wrong", None),
-        ("no subprotocol", invalid(switched, "the 101 acknowledges none of the offered subprotocols (json)"), "subprotocol-not-acknowledged", None),
-        ("an extension", invalid(&format!("{switched}Sec-WebSocket-Extensions: permessage-deflate\n"), "the 101 switches on an extension that was not offered: `permessage-deflate`"), "extension-unoffered", None),
-        ("a cached 101", invalid(switched, "the 101 has a wrong Sec-WebSocket-Accept: it answers another handshake"), "accept-key-wrong", None),
-        ("HTTP/1.0 to granian", invalid("HTTP/1.0 101 Switching Protocols\n", "the 101 is HTTP/1.0, a WebSocket needs HTTP/1.1"), "malformed-101", None),
-        ("no Upgrade header", invalid("HTTP/1.1 101 Switching Protocols\n", "the 101 has no `Upgrade: websocket`"), "malformed-101", None),
-        ("ws:// to a TLS port", asked(WS).failed(Reason::UpgradeInvalid, Upgrade, "the port speaks TLS: the URL should begin with wss://"), "plain-to-tls-port", None),
-        ("h2", asked(WSS).failed(Reason::UpgradeInvalid, Upgrade, "the peer speaks HTTP/2 on this port"), "http2-answered", None),
-        ("proxy_pass to sshd", asked(WSS).failed(Reason::UpgradeInvalid, Upgrade, "the answer is not HTTP: it begins with `SSH-2.0-OpenSSH_9.2`"), "not-http", None),
-        ("an oversized head", asked(WSS).failed(Reason::UpgradeInvalid, Upgrade, "the response head is larger than 16 KiB"), "malformed-answer", None),
-        ("half a head", silent("the response head was not complete within 10s: 17 bytes came"), "upgrade-stalled", None),
-        ("a consumer that never accepts", silent("connected, but not one byte of an answer to the upgrade came within 10s"), "upgrade-unanswered", None),
-        ("a consumer that never accepts, Daphne", closed(WSS, "the peer reset the connection without a byte of an answer", 4.4), "daphne-handshake-timeout", Some("daphne")),
-        ("nginx return 444", closed(WSS, "the peer ended the connection without a byte of an answer", 0.01), "upgrade-cut", None),
-        ("ws:// to haproxy's TLS port", closed(WS, "the peer ended the connection without a byte of an answer", 0.01), "upgrade-cut", None),
-        ("half a head, then the end", closed(WSS, "the peer ended the connection in the middle of the response head, after 9 bytes", 0.01), "upgrade-cut", None),
-    ]
-}
-
-#[rustfmt::skip] // a table: one line for each cause
-fn certificates_and_tls() -> Vec<Row> {
-    let failed = |reason, detail: &str| asked(WSS).failed(reason, Tls, detail).after(0.02);
-    let untrusted = "the certificate chain does not lead to a trusted root (unknown issuer)";
-    let (me, ca, names) = ("CN=api.example.com", "CN=R11, O=Let's Encrypt", ["api.example.com"]);
-    let alert = |name: &str| failed(Reason::TlsFailed, &format!("the peer refused the TLS handshake with alert {name}"));
-    vec![
-        ("expired", failed(Reason::TlsExpired, "a certificate of the chain has expired").certificate(me, ca, &names, 2), "certificate-expired", None),
-        ("not yet valid", failed(Reason::TlsNotYetValid, "a certificate of the chain is not valid yet, or this host's clock is wrong").certificate(me, ca, &names, 2), "certificate-not-yet-valid", None),
-        ("no SAN", failed(Reason::TlsNameMismatch, "").certificate(me, ca, &[], 2), "certificate-without-names", None),
-        ("the load balancer's own name", failed(Reason::TlsNameMismatch, "").certificate("CN=x", ca, &["*.eu-west-1.elb.amazonaws.com"], 2), "certificate-wrong-name", None),
-        ("the default virtual host", failed(Reason::TlsNameMismatch, "").certificate("CN=x", ca, &["www.example.com"], 2), "certificate-wrong-name", None),
-        ("an ingress without a secret", failed(Reason::TlsUntrusted, untrusted).certificate("O=Acme Co, CN=Kubernetes Ingress Controller Fake Certificate", "O=Acme Co, CN=Kubernetes Ingress Controller Fake Certificate", &["ingress.local"], 1), "certificate-default", None),
-        ("a CA as leaf", failed(Reason::TlsUntrusted, "the certificate was refused: CaUsedAsEndEntity").certificate(me, me, &names, 1), "certificate-unusable", None),
-        ("a client certificate", failed(Reason::TlsUntrusted, "the certificate was refused: certificate does not allow extended key usage for server authentication").certificate(me, ca, &names, 2), "certificate-unusable", None),
-        ("RSA-1024", failed(Reason::TlsUntrusted, "the certificate was refused: BadSignature").certificate(me, ca, &names, 2), "certificate-unusable", None),
-        ("self-signed", failed(Reason::TlsUntrusted, untrusted).certificate(me, me, &names, 1), "certificate-self-signed", None),
-        ("no intermediate", failed(Reason::TlsUntrusted, untrusted).certificate(me, ca, &names, 1), "certificate-chain-incomplete", None),
-        ("a private CA", failed(Reason::TlsUntrusted, untrusted).certificate(me, "CN=Corp CA", &names, 2), "certificate-unknown-ca", None),
-        ("mTLS", alert("CertificateRequired"), "client-certificate-required", None),
-        ("TLS 1.1 only", alert("ProtocolVersion"), "tls-version", None),
-        ("no common cipher", alert("HandshakeFailure"), "tls-cipher", None),
-        ("unknown SNI, nginx", alert("UnrecognisedName"), "tls-unknown-name", None),
-        ("unknown SNI, caddy", alert("InternalError"), "tls-unknown-name", None),
-        ("h2 only", alert("NoApplicationProtocol"), "tls-alpn", None),
-        ("a plain port", failed(Reason::TlsFailed, "the port does not speak TLS: the answer is plain text"), "tls-to-plain-port", None),
-        ("reset on ClientHello", failed(Reason::TlsFailed, "the peer reset the connection in the TLS handshake"), "tls-cut", None),
-        ("something else", alert("DecodeError"), "tls-failed-other", None),
-        ("silence", asked(WSS).failed(Reason::TlsTimeout, Tls, "").after(10.0), "tls-silent", None),
-    ]
-}
-
-#[rustfmt::skip] // a table: one line for each cause
-fn dns_and_tcp() -> Vec<Row> {
-    let failed = |reason, phase: Phase, detail: &str| asked(WSS).failed(reason, phase, detail);
-    vec![
-        ("NXDOMAIN", failed(Reason::DnsNotFound, Dns, "the name api.example.com does not exist (NXDOMAIN)"), "dns-no-such-name", None),
-        ("no address", failed(Reason::DnsNotFound, Dns, "the name api.example.com has no address record"), "dns-no-address", None),
-        ("a silent resolver", failed(Reason::DnsTimeout, Dns, "").after(10.0), "dns-silent", None),
-        ("SERVFAIL", failed(Reason::DnsFailed, Dns, "the resolver answered Server Failure for api.example.com"), "dns-error", None),
-        ("refused", failed(Reason::ConnectRefused, Connect, ""), "connection-refused", None),
-        ("dropped", failed(Reason::ConnectTimeout, Connect, "").after(10.0), "connection-dropped", None),
-        ("unreachable", failed(Reason::ConnectUnreachable, Connect, "a router on the way says that the address can't be reached"), "connection-unreachable", None),
-        ("reset", failed(Reason::ConnectReset, Connect, ""), "connection-reset", None),
-    ]
-}
-
-#[rustfmt::skip] // a table: one line for each cause
-fn conversations() -> Vec<Row> {
-    let failed = |reason, phase: Phase, detail: &str| asked(WSS).failed(reason, phase, detail);
-    let missing = || failed(Reason::MessageMissing, Message, "the peer ended the connection before a text message came");
-    let code = |code: u16| failed(Reason::CloseCode, Close, "").closed(Some(code), "");
-    let mismatch = || failed(Reason::MessageMismatch, Message, "$.status is \"degraded\", expected \"ok\"");
-    vec![
-        ("a crash after accept, hypercorn", code(1011).after(0.01), "application-crashed", None),
-        ("close(1013) on Daphne", code(1011).after(0.8), "application-crashed", None),
-        ("uvicorn stops", code(1012).after(0.1), "server-restarting", None),
-        ("overloaded", code(1013), "server-overloaded", None),
-        ("login wanted", missing().closed(Some(4401), "login"), "closed-by-application", None),
-        ("too big for the peer", code(1009), "peer-rejected-our-message", None),
-        ("closes first", missing().closed(Some(1000), ""), "closed-without-message", None),
-        ("a crash on granian", failed(Reason::CloseCode, Close, "").closed(None, ""), "close-unexpected", None),
-        ("nginx proxy_read_timeout", failed(Reason::CloseAbnormal, Close, "").after(60.1), "idle-timeout", None),
-        ("a crash after accept, uvicorn", missing().after(0.02), "connection-lost", None),
-        ("killed after the message", failed(Reason::CloseAbnormal, Close, "").after(0.4), "connection-lost", None),
-        ("a held connection", failed(Reason::SessionCut, Hold, "ended after 312 s of 600 s"), "session-cut", None),
-        ("no pong", failed(Reason::MessageTimeout, Message, "no pong came within 1s"), "pong-missing", None),
-        ("other messages", failed(Reason::MessageTimeout, Message, "no message that contains `ok` came within 2s").message("tick"), "expected-message-late", None),
-        ("silence", failed(Reason::MessageTimeout, Message, "upgraded, but no text message came within 10s").after(9.9), "accepted-but-silent", None),
-        ("HTML", mismatch().message("<!doctype html><h1>502</h1>"), "message-is-html", None),
-        ("bytes", mismatch().binary_message(4), "message-is-binary", None),
-        ("degraded", mismatch().message("{\"status\": \"degraded\"}"), "message-unexpected", None),
-        ("large", failed(Reason::MessageTooBig, Message, "a message is larger than max_message_bytes (65536)"), "message-too-big", None),
-        ("never closes", failed(Reason::CloseTimeout, Close, "the closing handshake did not finish within 10s"), "never-closes", None),
-        ("compressed", failed(Reason::ProtocolError, Message, "a frame has reserved bits set, without a negotiated extension"), "frames-not-websocket", None),
-        ("masked", failed(Reason::ProtocolError, Message, "a frame from the server is masked"), "frames-invalid", None),
-        ("slow TLS", { let mut o = failed(Reason::TooSlow, Total, ""); o.timings.set(Tls, std::time::Duration::from_millis(900)); o.timings.set(Message, std::time::Duration::from_millis(30)); o }, "slow-network", None),
-        ("a slow query", { let mut o = failed(Reason::TooSlow, Total, ""); o.timings.set(Message, std::time::Duration::from_millis(900)); o }, "slow-application", None),
-    ]
-}
-
 fn all() -> Vec<Row> {
-    [redirects(), answers_as_http(), refusals(), gateways(), handshakes(), certificates_and_tls(), dns_and_tcp(), conversations()]
-        .concat()
+    [
+        redirects(),
+        answers_as_http(),
+        refusals(),
+        gateways(),
+        handshakes(),
+        certificates_and_tls(),
+        dns_and_tcp(),
+        sessions(),
+        conversations(),
+    ]
+    .concat()
 }
 
 #[test]
@@ -334,7 +316,9 @@ fn each_cause_gets_its_code_and_hop() {
 
 #[test]
 fn each_code_is_seen_in_an_example() {
-    let seen: BTreeSet<&str> = all().iter().filter_map(|(_, outcome, ..)| diagnose(outcome)).map(|d| d.code).collect();
+    let alone = all();
+    let alone = alone.iter().filter_map(|(_, outcome, ..)| diagnose(outcome));
+    let seen: BTreeSet<&str> = alone.chain(crate::diagnose_follow_up::examples()).map(|d| d.code).collect();
     assert_eq!(codes().into_iter().collect::<BTreeSet<_>>(), seen);
 }
 
@@ -363,6 +347,10 @@ fn the_fix_names_the_hop_that_was_seen() {
     assert!(fix("Server: Apache/2.4.71\n").contains("mod_proxy_wstunnel"));
     assert!(fix("X-Varnish: 5\nVia: 1.1 varnish (Varnish/7.1)\n").contains("return (pipe)"));
     assert!(fix("Server: gunicorn\n").contains("WSGI"));
+    let route = |raw: &str| diagnosed(&asked(WSS).answered(raw)).fix;
+    assert!(route("HTTP/1.1 404 Not Found\nServer: awselb/2.0\n\n").contains("a listener rule"));
+    assert!(route("HTTP/1.1 404 Not Found\nServer: Caddy\nContent-Length: 0\n\n").contains("reverse_proxy /ws/*"));
+    assert!(!route("HTTP/1.1 404 Not Found\nserver: envoy\n\n").contains("nginx"));
     assert!(fix("Server: WSGIServer/0.2 CPython/3.11\n").contains("INSTALLED_APPS"));
     assert!(!fix("Server: gunicorn/asgi\n").contains("WSGI and can't"));
 }
@@ -430,6 +418,11 @@ fn look_alikes_do_not_get_a_certain_statement() {
 
 #[test]
 fn what_can_not_be_told_apart_is_listed() {
+    let cut = asked(WSS).failed(Reason::MessageMissing, Message, "the peer ended the connection before a text message came");
+    let (quick, slow) = (diagnosed(&cut.clone().after(0.02)), diagnosed(&cut.after(3.0)));
+    assert!(quick.cause.contains("crashed after accept") && !quick.cause.contains("timeout"), "{}", quick.cause);
+    assert!(slow.cause.contains("read timeout") && slow.cause.contains("crashed"), "{}", slow.cause);
+
     for (raw, parts) in [
         ("HTTP/1.1 500 Internal server error\n\n", ["One of", "\"websocket\" branch", "channel layer", "consumer"]),
         ("HTTP/1.1 403 Access denied\n\n", ["One of", "Origin", "closed before accept", "login"]),
@@ -520,7 +513,7 @@ proptest! {
         chain in 0usize..4,
         message in prop::option::of(piece()),
         close in prop::option::of((prop::option::of(any::<u16>()), piece())),
-        with_http in any::<bool>(),
+        (with_http, lowercase_names) in any::<(bool, bool)>(),
     ) {
         let mut outcome = asked(&url).failed(reason, phase.unwrap_or(Upgrade), &detail).after(seconds);
         outcome.phase = phase;
@@ -530,6 +523,7 @@ proptest! {
                 reason_phrase: phrase,
                 location,
                 headers: headers.into_iter().map(|(n, v)| (n.to_owned(), v)).collect(),
+                lowercase_names,
                 body,
             });
         }

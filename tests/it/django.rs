@@ -3,18 +3,15 @@
 //! The project of `examples/django` is started as a user would start it, goes from healthy to the outage and back, and the
 //! real daemon has to see, tell and end the alert.
 
-use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
 
-use crate::support::daemon::{Inbox, PATIENCE, Running};
+use crate::support::daemon::{Inbox, Running};
+use crate::support::nginx::{self, free_port, listening};
 use crate::support::require;
 
 /// Names a header that no hop sends.
@@ -32,13 +29,10 @@ struct Stack {
 
 impl Stack {
     fn new() -> Self {
-        require("nginx", "nginx-light");
         require("openssl", "openssl");
         assert!(python().exists(), "{} is missing: run .ci/install (or `just setup`)", python().display());
         let folder = TempDir::new().expect("folder");
-        for sub in ["tls", "tmp"] {
-            std::fs::create_dir(folder.path().join(sub)).expect("folder");
-        }
+        std::fs::create_dir(folder.path().join("tls")).expect("folder");
         let made = std::process::Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"])
             .args([
@@ -68,7 +62,7 @@ impl Stack {
     }
 
     /// Ends what runs and starts both anew: nginx with this file, Django with this header for the scheme.
-    async fn start(&mut self, nginx: &str, header: &str) {
+    async fn start(&mut self, configuration: &str, header: &str) {
         for mut child in [self.nginx.take(), self.daphne.take()].into_iter().flatten() {
             child.kill().await.expect("kill");
         }
@@ -83,21 +77,10 @@ impl Stack {
             .spawn()
             .expect("daphne");
         self.daphne = Some(daphne);
-        let text = std::fs::read_to_string(project().join("nginx").join(nginx)).expect("nginx configuration");
+        let text = std::fs::read_to_string(project().join("nginx").join(configuration)).expect("nginx configuration");
         let text = text.replace("127.0.0.1:8443", &format!("127.0.0.1:{}", self.tls_port));
         let text = text.replace("127.0.0.1:8000", &format!("127.0.0.1:{}", self.daphne_port));
-        // one process, so that ending it ends all of it
-        let text = format!("master_process off;\n{text}");
-        std::fs::write(self.folder.path().join("nginx.conf"), text).expect("write");
-        let child = Command::new("nginx")
-            .args(["-p", &self.folder.path().display().to_string(), "-c", "nginx.conf", "-e", "stderr"])
-            .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("nginx");
-        self.nginx = Some(child);
+        self.nginx = Some(nginx::start(self.folder.path(), &text));
         for port in [self.daphne_port, self.tls_port] {
             listening(port).await;
         }
@@ -112,21 +95,6 @@ fn python() -> PathBuf {
 
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/django")
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
-}
-
-/// Waits until something listens on the port.
-async fn listening(port: u16) {
-    let mut again = tokio::time::interval(Duration::from_millis(50));
-    let waiting = async {
-        while TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).await.is_err() {
-            again.tick().await;
-        }
-    };
-    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("nothing listens on port {port}"));
 }
 
 /// `wsprobe check`, as a pipeline would run it: its exit code and the outcome.
@@ -150,13 +118,19 @@ async fn the_outage_it_was_born_from_is_seen_told_and_ended_on_the_real_stack() 
         "
 server: {{listen: '127.0.0.1:0'}}
 defaults: {{interval: 300ms, timeout: 5s}}
-targets: [{{name: django, url: '{url}', tls: {{ca_file: '{ca}'}}, expect: {{message: {{json: {{path: $.status, equals: ok}}}}}}}}]
+targets:
+  - name: django
+    url: '{url}'
+    tls: {{ca_file: '{ca}'}}
+    expect: {{message: {{json: {{path: $.status, equals: ok}}}}}}
+    http: {{url: 'https://localhost:{port}/', every: 500ms}}
 alerts: [{{name: down, severity: critical, when: {{consecutive_failures: 2}}, resolve_after: 2}}]
 receivers:
   - {{name: slack, slack: {{webhook_url: '{base}/slack'}}}}
   - {{name: hook, webhook: {{url: '{base}/hook'}}}}
 ",
         url = stack.url(),
+        port = stack.tls_port,
         ca = stack.certificate().display(),
         base = inbox.base
     ))
@@ -173,6 +147,10 @@ receivers:
     assert_eq!((code, &outcome["reason"]), (Some(1), &Value::from("upgrade_redirected")), "{outcome:#}");
     assert_eq!((&outcome["http"]["status"], &outcome["http"]["location"]), (&301.into(), &location.as_str().into()));
     assert_eq!(outcome["diagnosis"]["code"], "redirect-same-url", "{outcome:#}");
+    let checked = outcome["diagnosis"]["checked"].as_str().expect("follow-up requests were made");
+    for certain in ["so the upgrade never reached a WebSocket stack.", "GET / redirects to itself as well"] {
+        assert!(checked.contains(certain), "{checked}");
+    }
 
     // the restart itself is an outage, too: its alert may come first, and goes on into the redirect or ends before it
     let redirected = |message: &Value| message["data"]["outcome"]["reason"] == "upgrade_redirected";
@@ -189,6 +167,12 @@ receivers:
     if redirected(&firing) {
         assert!(slack.contains(&location) && slack.contains("SECURE_PROXY_SSL_HEADER"), "{slack}");
     }
+
+    // one fault of the two: upgrades are forwarded, so only pages loop, and only the companion sees it
+    stack.start("healthy.conf", WRONG_HEADER).await;
+    assert_eq!(check(&stack).await.0, Some(0));
+    daemon.until("the page is seen to loop", |d| d.target("django").page.is_some_and(|page| page.reply.self_redirect)).await;
+    assert!(daemon.metrics().await.contains("wsprobe_http_self_redirect{target=\"django\"} 1"));
 
     stack.start("healthy.conf", RIGHT_HEADER).await;
     let resolved = inbox.hook.next().await;

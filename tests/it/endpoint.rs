@@ -118,6 +118,18 @@ async fn the_healthy_conversation_is_this_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn plain_requests_meet_the_faults_of_a_stack_that_takes_upgrades_for_plain_http() {
+    let served = serve(Options::default()).await;
+    let plain = "GET /ws/health/ HTTP/1.1\r\nHost: h\r\n\r\n";
+    for (fault, expected) in [("redirect-301", "301"), ("ignore-upgrade", "200"), ("not-found", "404"), ("error-500", "426")] {
+        served.control.set(Faults::parse(fault).expect("fault"));
+        let answer = served.http(plain).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{fault}: {answer}");
+        assert!(served.http("GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n").await.starts_with("HTTP/1.1 200"), "{fault}");
+    }
+}
+
+#[tokio::test]
 async fn plain_requests_get_plain_and_truthful_answers() {
     let served = serve(Options::default()).await;
     let status = |answer: String| answer.lines().next().unwrap_or_default().to_owned();
@@ -175,6 +187,7 @@ async fn every_fault_is_the_failure_it_stands_for() {
         ("masked-frame", ProtocolError, Message),
         ("bad-utf8", ProtocolError, Message),
         ("no-close", CloseTimeout, Close),
+        ("stays-open", CloseTimeout, Close),
         ("abnormal-close", CloseAbnormal, Close),
         ("close-1011", CloseCode, Close),
     ];

@@ -1,8 +1,6 @@
 //! What the server promises: metrics, pages and API show what was recorded, nothing a peer sent can break them, and no client
 //! can hold the server up.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,12 +8,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use wsprobe::config::Severity;
+use wsprobe::config::{Hold, Severity};
 use wsprobe::http::{AlertRow, AlertRowState, DRAIN_TIMEOUT, HEAD_TIMEOUT, Server};
 use wsprobe::observe::AlertLevel;
 use wsprobe::outcome::Reason;
 
-use crate::support::http::{NOW, PATIENCE, Site, name, outcome, target};
+use crate::support::http::{NOW, PATIENCE, Site, name, outcome, promtool_accepts, target};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -124,23 +122,6 @@ async fn a_large_exposition_arrives_whole() {
     headers.dedup();
     assert_eq!(headers.len(), all, "a family came twice");
     promtool_accepts(&body);
-}
-
-#[track_caller]
-fn promtool_accepts(text: &str) {
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool is needed for this test: apt-get install prometheus");
-    let mut stdin = promtool.stdin.take().unwrap();
-    stdin.write_all(text.as_bytes()).unwrap();
-    drop(stdin);
-    let checked = promtool.wait_with_output().unwrap();
-    let said = [checked.stdout, checked.stderr].concat();
-    assert!(checked.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
 }
 
 #[tokio::test]
@@ -256,6 +237,7 @@ async fn the_api_shows_targets_outcomes_and_alerts() {
             "last_success": "2026-01-02T03:03:05.000Z",
             "last_outcome": {"target": "staging", "reason": "upgrade_redirected"},
             "alerts": [alert],
+            "http_check": null,
         })
     );
     let new = site.get("/api/v1/targets/new").await.json();
@@ -359,4 +341,16 @@ async fn a_taken_port_is_named_with_the_remedy() {
     let expected =
         format!("can't listen on {}: another process listens there (stop it, or choose another `server.listen`)", taken.addr());
     assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test]
+async fn a_held_connection_that_lives_is_not_overdue_however_long_it_has_been_open() {
+    let mut feed = target("feed", "wss://feed.example.com/ws/");
+    feed.hold = Some(Hold { time: 3_600 * SECOND, ping_every: 20 * SECOND });
+    let site = Site::start(vec![feed]).await;
+    site.record(outcome("feed", 1_200 * SECOND, Reason::Ok));
+    assert!(site.get("/").await.body.contains("overdue"));
+    site.state.board.alive(&name("feed"), NOW.before(5 * SECOND));
+    let page = site.get("/").await.body;
+    assert!(!page.contains("overdue") && page.contains("held for 1h"), "{page}");
 }

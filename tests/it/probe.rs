@@ -97,7 +97,7 @@ async fn a_conversation_of_steps_is_held_in_order() {
     let mut target = target(&peer.url());
     let welcome = Matcher::Json { path: "$.type".parse().expect("path"), test: JsonTest::Equals("welcome".into()) };
     target.steps = vec![
-        Step::Expect(ExpectStep { matcher: welcome, within: None, any: true }),
+        Step::Expect(ExpectStep { matcher: welcome, within: None, any: true, captures: vec![] }),
         Step::Ping { within: Some(Duration::from_millis(500)) },
     ];
     target.expect.message = Some(Matcher::Contains("healthy".into()));

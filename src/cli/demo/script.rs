@@ -32,7 +32,7 @@ const AT_MOST: Duration = Duration::from_secs(40);
 const STORY: &[Scene] = &[
     Scene { title: "prod and staging are healthy", faults: "", until: Until::Nothing },
     Scene {
-        title: "a deploy breaks staging: every WebSocket upgrade is answered with a 301, plain HTTP still looks fine",
+        title: "a deploy breaks staging: every WebSocket upgrade is answered with a 301, /healthz still looks fine",
         faults: "redirect-301",
         until: Until::Firing,
     },

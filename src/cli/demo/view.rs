@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::output::millis;
+use crate::cli::terminal;
 use crate::observe::{Board, TargetSnapshot};
 use crate::outcome::Verdict;
 use crate::time::Clock;
@@ -86,7 +87,7 @@ impl View {
             let targets = self.board.snapshot();
             match &self.state {
                 Some(_) => {
-                    let width = usize::from(console_width());
+                    let width = terminal::width().unwrap_or(80).max(20);
                     let last = self.last_message.lock().unwrap_or_else(PoisonError::into_inner).clone();
                     let last = last.map_or("no message yet".to_owned(), |text| format!("last message: {text}"));
                     let rows = targets.iter().map(|target| self.row(target));
@@ -127,10 +128,6 @@ impl View {
     pub fn end(&self) {
         self.draw(None, Some(vec![]));
     }
-}
-
-fn console_width() -> u16 {
-    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(80, |size| size.ws_col.max(20))
 }
 
 /// At most so many columns, so that no line wraps and the block can be redrawn in place. Escape sequences take no room.

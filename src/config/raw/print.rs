@@ -7,9 +7,12 @@ use serde_yaml::{Mapping, Value};
 
 use super::super::mask::{self, MASK};
 use super::super::policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector};
+use super::super::reach::Witness;
 use super::super::scalar::{show, show_size};
 use super::super::secret::Secret;
-use super::super::target::{Authorization, Closer, Expect, IpVersion, JsonTest, Matcher, Step, Target, TlsOptions, TlsVersion};
+use super::super::target::{
+    Addresses, Authorization, CaptureFrom, Closer, Expect, IpVersion, JsonTest, Matcher, Step, Target, TlsOptions, TlsVersion,
+};
 use super::super::{Config, Server};
 
 use std::path::Path;
@@ -23,6 +26,7 @@ pub(in super::super) fn print(config: &Config) -> String {
         ("targets", list(config.targets.iter().map(|target| printer.target(target)))),
         ("alerts", list(config.rules.iter().map(|r| rule(r)))),
         ("receivers", list(config.receivers.iter().map(|receiver| printer.receiver(receiver)))),
+        ("connectivity", connectivity(&config.witnesses)),
     ]);
     serde_yaml::to_string(&whole).unwrap_or_default()
 }
@@ -105,12 +109,34 @@ impl Printer<'_> {
                 IpVersion::V6 => "6",
             }),
         );
+        put(
+            "addresses",
+            text(match target.addresses {
+                Addresses::First => "first",
+                Addresses::All => "all",
+            }),
+        );
+        if let Some(proxy) = &target.proxy {
+            match (proxy.url.file(), &proxy.credentials) {
+                (Some(file), _) => put("proxy_url_file", path(self.folder, file)),
+                (None, Some(_)) => put("proxy_url", text(format!("http://{MASK}@{}", proxy.authority()))),
+                (None, None) => put("proxy_url", text(format!("http://{}", proxy.authority()))),
+            }
+        }
         if target.url.is_tls() {
             put("tls", self.tls(&target.tls));
         }
         put("max_message_bytes", text(show_size(target.max_message_bytes as u64)));
         put("steps", list(target.steps.iter().map(step)));
         put("expect", expect(&target.expect));
+        put("diagnose", Value::Bool(target.diagnose));
+        if let Some(http) = &target.http {
+            let query = http.url.query().map_or(String::new(), |_| format!("?{MASK}"));
+            put("http", map([("url", text(http.public_url() + &query)), ("every", text(show(http.every)))]));
+        }
+        if let Some(hold) = target.hold {
+            put("hold", map([("for", text(show(hold.time))), ("ping_every", text(show(hold.ping_every)))]));
+        }
         Value::Mapping(mapping)
     }
 
@@ -158,12 +184,19 @@ fn headers(headers: &[(http::HeaderName, Secret)]) -> Value {
     Value::Mapping(shown.collect())
 }
 
+fn connectivity(witnesses: &[Witness]) -> Value {
+    match witnesses {
+        [] => Value::Null,
+        some => map([("witnesses", list(some.iter().map(|witness| text(witness.to_string()))))]),
+    }
+}
+
 fn step(step: &Step) -> Value {
     let within = |within: Option<std::time::Duration>| within.map_or(Value::Null, |within| text(show(within)));
     match step {
         // What logs in over the connection says so.
-        Step::Send(message) if mask::sounds_secret(message) => map([("send", text(MASK))]),
-        Step::Send(message) => map([("send", text(message))]),
+        Step::Send(message) if mask::sounds_secret(message.as_str()) => map([("send", text(MASK))]),
+        Step::Send(message) => map([("send", text(message.as_str()))]),
         Step::Ping { within: limit } => map([("ping", map([("within", within(*limit))]))]),
         Step::Expect(expect) => {
             let mut inner = Mapping::new();
@@ -174,6 +207,14 @@ fn step(step: &Step) -> Value {
                 inner.insert(text("within"), within(expect.within));
             }
             inner.insert(text("any"), Value::Bool(expect.any));
+            let paths = expect.captures.iter().filter_map(|capture| match &capture.from {
+                CaptureFrom::Json(path) => Some((text(&capture.name), text(path.to_string()))),
+                CaptureFrom::Group => None, // stands in the regular expression
+            });
+            let paths: Mapping = paths.collect();
+            if !paths.is_empty() {
+                inner.insert(text("capture"), Value::Mapping(paths));
+            }
             map([("expect", Value::Mapping(inner))])
         }
     }
@@ -260,6 +301,7 @@ fn condition(condition: &Condition) -> Value {
             ("over", text(show(*over))),
             ("min_samples", Value::from(*min_samples)),
         ]),
-        Condition::CertificateExpiresWithin(within) => text(show(*within)),
+        Condition::CertificateExpiresWithin(limit) | Condition::SessionShorterThan(limit) => text(show(*limit)),
+        Condition::HttpSelfRedirect(n) => Value::from(*n),
     }
 }

@@ -10,7 +10,7 @@ use super::super::policy::{Condition, Match, Rule, Selector, Severity};
 use super::super::read::{Fields, Reader, Value};
 use super::super::scalar;
 use super::super::source::{Span, Spanned};
-use super::super::target::Target;
+use super::super::target::{Hold, Target};
 use super::super::text::{count, quoted};
 use super::receivers::Receivers;
 use super::targets::Targets;
@@ -25,6 +25,7 @@ const REMIND: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from
 /// Certificates live 398 days at most, those of private authorities up to ten years.
 const EXPIRY: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(3_650 * 86_400);
 const LATENCY: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
+const SESSION: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
 const IN_A_ROW: RangeInclusive<u32> = 1..=10_000;
 const SAMPLES: RangeInclusive<u32> = 1..=1_000_000;
 
@@ -92,6 +93,10 @@ impl RuleReader<'_> {
         let targets = targets?;
         let when = when?;
         self.check_window(&when, &targets);
+        self.check_http(&when, &targets);
+        if let Some(limit) = &when.session {
+            self.check_sessions(limit, &targets);
+        }
         // Without a severity it is critical: what nobody has ranked is better too loud than too quiet.
         let severity = severity.map_or(Some(Severity::Critical), |written| written.map(|severity| severity.value));
         Some(Rule {
@@ -165,8 +170,16 @@ impl RuleReader<'_> {
 
     fn condition(&self, value: &Value<'_>) -> Option<When> {
         let mut fields = value.fields("`when`", "when: {consecutive_failures: 3}")?;
-        let kinds = ["consecutive_failures", "failure_ratio", "redirect_ratio", "latency", "certificate_expires_within"];
-        let later = ["burn_rate", "session_shorter_than", "no_verdict_for", "http_self_redirect"];
+        let kinds = [
+            "consecutive_failures",
+            "failure_ratio",
+            "redirect_ratio",
+            "latency",
+            "certificate_expires_within",
+            "http_self_redirect",
+            "session_shorter_than",
+        ];
+        let later = ["burn_rate", "no_verdict_for"];
         let when = fields.kind(&kinds, &later, "consecutive_failures: 3").and_then(|(kind, value)| match kind {
             "consecutive_failures" => {
                 let n = value.integer(IN_A_ROW, "consecutive_failures: 3")?;
@@ -178,6 +191,15 @@ impl RuleReader<'_> {
                 let within = value.duration(EXPIRY, "certificate_expires_within: 14d")?;
                 Some(When::without_window(Condition::CertificateExpiresWithin(within.value)))
             }
+            "http_self_redirect" => {
+                let n = value.integer(IN_A_ROW, "http_self_redirect: 2")?;
+                Some(When { needs_http: Some(value.key_span()), ..When::without_window(Condition::HttpSelfRedirect(n.value)) })
+            }
+            "session_shorter_than" => {
+                let limit = value.duration(SESSION, "session_shorter_than: 60s")?;
+                let condition = Condition::SessionShorterThan(limit.value);
+                Some(When { session: Some(limit), ..When::without_window(condition) })
+            }
             kind => {
                 later::condition(kind, &value);
                 None
@@ -185,6 +207,61 @@ impl RuleReader<'_> {
         });
         fields.finish();
         when
+    }
+
+    /// Reports a rule on companion GETs that none of its targets makes, or that one of them which it names does not make.
+    fn check_http(&self, when: &When, selector: &Selector) {
+        let Some(span) = when.needs_http.filter(|_| self.targets.complete) else { return };
+        let watched: Vec<_> =
+            self.targets.targets.iter().zip(&self.targets.places).filter(|(target, _)| selector.selects(target)).collect();
+        let named = |name: &TargetName| match selector {
+            Selector::All => false,
+            Selector::Any(matches) => matches.contains(&Match::Name(name.clone())),
+        };
+        let nobody = watched.iter().all(|(target, _)| target.http.is_none());
+        let without = watched.iter().find(|(target, _)| target.http.is_none() && (nobody || named(&target.name)));
+        if let Some((target, place)) = without {
+            let message = format!("the rule can never fire for {}: it has no `http` check", quoted(target.name.as_str()));
+            let help =
+                "add `http: {url: \"https://example.com/\", every: 5m}` to the target, or name in `targets` those that have one";
+            self.reader.report(Draft::new(Code::Conflict, span, message).see(**place, "this target").help(help));
+        }
+    }
+
+    /// Reports a rule on held connections that watches a target without one, or can't end.
+    fn check_sessions(&self, limit: &Spanned<Duration>, selector: &Selector) {
+        if !self.targets.complete {
+            return;
+        }
+        let watched = || self.targets.targets.iter().zip(&self.targets.places).filter(|(target, _)| selector.selects(target));
+        let named = |target: &Target| match selector {
+            Selector::All => false,
+            Selector::Any(matches) => matches.iter().any(|m| matches!(m, Match::Name(name) if *name == target.name)),
+        };
+        let none_is_held = watched().all(|(target, _)| target.hold.is_none());
+        let hold = "hold: {for: 10m, ping_every: 20s}";
+        if let Some((target, place)) = watched().find(|(target, _)| target.hold.is_none() && (none_is_held || named(target))) {
+            let message = format!("the rule can never fire for {}: it has no `hold`", quoted(target.name.as_str()));
+            self.reader.report(
+                Draft::new(Code::Conflict, limit.span, message)
+                    .see(*place, "each probe opens and closes a connection of its own")
+                    .help(format!("give the target {}, or let the rule watch those that have it", quoted(hold))),
+            );
+        }
+        let shorter = |hold: Hold| hold.time < limit.value;
+        if let Some((target, place)) = watched().find(|(target, _)| target.hold.is_some_and(shorter)) {
+            let held = target.hold.map(|hold| scalar::show(hold.time)).unwrap_or_default();
+            let message = format!(
+                "the rule can never resolve for {}: no connection lasts {}",
+                quoted(target.name.as_str()),
+                scalar::show(limit.value)
+            );
+            self.reader.report(
+                Draft::new(Code::Conflict, limit.span, message)
+                    .see(*place, format!("held for {held}"))
+                    .help(format!("write {held} or less, or hold the connection for longer")),
+            );
+        }
     }
 
     /// Reports a rule that can never fire for one of its targets.
@@ -230,6 +307,10 @@ struct When {
     window: Option<Window>,
     /// A latency limit.
     above: Option<Spanned<Duration>>,
+    /// Where a condition stands that looks at the companion GETs.
+    needs_http: Option<Span>,
+    /// A limit for held connections.
+    session: Option<Spanned<Duration>>,
 }
 
 struct Window {
@@ -247,7 +328,7 @@ impl Window {
 
 impl When {
     fn without_window(condition: Condition) -> Self {
-        When { condition, window: None, above: None }
+        When { condition, window: None, above: None, needs_http: None, session: None }
     }
 }
 
@@ -283,7 +364,7 @@ fn ratio(kind: &str, value: &Value<'_>) -> Option<When> {
         true => Condition::RedirectRatio { above, over, min_samples },
         false => Condition::FailureRatio { above, over, min_samples },
     };
-    Some(When { condition, window: Some(window), above: None })
+    Some(When { window: Some(window), ..When::without_window(condition) })
 }
 
 fn latency(value: &Value<'_>) -> Option<When> {
@@ -305,7 +386,7 @@ fn latency(value: &Value<'_>) -> Option<When> {
     let (phase, quantile, above, window) = (phase?, quantile?, above?, window?);
     let condition =
         Condition::Latency { phase, quantile, above: above.value, over: window.over, min_samples: window.min_samples };
-    Some(When { condition, window: Some(window), above: Some(above) })
+    Some(When { window: Some(window), above: Some(above), ..When::without_window(condition) })
 }
 
 fn remind_every(value: &Value<'_>) -> Option<Option<Duration>> {

@@ -9,8 +9,9 @@ use serde_json_path::JsonPath;
 use super::super::diagnostic::{Code, Draft};
 use super::super::read::{Fields, Reader, Value};
 use super::super::source::{Span, Spanned};
-use super::super::target::{Closer, Expect, ExpectStep, JsonTest, Matcher, Step};
-use super::super::text::quoted;
+use super::super::target::{Capture, CaptureFrom, Closer, Expect, ExpectStep, JsonTest, Matcher, Step};
+use super::super::template::{self, Template};
+use super::super::text::{all_of, nearest, quoted};
 
 /// Limits of parts of a probe. They can't be longer than the probe itself, which is checked when that is known.
 const WITHIN: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
@@ -29,25 +30,87 @@ pub(super) struct Steps {
 /// Reads `steps`.
 pub(super) fn steps(reader: &Reader<'_>, value: &Value<'_>) -> Steps {
     let mut steps = Steps::default();
+    let mut names = CaptureNames::default();
     for item in value.list("a step", "steps: [{send: hello}, {expect: {contains: welcome}}]").unwrap_or_default() {
         let Some(mut fields) = item.fields("a step", "- send: hello") else { continue };
         let step = match fields.one_of(&["send", "expect", "ping"], "- send: hello") {
-            Some(("send", value)) => value.text("send: hello").map(|text| Step::Send(text.value)),
-            Some(("expect", value)) => expect_step(reader, &value, &mut steps.limits),
+            Some(("send", value)) => value.text("send: hello").map(|text| Step::Send(names.used_in(&value, text.value))),
+            Some(("expect", value)) => expect_step(reader, &value, &mut steps.limits, &mut names),
             Some((_, value)) => ping(&value, &mut steps.limits),
             None => None,
         };
         fields.finish();
         steps.steps.extend(step);
     }
+    names.report_unknown(reader);
+    capture_groups(&mut steps.steps);
     steps
+}
+
+/// Names of captured values in the order of the steps.
+#[derive(Default)]
+struct CaptureNames {
+    known: Vec<String>,
+    /// A name in a `send` that no step before it captures: where, and how many were known there.
+    unknown: Vec<(Spanned<String>, usize)>,
+}
+
+impl CaptureNames {
+    fn add(&mut self, name: &str) {
+        if !self.known.iter().any(|known| known == name) {
+            self.known.push(name.to_owned());
+        }
+    }
+
+    fn used_in(&mut self, value: &Value<'_>, text: String) -> Template {
+        let template = Template::from(text);
+        for place in template.places().iter().filter(|place| !self.known.contains(&place.name)) {
+            let span = value.part(template.as_str(), place.range.clone());
+            self.unknown.push((Spanned { value: place.name.clone(), span }, self.known.len()));
+        }
+        template
+    }
+
+    fn report_unknown(&self, reader: &Reader<'_>) {
+        for (name, known) in &self.unknown {
+            let before = || self.known.iter().take(*known).map(String::as_str);
+            let help = match nearest(&name.value, before()) {
+                Some(near) => format!("did you mean {}?", quoted(&format!("{{{{{near}}}}}"))),
+                None if self.known.contains(&name.value) => "the step that captures it has to come before this one".to_owned(),
+                None if *known > 0 => format!("the steps before capture {}", all_of(before())),
+                None => format!("an `expect` step before this one captures it: `capture: {{{0}: $.{0}}}`", name.value),
+            };
+            let message = format!("nothing is captured as {}", quoted(&name.value));
+            reader.report(Draft::new(Code::UnknownName, name.span, message).help(help));
+        }
+    }
+}
+
+/// Makes captures of those named groups of regular expressions that a later step sends. Others need not take part in a match.
+fn capture_groups(steps: &mut [Step]) {
+    let mut sent: Vec<String> = vec![];
+    for step in steps.iter_mut().rev() {
+        match step {
+            Step::Send(template) => sent.extend(template.places().iter().map(|place| place.name.clone())),
+            Step::Expect(ExpectStep { matcher: Matcher::Regex(regex), captures, .. }) => {
+                let groups = regex.capture_names().flatten().filter(|group| sent.iter().any(|name| name == group));
+                captures.extend(groups.map(|group| Capture { name: group.to_owned(), from: CaptureFrom::Group }));
+            }
+            Step::Expect(_) | Step::Ping { .. } => {}
+        }
+    }
 }
 
 fn within(fields: &mut Fields<'_>) -> Option<Spanned<Duration>> {
     fields.get("within")?.duration(WITHIN, "within: 2s")
 }
 
-fn expect_step(reader: &Reader<'_>, value: &Value<'_>, limits: &mut Vec<Spanned<Duration>>) -> Option<Step> {
+fn expect_step(
+    reader: &Reader<'_>,
+    value: &Value<'_>,
+    limits: &mut Vec<Spanned<Duration>>,
+    names: &mut CaptureNames,
+) -> Option<Step> {
     let mut fields = value.fields("an `expect` step", EXPECT_EXAMPLE)?;
     // Without a matcher any text message will do.
     let matcher = match fields.any_of(&MATCHERS) {
@@ -55,10 +118,37 @@ fn expect_step(reader: &Reader<'_>, value: &Value<'_>, limits: &mut Vec<Spanned<
         None => Some(Matcher::AnyText),
     };
     let within = within(&mut fields);
-    let any = fields.get("any").and_then(|value| value.boolean());
+    let any = fields.get("any").and_then(|value| value.boolean()).is_some_and(|any| any.value);
+    if let Some(Matcher::Regex(regex)) = &matcher {
+        regex.capture_names().flatten().for_each(|group| names.add(group));
+    }
+    let captures = fields.get("capture").map(|value| captures(reader, &value, matcher.as_ref(), names)).unwrap_or_default();
     fields.finish();
     limits.extend(within.clone());
-    Some(Step::Expect(ExpectStep { matcher: matcher?, within: within.map(|d| d.value), any: any.is_some_and(|any| any.value) }))
+    Some(Step::Expect(ExpectStep { matcher: matcher?, within: within.map(|d| d.value), any, captures }))
+}
+
+fn captures(reader: &Reader<'_>, value: &Value<'_>, matcher: Option<&Matcher>, names: &mut CaptureNames) -> Vec<Capture> {
+    let mut captures = vec![];
+    for (key, value) in value.entries("capture: {token: $.session.token}").unwrap_or_default() {
+        let name = key.value.to_owned();
+        if !template::is_name(&name) {
+            let message = format!("a captured value can't be named {}", quoted(&name));
+            reader.report(
+                Draft::new(Code::InvalidValue, key.span, message).help("letters, digits and `_`, not beginning with a digit"),
+            );
+        }
+        if let Some(Matcher::Regex(regex)) = matcher
+            && regex.capture_names().flatten().any(|group| group == name)
+        {
+            let message = format!("{} is a group of the regular expression already", quoted(&name));
+            reader.report(Draft::new(Code::Conflict, key.span, message).help("give one of them another name"));
+        }
+        names.add(&name);
+        let path = json_path(reader, &value, "token: $.session.token");
+        captures.extend(path.map(|path| Capture { name, from: CaptureFrom::Json(path) }));
+    }
+    captures
 }
 
 fn ping(value: &Value<'_>, limits: &mut Vec<Spanned<Duration>>) -> Option<Step> {
@@ -76,18 +166,26 @@ fn ping(value: &Value<'_>, limits: &mut Vec<Spanned<Duration>>) -> Option<Step> 
 #[derive(Clone, Debug, Default)]
 pub(super) struct ExpectPart {
     pub message: Option<Option<Matcher>>,
-    pub close: Option<Closer>,
+    pub close: Option<Spanned<Closer>>,
     pub close_codes: Option<Vec<Option<u16>>>,
     pub within: Option<Spanned<Duration>>,
 }
 
 impl ExpectPart {
+    /// The same for a held connection. What `defaults` awaits and who it says closes is meant for health checks: a message
+    /// is awaited only where the target itself says so, and we close.
+    pub fn of_held(self, defaults: &ExpectPart) -> Expect {
+        let standard = Expect::of_held();
+        let message = self.message.clone().unwrap_or(standard.message);
+        Expect { message, close: standard.close, ..self.over(defaults) }
+    }
+
     /// What this place does not say comes from `defaults`, and in the end from the product's own.
     pub fn over(self, defaults: &ExpectPart) -> Expect {
         let standard = Expect::default();
         Expect {
             message: self.message.or_else(|| defaults.message.clone()).unwrap_or(standard.message),
-            close: self.close.or(defaults.close).unwrap_or(standard.close),
+            close: self.close.as_ref().or(defaults.close.as_ref()).map_or(standard.close, |close| close.value),
             close_codes: self.close_codes.or_else(|| defaults.close_codes.clone()).unwrap_or(standard.close_codes),
             within: self.within.as_ref().or(defaults.within.as_ref()).map(|d| d.value),
         }
@@ -101,10 +199,7 @@ pub(super) fn expect(reader: &Reader<'_>, value: &Value<'_>) -> ExpectPart {
     };
     let part = ExpectPart {
         message: fields.get("message").and_then(|value| message(reader, &value)),
-        close: fields
-            .get("close")
-            .and_then(|value| value.choice(&[("server", Closer::Server), ("client", Closer::Client)]))
-            .map(|c| c.value),
+        close: fields.get("close").and_then(|value| value.choice(&[("server", Closer::Server), ("client", Closer::Client)])),
         close_codes: fields.get("close_codes").and_then(|value| close_codes(reader, &value)),
         within: within(&mut fields),
     };
@@ -160,7 +255,7 @@ fn regex(value: &Value<'_>, example: &str) -> Option<Regex> {
 
 fn json(reader: &Reader<'_>, value: &Value<'_>) -> Option<Matcher> {
     let mut fields = value.fields("`json`", "json: {path: $.status, equals: ok}")?;
-    let path = fields.require("path", "path: $.status").and_then(|value| json_path(reader, &value));
+    let path = fields.require("path", "path: $.status").and_then(|value| json_path(reader, &value, "path: $.status"));
     let test = match fields.one_of(&["equals", "matches", "exists"], "equals: ok") {
         Some(("equals", value)) => value.json().map(JsonTest::Equals),
         Some(("matches", value)) => regex(&value, "matches: '^ok$'").map(JsonTest::Matches),
@@ -171,8 +266,8 @@ fn json(reader: &Reader<'_>, value: &Value<'_>) -> Option<Matcher> {
     Some(Matcher::Json { path: path?, test: test? })
 }
 
-fn json_path(reader: &Reader<'_>, value: &Value<'_>) -> Option<JsonPath> {
-    let text = value.word("path: $.status")?.value;
+fn json_path(reader: &Reader<'_>, value: &Value<'_>, example: &str) -> Option<JsonPath> {
+    let text = value.word(example)?.value;
     match JsonPath::parse(&text) {
         Ok(path) => Some(path),
         Err(error) => {

@@ -33,9 +33,6 @@ pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, targets: &Targe
         }
         value.not_available("remove it: until then alerts are sent at any time");
     }
-    if let Some(value) = fields.get_later("connectivity") {
-        connectivity(&value);
-    }
     if let Some(value) = fields.get_later("heartbeat") {
         heartbeat(reader, &value);
     }
@@ -107,23 +104,6 @@ fn two_digits(text: &str) -> Option<u8> {
     (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
-fn connectivity(value: &Value<'_>) {
-    const EXAMPLE: &str = "connectivity: {witnesses: [\"tcp://9.9.9.9:443\"]}";
-    if let Some(mut fields) = value.fields("`connectivity`", EXAMPLE) {
-        let witnesses = fields.require("witnesses", "witnesses: [\"tcp://9.9.9.9:443\"]");
-        for item in witnesses.and_then(|value| value.list("a witness", EXAMPLE)).unwrap_or_default() {
-            let Some(text) = item.word("tcp://9.9.9.9:443") else { continue };
-            let fits = url::Url::parse(&text.value)
-                .is_ok_and(|url| url.scheme() == "tcp" && url.host_str().is_some() && url.port().is_some());
-            if !fits {
-                item.reject(&format!("has to be an address: {}", quoted(&text.value)), "for example `tcp://9.9.9.9:443`");
-            }
-        }
-        fields.finish();
-    }
-    value.not_available("remove it: until then a prober that is offline itself sees its targets fail");
-}
-
 fn heartbeat(reader: &Reader<'_>, value: &Value<'_>) {
     if let Some(mut fields) = value.fields("`heartbeat`", "heartbeat: {url: \"https://hc-ping.example.com/uuid\", every: 1m}") {
         if let Some(url) = files::secret(reader, &mut fields, ["url", "url_file"], true)
@@ -184,28 +164,10 @@ fn shard(value: &Value<'_>) {
 
 /// Reads the keys of a target, or of `defaults`.
 pub(super) fn target_keys(fields: &mut Fields<'_>, depends_on: &mut Vec<Spanned<String>>) {
-    if let Some(value) = fields.get("addresses")
-        && value.choice(&[("first", false), ("all", true)]).is_some_and(|all| all.value)
+    if let Some(value) = fields.get_later("confirm")
+        && value.boolean().is_some_and(|on| on.value)
     {
-        value.not_available("write `addresses: first`: until then one address of a name is probed");
-    }
-    if let Some(value) = fields.get_later("proxy_url") {
-        if let Some(text) = value.word("proxy_url: http://proxy.example.com:3128")
-            && !url::Url::parse(&text.value).is_ok_and(|url| url.scheme() == "http" && url.host_str().is_some())
-        {
-            value.reject("is not the URL of a proxy", "for example `http://proxy.example.com:3128`");
-        }
-        value.not_available("remove it: until then targets are reached directly");
-    }
-    for (key, instead) in [
-        ("confirm", "write `confirm: false`: until then use `consecutive_failures` against single failures"),
-        ("diagnose", "write `diagnose: false`: until then no follow-up requests are made"),
-    ] {
-        if let Some(value) = fields.get_later(key)
-            && value.boolean().is_some_and(|on| on.value)
-        {
-            value.not_available(instead);
-        }
+        value.not_available("write `confirm: false`: until then use `consecutive_failures` against single failures");
     }
     if let Some(value) = fields.get_later("depends_on") {
         for item in value.list("a target of `depends_on`", "depends_on: [edge]").unwrap_or_default() {
@@ -213,46 +175,15 @@ pub(super) fn target_keys(fields: &mut Fields<'_>, depends_on: &mut Vec<Spanned<
         }
         value.not_available("remove it: until then every target alerts by itself");
     }
-    if let Some(value) = fields.get_later("hold") {
-        if let Some(mut fields) = value.fields("`hold`", "hold: {for: 10m, ping_every: 20s}") {
-            fields.require("for", "for: 10m").and_then(|value| value.duration(SECONDS, "for: 10m"));
-            if let Some(value) = fields.get("ping_every") {
-                value.duration(SECONDS, "ping_every: 20s");
-            }
-            fields.finish();
-        }
-        value.not_available("remove it: until then each probe opens and closes its own connection");
-    }
-    if let Some(value) = fields.get_later("http") {
-        if let Some(mut fields) = value.fields("`http`", "http: {url: \"https://example.com/\", every: 5m}") {
-            if let Some(value) = fields.require("url", "url: https://example.com/")
-                && let Some(text) = value.word("url: https://example.com/")
-                && let Err(problem) = http_url(&text.value)
-            {
-                value.reject(&problem, "for example `https://example.com/`");
-            }
-            every(&mut fields);
-            fields.finish();
-        }
-        value.not_available("remove it: until then only the WebSocket itself is probed");
-    }
 }
 
 /// Reads a condition of a rule.
 pub(super) fn condition(kind: &str, value: &Value<'_>) {
     match kind {
         "burn_rate" => burn_rate(value),
-        "session_shorter_than" => {
-            value.duration(SECONDS, "session_shorter_than: 60s");
-            value.not_available("remove the rule: it needs `hold`, which is not available either");
-        }
-        "no_verdict_for" => {
+        _ => {
             value.duration(SECONDS, "no_verdict_for: 10m");
             value.not_available("remove the rule: until then watch `wsprobe_last_probe_timestamp_seconds`");
-        }
-        _ => {
-            value.integer(1..=10_000, "http_self_redirect: 2");
-            value.not_available("remove the rule: it needs `http`, which is not available either");
         }
     }
 }

@@ -7,7 +7,9 @@ mod access;
 mod alerts;
 mod conversation;
 mod files;
+mod hold;
 mod later;
+mod reach;
 mod receivers;
 mod targets;
 
@@ -104,6 +106,7 @@ fn config(reader: &Reader<'_>, root: Value<'_>) -> Option<Config> {
     let targets = targets::read(reader, &mut fields);
     let receivers = receivers::read(reader, fields.get("receivers"));
     let rules = alerts::read(reader, fields.get("alerts"), &targets, &receivers);
+    let witnesses = fields.get("connectivity").map(|value| reach::connectivity(reader, &value)).unwrap_or_default();
     later::read(reader, &mut fields, &targets);
     fields.finish();
     Some(Config {
@@ -112,6 +115,7 @@ fn config(reader: &Reader<'_>, root: Value<'_>) -> Option<Config> {
         targets: targets.targets,
         rules,
         receivers: receivers.receivers,
+        witnesses,
     })
 }
 

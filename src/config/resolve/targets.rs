@@ -10,14 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::diagnostic::{Code, Draft};
+use super::super::reach::Proxy;
 use super::super::read::{Fields, Reader, Value};
 use super::super::scalar;
 use super::super::source::{Span, Spanned};
-use super::super::target::{Authorization, ClientCert, IpVersion, Target, TargetUrl, TlsOptions, TlsVersion, UrlError};
+use super::super::target::{
+    Addresses, Authorization, ClientCert, HttpCheck, IpVersion, Target, TargetUrl, TlsOptions, TlsVersion, UrlError,
+};
 use super::super::text::quoted;
 use super::access::{self, Header};
 use super::conversation::{self, ExpectPart, Steps};
-use super::{Names, TARGETS_EXAMPLE, files, later};
+use super::hold::{self, HoldPart};
+use super::{Names, TARGETS_EXAMPLE, files, http_url, later, reach};
 use crate::outcome::TargetName;
 
 /// The shortest is for tests on loopback; a day between probes is not monitoring.
@@ -148,10 +152,15 @@ struct Part {
     authorization: Option<Spanned<Authorization>>,
     subprotocols: Option<Vec<String>>,
     ip_version: Option<Spanned<IpVersion>>,
+    addresses: Option<Spanned<Addresses>>,
+    proxy: Option<Spanned<Option<Proxy>>>,
     tls: TlsPart,
     max_message_bytes: Option<Spanned<u64>>,
     steps: Option<Steps>,
     expect: ExpectPart,
+    diagnose: Option<bool>,
+    http: Option<HttpCheck>,
+    hold: Option<HoldPart>,
 }
 
 #[derive(Default)]
@@ -179,12 +188,19 @@ impl Part {
             ip_version: fields
                 .get("ip_version")
                 .and_then(|value| value.choice(&[("any", IpVersion::Any), ("4", IpVersion::V4), ("6", IpVersion::V6)])),
+            addresses: fields
+                .get("addresses")
+                .and_then(|value| value.choice(&[("first", Addresses::First), ("all", Addresses::All)])),
+            proxy: reach::proxy(reader, fields),
             tls: fields.get("tls").and_then(|value| TlsPart::read(reader, &value)).unwrap_or_default(),
             max_message_bytes: fields
                 .get("max_message_bytes")
                 .and_then(|value| value.size(MESSAGE_BYTES, "max_message_bytes: 64KiB")),
             steps: fields.get("steps").map(|value| conversation::steps(reader, &value)),
             expect: fields.get("expect").map(|value| conversation::expect(reader, &value)).unwrap_or_default(),
+            diagnose: fields.get("diagnose").and_then(|value| value.boolean()).map(|diagnose| diagnose.value),
+            http: fields.get("http").and_then(|value| http(&value)),
+            hold: fields.get("hold").and_then(|value| hold::read(reader, &value)),
         };
         later::target_keys(fields, depends_on);
         part
@@ -193,6 +209,9 @@ impl Part {
     /// Reports what can't be meant together, once it is known what `defaults` adds.
     fn check(&self, reader: &Reader<'_>, defaults: &Part, url: &TargetUrl, url_span: Span) {
         self.check_times(reader, defaults);
+        if let Some(hold) = self.hold.as_ref().or(defaults.hold.as_ref()) {
+            hold.check(reader, self.expect.close.as_ref());
+        }
         let authorization = self.authorization.as_ref().or(defaults.authorization.as_ref());
         let header = self.headers.iter().chain(&defaults.headers).find(|header| header.name == http::header::AUTHORIZATION);
         if let (Some(authorization), Some(header)) = (authorization, header) {
@@ -210,17 +229,32 @@ impl Part {
                     .help("remove `tls`, or write `wss://`"),
             );
         }
+        let proxy = self.proxy.as_ref().or(defaults.proxy.as_ref()).filter(|proxy| proxy.value.is_some());
+        let all = self.addresses.as_ref().or(defaults.addresses.as_ref()).filter(|a| a.value == Addresses::All);
+        if let (Some(proxy), Some(all)) = (proxy, all) {
+            reader.report(
+                Draft::new(Code::Conflict, all.span, "`addresses: all` can't be done through a proxy")
+                    .see(proxy.span, "this proxy resolves the name, and chooses the address")
+                    .help("write `addresses: first`, or `proxy_url: none`"),
+            );
+        }
         if let Some(version) = self.ip_version.as_ref().or(defaults.ip_version.as_ref()) {
-            let family = match url.host() {
+            // Through a proxy, it is the proxy's address that is chosen here.
+            let proxy = self.proxy.as_ref().or(defaults.proxy.as_ref());
+            let (host, key, span) = match proxy.and_then(|proxy| Some((proxy.value.as_ref()?, proxy.span))) {
+                Some((proxy, span)) => (proxy.host(), "proxy_url", span),
+                None => (url.host(), "url", url_span),
+            };
+            let family = match host {
                 url::Host::Ipv4(_) if version.value == IpVersion::V6 => Some("an IPv4 address"),
                 url::Host::Ipv6(_) if version.value == IpVersion::V4 => Some("an IPv6 address"),
                 _ => None,
             };
             if let Some(family) = family {
                 reader.report(
-                    Draft::new(Code::Conflict, version.span, "`ip_version` excludes the address in the URL")
-                        .see(url_span, format!("{family} is written here"))
-                        .help("remove `ip_version`: the URL already says which address is used"),
+                    Draft::new(Code::Conflict, version.span, format!("`ip_version` excludes the address in `{key}`"))
+                        .see(span, format!("{family} is written here"))
+                        .help("remove `ip_version`: that URL already says which address is used"),
                 );
             }
         }
@@ -265,6 +299,7 @@ impl Part {
         let authorization = self.authorization.or_else(|| defaults.authorization.clone()).map(|a| a.value);
         let ip_version = self.ip_version.as_ref().or(defaults.ip_version.as_ref()).map(|v| v.value).unwrap_or_default();
         let bytes = self.max_message_bytes.as_ref().or(defaults.max_message_bytes.as_ref());
+        let hold = self.hold.as_ref().or(defaults.hold.as_ref()).map(|hold| hold.hold);
         let tls = if url.is_tls() { self.tls.over(&defaults.tls) } else { TlsOptions::default() };
         Target {
             name,
@@ -276,11 +311,19 @@ impl Part {
             authorization,
             subprotocols: self.subprotocols.or_else(|| defaults.subprotocols.clone()).unwrap_or_default(),
             ip_version,
+            addresses: self.addresses.as_ref().or(defaults.addresses.as_ref()).map(|a| a.value).unwrap_or_default(),
+            proxy: self.proxy.or_else(|| defaults.proxy.clone()).and_then(|proxy| proxy.value),
             tls,
             max_message_bytes: bytes
                 .map_or(Target::DEFAULT_MAX_MESSAGE_BYTES, |b| usize::try_from(b.value).unwrap_or(usize::MAX)),
             steps: self.steps.or_else(|| defaults.steps.clone()).unwrap_or_default().steps,
-            expect: self.expect.over(&defaults.expect),
+            expect: match hold {
+                Some(_) => self.expect.of_held(&defaults.expect),
+                None => self.expect.over(&defaults.expect),
+            },
+            diagnose: self.diagnose.or(defaults.diagnose).unwrap_or(true),
+            http: self.http.or_else(|| defaults.http.clone()),
+            hold,
         }
     }
 }
@@ -313,6 +356,23 @@ impl TlsPart {
             verify: self.verify.or(defaults.verify).unwrap_or(standard.verify),
         }
     }
+}
+
+/// Reads the companion check.
+fn http(value: &Value<'_>) -> Option<HttpCheck> {
+    const URL: &str = "url: https://example.com/";
+    let mut fields = value.fields("`http`", "http: {url: \"https://example.com/\", every: 5m}")?;
+    let url = fields.require("url", URL).and_then(|value| match http_url(&value.word(URL)?.value) {
+        Ok(url) => Some(url),
+        Err(problem) => {
+            value.reject(&problem, "for example `https://example.com/`");
+            None
+        }
+    });
+    let every = fields.get("every").map(|value| value.duration(INTERVAL, "every: 5m"));
+    fields.finish();
+    let every = every.map_or(Some(HttpCheck::DEFAULT_EVERY), |written| written.map(|every| every.value));
+    Some(HttpCheck { url: url?, every: every? })
 }
 
 /// Reads labels. They become labels of the metric `wsprobe_target_info`, hence the rules for their names.

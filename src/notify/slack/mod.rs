@@ -18,7 +18,7 @@ use super::retry::{Failure, FailureReason};
 use super::text::{clip, human, lines, one_line, precise};
 use super::wording;
 use crate::config::{Condition, Secret, Severity};
-use crate::outcome::{Outcome, Phase, Verdict};
+use crate::outcome::{HttpEvidence, Outcome, Phase, Verdict};
 use crate::views::Links;
 use mrkdwn::{code, code_block, date, link, plain, prose, utc};
 pub use preview::as_text;
@@ -62,8 +62,12 @@ fn trouble(n: &Notification, links: &Links) -> Vec<Value> {
     if let Some(outcome) = evidence.filter(|o| !o.detail.is_empty()) {
         story.push(code(&outcome.detail, 400));
     }
+    if alert.page.is_some() {
+        story.push(prose(&alert.cause, 500));
+    }
     if let Some(d) = &n.diagnosis {
         story.push(prose(&d.summary, 500));
+        story.extend(d.checked.as_ref().map(|checked| format!("*Checked:* {}", prose(checked, 800))));
         story.push(format!("*Likely cause:* {}", prose(&d.cause, 800)));
         story.push(format!("*Fix:* {}", prose(&d.fix, 800)));
     }
@@ -73,21 +77,22 @@ fn trouble(n: &Notification, links: &Links) -> Vec<Value> {
     if let Some(reason) = wording::reason(n) {
         fields.push(field("Reason", &code(reason.as_str(), 100)));
     }
-    if let Some(outcome) = evidence {
-        fields.extend(outcome.phase.map(|phase| field("Phase", phase.as_str())));
-        if let Some(http) = outcome.http.as_ref().filter(|h| h.status != 101) {
-            fields.push(field("HTTP status", &code(&http.status_line(), 120)));
-            fields.extend(http.location.as_ref().map(|l| field("Location", &code(l, 500))));
-        }
-        fields.extend(
-            n.diagnosis.as_ref().and_then(|d| d.hop).map(|hop| field("Answered by", &format!("{} (likely)", plain(hop, 60)))),
-        );
-        fields.extend(outcome.address.map(|a| field("Address", &code(&a.to_string(), 60))));
+    fields.extend(evidence.and_then(|o| o.phase).map(|phase| field("Phase", phase.as_str())));
+    let page = alert.page.as_ref().and_then(|page| page.reply.http.as_ref());
+    if let Some(http) = page.or_else(|| evidence?.http.as_ref().filter(|h| h.status != 101)) {
+        fields.push(field("HTTP status", &code(&http.status_line(), 120)));
+        fields.extend(http.location.as_ref().map(|l| field("Location", &code(l, 500))));
     }
+    fields.extend(
+        n.diagnosis.as_ref().and_then(|d| d.hop).map(|hop| field("Answered by", &format!("{} (likely)", plain(hop, 60)))),
+    );
+    fields.extend(evidence.and_then(|o| o.address).map(|a| field("Address", &code(&a.to_string(), 60))));
     fields.push(rule(n));
     blocks.push(json!({"type": "section", "fields": fields}));
 
-    if let Some(block) = evidence.and_then(|o| code_block(&evidence_lines(n, o), 1_400)) {
+    if let Some(block) =
+        page.map(answer_lines).or_else(|| evidence.map(|o| evidence_lines(n, o))).and_then(|lines| code_block(&lines, 1_400))
+    {
         blocks.extend(section(&block));
     }
     blocks.push(footer(n, links, evidence));
@@ -169,14 +174,7 @@ fn timings(outcome: &Outcome) -> String {
 fn evidence_lines(n: &Notification, outcome: &Outcome) -> Vec<String> {
     let mut out = Vec::new();
     if let Some(http) = outcome.http.as_ref().filter(|h| h.status != 101) {
-        let headers = http.headers.iter().filter(|(name, _)| name != "location").take(8);
-        out.extend(headers.map(|(name, value)| clip(&one_line(&format!("{name}: {value}")), 100)));
-        let body = lines(http.body.as_deref().unwrap_or_default()).filter(|l| !l.trim().is_empty()).take(5);
-        let body: Vec<_> = body.map(|line| clip(&line, 120)).collect();
-        if !body.is_empty() && !out.is_empty() {
-            out.push(String::new());
-        }
-        out.extend(body);
+        out.extend(answer_lines(http));
     }
     if let Some(message) = &outcome.message {
         let text = clip(&one_line(&message.text), 200);
@@ -193,6 +191,19 @@ fn evidence_lines(n: &Notification, outcome: &Outcome) -> Vec<String> {
         let (subject, issuer) = (clip(&one_line(&tls.subject), 150), clip(&one_line(&tls.issuer), 150));
         out.push(format!("certificate {subject} from {issuer}{end}"));
     }
+    out
+}
+
+/// Headers and the beginning of the body.
+fn answer_lines(http: &HttpEvidence) -> Vec<String> {
+    let headers = http.headers.iter().filter(|(name, _)| name != "location").take(8);
+    let mut out: Vec<String> = headers.map(|(name, value)| clip(&one_line(&format!("{name}: {value}")), 100)).collect();
+    let body = lines(http.body.as_deref().unwrap_or_default()).filter(|l| !l.trim().is_empty()).take(5);
+    let body: Vec<_> = body.map(|line| clip(&line, 120)).collect();
+    if !body.is_empty() && !out.is_empty() {
+        out.push(String::new());
+    }
+    out.extend(body);
     out
 }
 

@@ -9,7 +9,7 @@ use wsprobe::config::{Condition, Rule};
 use wsprobe::outcome::{Outcome, Phase, Reason};
 use wsprobe::time::Timestamp;
 
-use crate::support::alert::{START, certificate, config, days, mins, name, outcome, rule, secs, target};
+use crate::support::alert::{START, certificate, config, cut, days, mins, name, outcome, rule, secs, target};
 
 #[derive(Clone, Debug)]
 struct Event {
@@ -21,7 +21,15 @@ struct Event {
 #[derive(Clone, Debug)]
 enum What {
     Tick,
-    Probe { reason: Reason, took_ms: u64, certificate_days: Option<i8> },
+    Probe {
+        reason: Reason,
+        took_ms: u64,
+        certificate_days: Option<i8>,
+    },
+    /// A held connection was cut after so many seconds.
+    Cut(u64),
+    /// A held connection has lasted so many seconds.
+    Alive(u64),
 }
 
 fn conditions() -> impl Strategy<Value = Condition> {
@@ -40,6 +48,7 @@ fn conditions() -> impl Strategy<Value = Condition> {
             min_samples
         }),
         (0u64..40).prop_map(|d| Condition::CertificateExpiresWithin(days(d))),
+        (0u64..60).prop_map(|s| Condition::SessionShorterThan(secs(s))),
     ]
 }
 
@@ -68,7 +77,12 @@ const CONCLUSIVE: &[Reason] = &[
 ];
 
 fn events(moves: impl Strategy<Value = i64>) -> impl Strategy<Value = Vec<Event>> {
-    let what = prop_oneof![1 => Just(What::Tick), 3 => probes(CONCLUSIVE)];
+    let what = prop_oneof![
+        2 => Just(What::Tick),
+        6 => probes(CONCLUSIVE),
+        1 => (0u64..60).prop_map(What::Cut),
+        1 => (0u64..60).prop_map(What::Alive),
+    ];
     prop::collection::vec((moves, what).prop_map(|(moves, what)| Event { moves, what }), 0..120)
 }
 
@@ -100,6 +114,8 @@ fn feed(book: &mut Book, now: Timestamp, what: &What) -> Vec<Transition> {
         What::Probe { reason, took_ms, certificate_days } => {
             book.on_outcome(&probe(now, *reason, *took_ms, *certificate_days), now)
         }
+        What::Cut(lasted) => book.on_outcome(&Arc::new(cut("prod", now, secs(*lasted))), now),
+        What::Alive(lasted) => book.on_alive(&name("prod"), secs(*lasted), now),
     }
 }
 
@@ -175,11 +191,21 @@ proptest! {
         for event in events {
             now = moved(now, event.moves);
             feed(&mut book, now, &event.what);
-            if let What::Probe { reason, took_ms, certificate_days } = event.what {
-                model.past.push((now, probe(now, reason, took_ms, certificate_days)));
-                model.step(now, Some(reason == Reason::Ok));
-            } else {
-                model.step(now, None);
+            match event.what {
+                What::Probe { reason, took_ms, certificate_days } => {
+                    model.past.push((now, probe(now, reason, took_ms, certificate_days)));
+                    model.step(now, true, Some(reason == Reason::Ok));
+                }
+                What::Cut(lasted) => {
+                    model.past.push((now, Arc::new(cut("prod", now, secs(lasted)))));
+                    model.sessions.push((secs(lasted), true));
+                    model.step(now, true, Some(false));
+                }
+                What::Alive(lasted) => {
+                    model.sessions.push((secs(lasted), false));
+                    model.step(now, false, Some(true));
+                }
+                What::Tick => model.step(now, false, None),
             }
             prop_assert_eq!(state(&book), model.state);
         }
@@ -190,6 +216,8 @@ proptest! {
 struct Model<'a> {
     rule: &'a Rule,
     past: Vec<(Timestamp, Arc<Outcome>)>,
+    /// How long held connections were seen to last, and whether they were cut then.
+    sessions: Vec<(Duration, bool)>,
     state: State,
     /// How bad it was at the last step: 0 unknown, 1 good, 2 bad, 3 bad enough.
     level: u8,
@@ -198,10 +226,10 @@ struct Model<'a> {
 
 impl<'a> Model<'a> {
     fn new(rule: &'a Rule) -> Self {
-        Model { rule, past: vec![], state: State::Inactive, level: 0, healthy: 0 }
+        Model { rule, past: vec![], sessions: vec![], state: State::Inactive, level: 0, healthy: 0 }
     }
 
-    fn step(&mut self, now: Timestamp, healthy: Option<bool>) {
+    fn step(&mut self, now: Timestamp, sample: bool, healthy: Option<bool>) {
         let certificate = matches!(self.rule.when, Condition::CertificateExpiresWithin(_));
         let level = match self.judge(now) {
             (_, _, true) => 3,
@@ -209,8 +237,9 @@ impl<'a> Model<'a> {
             (true, ..) => 1,
             _ => 0,
         };
-        // time alone makes nothing worse but a certificate
-        self.level = if healthy.is_none() && !certificate { level.min(self.level) } else { level };
+        let alone = certificate || matches!(self.rule.when, Condition::SessionShorterThan(_));
+        // without a sample nothing gets worse but a certificate
+        self.level = if !sample && !certificate { level.min(self.level) } else { level };
         if self.state != State::Firing {
             self.state = match self.level {
                 3 => State::Firing,
@@ -225,7 +254,7 @@ impl<'a> Model<'a> {
             Some(false) => 0,
             None => self.healthy,
         };
-        if self.level == 1 && (certificate || self.healthy >= self.rule.resolve_after.max(1)) {
+        if self.level == 1 && (alone || self.healthy >= self.rule.resolve_after.max(1)) {
             self.state = State::Inactive;
         }
     }
@@ -265,6 +294,13 @@ impl<'a> Model<'a> {
                 let seen = self.past.iter().rev().find_map(|(_, o)| o.tls.as_ref()?.not_after);
                 let soon = seen.is_some_and(|end| end.before(within) <= now);
                 (seen.is_some(), soon, soon)
+            }
+            // its target has no companion, so the rule does not watch it
+            Condition::HttpSelfRedirect(_) => (false, false, false),
+            Condition::SessionShorterThan(limit) => {
+                let telling = self.sessions.iter().rev().find(|(lasted, cut)| *lasted >= limit || *cut);
+                let short = telling.is_some_and(|(lasted, _)| *lasted < limit);
+                (telling.is_some(), short, short)
             }
         }
     }

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::Value;
-use wsprobe::alert::{Alert, TransitionKind};
+use wsprobe::alert::{Alert, Transition, TransitionKind};
 use wsprobe::config::{Condition, Severity};
 use wsprobe::diagnose::{self, Diagnosis};
 use wsprobe::notify::{self, Decision, Kind, Notification, WhyNot, slack};
-use wsprobe::outcome::{CloseEvidence, Ended, HttpEvidence, MessageEvidence, MessageKind, Outcome, Phase, Reason};
+use wsprobe::outcome::{
+    CloseEvidence, Ended, FollowUp, HttpEvidence, MessageEvidence, MessageKind, Outcome, PageOutcome, Phase, Reason, Reply,
+};
 use wsprobe::views;
 
 use crate::support::notify::*;
@@ -73,6 +75,8 @@ fn every_message_reads_well_at_three_in_the_morning() {
         ("slow", plain(TransitionKind::Fired, slow)),
         ("certificate", plain(TransitionKind::Fired, certificate)),
         ("refused, without a diagnosis", plain(TransitionKind::Fired, refused)),
+        ("redirected, and asked again", diagnosed(asked_again())),
+        ("pages that loop", diagnosed(page_that_loops())),
     ];
     let mut page = String::new();
     for (name, message) in messages {
@@ -84,6 +88,48 @@ fn every_message_reads_well_at_three_in_the_morning() {
     snapshot("messages.txt", &page);
 }
 
+/// A message with what the table makes of its evidence.
+fn diagnosed(alert: Alert) -> Notification {
+    Notification::of(&Transition { kind: TransitionKind::Fired, at: alert.fired_at, alert })
+}
+
+/// A redirect to www, where the upgrade works.
+fn asked_again() -> Alert {
+    let location = "https://www.staging.example.com/ws/health/";
+    let mut outcome = redirected();
+    outcome.detail = format!("301 Moved Permanently to {location}");
+    outcome.http.as_mut().unwrap().location = Some(location.into());
+    let reply = |url: &str, http: &Option<HttpEvidence>| Reply {
+        url: url.into(),
+        http: http.clone(),
+        failure: None,
+        self_redirect: false,
+    };
+    outcome.follow_up = Some(Arc::new(FollowUp {
+        asked_at: START,
+        plain_get: Some(reply("https://staging.example.com/ws/health/", &outcome.http)),
+        at_location: Some(reply("wss://www.staging.example.com/ws/health/", &healthy().http)),
+        with_origin: None,
+        origin: None,
+        site_root: None,
+    }));
+    Alert { evidence: Some(Arc::new(outcome)), ..down() }
+}
+
+/// The companion GET is redirected to itself while the WebSocket is healthy.
+fn page_that_loops() -> Alert {
+    let url = "https://staging.example.com/";
+    let mut http = redirected().http.unwrap();
+    http.location = Some(url.into());
+    let trio = ["x-content-type-options: nosniff", "referrer-policy: same-origin", "cross-origin-opener-policy: same-origin"];
+    http.headers.extend(trio.iter().filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.into(), v.into())));
+    let reply = Reply { url: url.into(), http: Some(http), failure: None, self_redirect: true };
+    let page = PageOutcome { target: down().target.name.clone(), started_at: START, took: Duration::from_millis(40), reply };
+    let cause = format!("{url} redirects to itself (301) while the WebSocket is healthy: most likely every HTTPS page loops");
+    let rule = rule("http-side", Severity::Warning, Condition::HttpSelfRedirect(2));
+    Alert { rule, cause, evidence: None, page: Some(Arc::new(page)), latest: Some(Arc::new(healthy())), ..down() }
+}
+
 #[test]
 fn each_rule_and_event_has_a_title_of_its_own() {
     let over = Duration::from_secs(600);
@@ -93,6 +139,8 @@ fn each_rule_and_event_has_a_title_of_its_own() {
         Condition::RedirectRatio { above: 0.0, over, min_samples: 1 },
         Condition::Latency { phase: Phase::Total, quantile: 0.95, above: Duration::from_millis(800), over, min_samples: 10 },
         Condition::CertificateExpiresWithin(over),
+        Condition::HttpSelfRedirect(2),
+        Condition::SessionShorterThan(over),
     ];
     let mut titles = String::new();
     for when in conditions {
@@ -134,7 +182,7 @@ fn an_outcome_is_the_one_object_that_everybody_shares() {
 fn a_diagnosis_carries_the_link_to_its_runbook_entry() {
     let json = serde_json::to_value(views::diagnosis(diagnosis(), &links())).unwrap();
     let keys: Vec<_> = json.as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["code", "summary", "cause", "fix", "hop", "runbook"]);
+    assert_eq!(keys, ["code", "summary", "cause", "fix", "hop", "runbook", "checked"]);
     assert_eq!(json["runbook"], "https://wsprobe.example.com/runbook#redirect-same-url");
 }
 
@@ -303,6 +351,7 @@ proptest! {
                 reason_phrase: text(),
                 location: Some(text()),
                 headers: vec![("server".into(), text()); 40],
+                lowercase_names: false,
                 body: Some(text()),
             }),
             tls: redirected().tls.map(|tls| wsprobe::outcome::TlsEvidence { subject: text(), issuer: text(), ..tls }),

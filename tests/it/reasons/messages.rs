@@ -22,7 +22,8 @@ fn pings(target: &mut Target) {
 
 fn waits_for_welcome(target: &mut Target) {
     let within = Some(Duration::from_millis(300));
-    target.steps = vec![Step::Expect(ExpectStep { matcher: Matcher::Contains("welcome".into()), within, any: true })];
+    target.steps =
+        vec![Step::Expect(ExpectStep { matcher: Matcher::Contains("welcome".into()), within, any: true, captures: vec![] })];
 }
 
 fn is_in_a_hurry(target: &mut Target) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wsprobe::alert::{Book, State, Transition, TransitionKind};
 use wsprobe::config::{Condition, Config, Rule, Selector, Server, Severity, Target, TargetUrl};
-use wsprobe::outcome::{HttpEvidence, Outcome, Phase, Reason, TargetName, Timings, TlsEvidence};
+use wsprobe::outcome::{HttpEvidence, Outcome, Phase, Reason, SessionEnd, SessionEvidence, TargetName, Timings, TlsEvidence};
 use wsprobe::time::Timestamp;
 
 /// When every story begins: 2026-01-01T00:00:00Z.
@@ -58,6 +58,7 @@ pub fn config(targets: Vec<Arc<Target>>, rules: Vec<Rule>) -> Config {
         targets,
         rules: rules.into_iter().map(Arc::new).collect(),
         receivers: vec![],
+        witnesses: vec![],
     }
 }
 
@@ -75,6 +76,7 @@ pub fn outcome(target: &str, started_at: Timestamp, reason: Reason) -> Outcome {
         reason_phrase: "Moved Permanently".to_owned(),
         location: Some(format!("https://{target}.example.com/ws/health/")),
         headers: vec![],
+        lowercase_names: false,
         body: None,
     });
     Outcome {
@@ -83,6 +85,22 @@ pub fn outcome(target: &str, started_at: Timestamp, reason: Reason) -> Outcome {
         http,
         ..Outcome::new(name(target), format!("wss://{target}.example.com/ws/health/"), started_at, reason)
     }
+}
+
+/// A held connection that was cut then, after so long.
+pub fn cut(target: &str, ended_at: Timestamp, lasted: Duration) -> Outcome {
+    let session = SessionEvidence {
+        opened_at: ended_at.before(lasted),
+        lasted,
+        hold: mins(10),
+        ping_every: secs(20),
+        pongs: 0,
+        last_rtt: None,
+        messages: 0,
+        idle: lasted,
+        ended_by: SessionEnd::Abnormal,
+    };
+    Outcome { phase: Some(Phase::Hold), session: Some(session), ..outcome(target, ended_at, Reason::SessionCut) }
 }
 
 /// What a probe learns of a certificate that ends then.
@@ -157,6 +175,25 @@ impl Story {
     /// The prober's own network is down.
     pub fn inconclusive(&mut self, count: u32) -> &mut Self {
         self.probes(count, Reason::LocalError)
+    }
+
+    /// A held connection is cut after this long.
+    pub fn cut_after(&mut self, lasted: Duration) -> &mut Self {
+        self.silent(lasted);
+        let mut outcome = cut("prod", self.now, lasted);
+        outcome.timings.total = self.took;
+        self.said.extend(self.book.on_outcome(&Arc::new(outcome), self.now));
+        self
+    }
+
+    /// A held connection has answered a ping each 20 s for this long.
+    pub fn alive_for(&mut self, time: Duration) -> &mut Self {
+        let opened = self.now;
+        while self.now < opened + time {
+            self.silent(secs(20));
+            self.said.extend(self.book.on_alive(&name("prod"), self.now - opened, self.now));
+        }
+        self
     }
 
     /// From now on probes take this long.

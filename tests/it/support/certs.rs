@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tempfile::NamedTempFile;
@@ -41,8 +41,7 @@ impl Authority {
     pub fn new() -> Self {
         let (params, key) = ca("wsprobe test root");
         let root = params.self_signed(&key).expect("root");
-        let mut pem = NamedTempFile::new().expect("temporary file");
-        pem.write_all(root.pem().as_bytes()).expect("write");
+        let pem = file(&root.pem());
         Authority { params, root: root.der().clone(), pem, key }
     }
 
@@ -64,6 +63,16 @@ impl Authority {
     /// A server that wants a client certificate.
     pub fn server_with_client_auth(&self) -> TlsAcceptor {
         acceptor(self.config(Flaw::None, rustls::ALL_VERSIONS, true))
+    }
+
+    /// A client certificate and its key in PEM, for `tls.cert_file` and `tls.key_file`.
+    pub fn client(&self) -> (NamedTempFile, NamedTempFile) {
+        let key = KeyPair::generate().expect("key");
+        let mut params = CertificateParams::new(vec![]).expect("parameters");
+        params.distinguished_name.push(DnType::CommonName, "wsprobe test client");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let certificate = params.signed_by(&key, &Issuer::from_params(&self.params, &self.key)).expect("certificate");
+        (file(&certificate.pem()), file(&key.serialize_pem()))
     }
 
     fn config(&self, flaw: Flaw, versions: &[&'static SupportedProtocolVersion], client_auth: bool) -> ServerConfig {
@@ -116,6 +125,12 @@ impl Authority {
         };
         (chain, key)
     }
+}
+
+fn file(text: &str) -> NamedTempFile {
+    let mut file = NamedTempFile::new().expect("temporary file");
+    file.write_all(text.as_bytes()).expect("write");
+    file
 }
 
 fn ca(name: &str) -> (CertificateParams, KeyPair) {

@@ -69,6 +69,11 @@ impl Running {
         Running { board, base, shutdown, task }
     }
 
+    /// Recent outcomes, also after the daemon has ended.
+    pub fn board(&self) -> Arc<Board> {
+        self.board.clone()
+    }
+
     pub fn target(&self, name: &str) -> TargetSnapshot {
         self.board.target(&wsprobe::outcome::TargetName::lossy(name)).expect("target")
     }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use wsprobe::outcome::{
-    CloseEvidence, Ended, HttpEvidence, MessageEvidence, MessageKind, Outcome, Phase, Reason, TargetName, TlsEvidence,
+    CloseEvidence, Ended, HttpEvidence, MessageEvidence, MessageKind, Outcome, Phase, Reason, SessionEnd, SessionEvidence,
+    TargetName, TlsEvidence,
 };
 use wsprobe::time::Timestamp;
 
@@ -20,6 +21,8 @@ pub trait Evidence {
     fn failed(self, reason: Reason, phase: Phase, detail: &str) -> Outcome;
     /// How long the failed phase ran.
     fn after(self, seconds: f64) -> Outcome;
+    /// A held connection, pinged each 20 s, that this ended after so many seconds, the last of them in silence.
+    fn held(self, ended_by: SessionEnd, lasted: f64, idle: f64) -> Outcome;
     fn certificate(self, subject: &str, issuer: &str, names: &[&str], chain_length: usize) -> Outcome;
     fn message(self, text: &str) -> Outcome;
     fn binary_message(self, bytes: usize) -> Outcome;
@@ -36,8 +39,11 @@ impl Evidence for Outcome {
         let version = words.next().unwrap();
         assert!(version.starts_with("HTTP/"), "{status_line}");
         let status = words.next().unwrap().parse().unwrap();
+        let lines: Vec<(&str, &str)> =
+            lines.map(|line| line.split_once(':').unwrap_or_else(|| panic!("not a header: {line}"))).collect();
+        let lowercase_names = lines.iter().all(|(name, _)| name.bytes().all(|b| !b.is_ascii_uppercase()));
         let headers: Vec<(String, String)> = lines
-            .map(|line| line.split_once(':').unwrap_or_else(|| panic!("not a header: {line}")))
+            .into_iter()
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .filter(|(name, _)| HttpEvidence::keeps(name))
             .collect();
@@ -46,6 +52,7 @@ impl Evidence for Outcome {
             reason_phrase: words.next().unwrap_or_default().to_owned(),
             location: headers.iter().find(|(n, _)| n == "location").map(|(_, v)| v.clone()),
             headers,
+            lowercase_names,
             body: (status != 101).then(|| body.chars().take(512).collect()),
         };
         self.timings.upgrade = Some(Duration::from_millis(30));
@@ -73,6 +80,21 @@ impl Evidence for Outcome {
         let took = Duration::from_secs_f64(seconds);
         self.timings.set(self.phase.expect("the phase that failed comes first"), took);
         self.timings.total = took;
+        self
+    }
+
+    fn held(mut self, ended_by: SessionEnd, lasted: f64, idle: f64) -> Outcome {
+        self.session = Some(SessionEvidence {
+            opened_at: self.started_at.before(Duration::from_secs_f64(lasted)),
+            lasted: Duration::from_secs_f64(lasted),
+            hold: Duration::from_secs(600),
+            ping_every: Duration::from_secs(20),
+            pongs: ((lasted - idle) / 20.0).round() as u32,
+            last_rtt: None,
+            messages: 0,
+            idle: Duration::from_secs_f64(idle),
+            ended_by,
+        });
         self
     }
 

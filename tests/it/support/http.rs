@@ -1,7 +1,9 @@
 //! A running HTTP server with a board to write on, and a plain client for it.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -69,6 +71,7 @@ impl Site {
             diagnose: Arc::new(|outcome| {
                 (outcome.reason == Reason::UpgradeRedirected).then(|| DiagnosisRow {
                     summary: "The upgrade is redirected to the URL it was sent to.".to_owned(),
+                    checked: None,
                     cause: "Django takes the request for plain HTTP.".to_owned(),
                     fix: "Set `SECURE_PROXY_SSL_HEADER`.".to_owned(),
                     code: "redirect-same-url".to_owned(),
@@ -158,6 +161,7 @@ pub fn config(targets: Vec<Target>) -> Config {
             name: "ops".into(),
             kind: ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook") },
         })],
+        witnesses: vec![],
     }
 }
 
@@ -189,6 +193,7 @@ pub fn outcome(name_: &str, ago: Duration, reason: Reason) -> Outcome {
             reason_phrase: String::new(),
             location,
             headers: vec![("server".to_owned(), "nginx/1.26.0".to_owned())],
+            lowercase_names: false,
             body: (status != 101).then(|| "<html><body>moved</body></html>".to_owned()),
         }),
         tls: Some(TlsEvidence {
@@ -206,4 +211,22 @@ pub fn outcome(name_: &str, ago: Duration, reason: Reason) -> Outcome {
             reason,
         )
     }
+}
+
+/// promtool finds nothing to complain about in this exposition.
+#[track_caller]
+pub fn promtool_accepts(text: &str) {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is needed for this test: apt-get install prometheus");
+    let mut stdin = promtool.stdin.take().unwrap();
+    stdin.write_all(text.as_bytes()).unwrap();
+    drop(stdin);
+    let checked = promtool.wait_with_output().unwrap();
+    let said = [checked.stdout, checked.stderr].concat();
+    assert!(checked.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
 }

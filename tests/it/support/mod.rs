@@ -5,7 +5,9 @@ pub mod certs;
 pub mod daemon;
 pub mod diagnose;
 pub mod dns;
+pub mod front;
 pub mod machine;
+pub mod nginx;
 pub mod source;
 pub mod stage;
 
@@ -25,4 +27,5 @@ pub mod network;
 pub mod notify;
 pub mod probing;
 pub mod process;
+pub mod proxy;
 pub mod wire;

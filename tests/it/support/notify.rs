@@ -67,6 +67,7 @@ pub fn redirected() -> Outcome {
                 ("location".into(), location.into()),
                 ("content-type".into(), "text/html; charset=utf-8".into()),
             ],
+            lowercase_names: false,
             body: Some("<html>\n<head><title>301 Moved</title></head>\n</html>\n".into()),
         }),
         tls: Some(TlsEvidence {
@@ -96,6 +97,7 @@ pub fn healthy() -> Outcome {
             reason_phrase: "Switching Protocols".into(),
             location: None,
             headers: vec![],
+            lowercase_names: false,
             body: None,
         }),
         ..redirected()
@@ -112,6 +114,7 @@ pub fn diagnosis() -> Diagnosis {
         fix: "Let the proxy pass the upgrade (`proxy_http_version 1.1`, `proxy_set_header Upgrade $http_upgrade`), and set \
               `SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")`."
             .into(),
+        checked: None,
         hop: Some("django"),
     }
 }
@@ -127,6 +130,7 @@ pub fn down() -> Alert {
         resolved_at: None,
         cause: "3 probes in a row failed".into(),
         evidence: Some(Arc::new(redirected())),
+        page: None,
         latest: Some(Arc::new(redirected())),
     }
 }

@@ -27,7 +27,12 @@ pub fn shared() -> Shared {
 }
 
 pub async fn probe(target: Target) -> Outcome {
-    Probe::new(Arc::new(target), &shared()).expect("probe").run().await
+    ready(target).run().await
+}
+
+/// The target, ready to be probed.
+pub fn ready(target: Target) -> Probe {
+    Probe::new(Arc::new(target), &shared()).expect("probe")
 }
 
 /// The upgrade succeeds, then these acts follow.

@@ -149,7 +149,12 @@ pub fn target(choice: u8) -> Target {
         target.subprotocols = vec!["json".into()];
     }
     if choice & 4 != 0 {
-        let ready = ExpectStep { matcher: Matcher::Contains("ok".into()), within: Some(Duration::from_secs(2)), any: true };
+        let ready = ExpectStep {
+            matcher: Matcher::Contains("ok".into()),
+            within: Some(Duration::from_secs(2)),
+            any: true,
+            captures: vec![],
+        };
         target.steps = vec![Step::Send("hi".into()), Step::Expect(ready)];
     }
     if choice & 8 != 0 {

@@ -1,0 +1,108 @@
+//! What a command probes: targets of the configuration by name, or bare URLs.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{USAGE, complain, show_mistakes};
+use crate::config::{self, Target, TargetUrl, TlsOptions, UrlError, Witness, nearest};
+use crate::outcome::TargetName;
+use crate::probe::{Connectivity, Probe, Shared};
+
+/// What to probe.
+pub struct Selected {
+    targets: Vec<Target>,
+    base: String,
+    witnesses: Vec<Witness>,
+}
+
+/// The same, ready.
+pub struct Ready {
+    pub probes: Vec<Probe>,
+    pub connectivity: Connectivity,
+    /// The base of links.
+    pub base: String,
+}
+
+/// Why there is nothing to probe.
+pub enum Refused {
+    Configuration(config::Report),
+    Usage(String),
+}
+
+impl Refused {
+    /// Says it on stderr, and returns the exit code.
+    pub fn show(&self) -> u8 {
+        match self {
+            Refused::Configuration(report) => show_mistakes(report),
+            Refused::Usage(message) => complain(message),
+        }
+        USAGE
+    }
+}
+
+/// The targets of these names; all of them when none is named.
+pub fn configured(file: &Path, names: &[String]) -> Result<Selected, Refused> {
+    let config = config::load(file).map_err(Refused::Configuration)?;
+    let known: Vec<&str> = config.targets.iter().map(|t| t.name.as_str()).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        let help = match nearest(unknown, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("it has: {}", known.join(", ")),
+        };
+        return Err(Refused::Usage(format!("no target `{unknown}` in {}, {help}", file.display())));
+    }
+    let chosen = config.targets.iter().filter(|t| names.is_empty() || names.iter().any(|n| n == t.name.as_str()));
+    let (targets, base) = (chosen.map(|t| Target::clone(t)).collect(), config.server.external_url.to_string());
+    Ok(Selected { targets, base, witnesses: config.witnesses })
+}
+
+/// One target for each URL, with every default; the root certificates in `ca_file` are trusted too.
+pub fn from_urls(urls: &[String], ca_file: Option<&Path>) -> Result<Selected, Refused> {
+    let mut targets: Vec<Target> = Vec::new();
+    for text in urls {
+        let url = TargetUrl::parse(text).map_err(|error| {
+            Refused::Usage(match &error {
+                UrlError::Scheme { suggestion: Some(better), .. } => format!("{text}: {error}, did you mean {better}?"),
+                _ => format!("{text}: {error}"),
+            })
+        })?;
+        let mut target = Target::new(unique_name(&url, &targets), url);
+        target.tls = TlsOptions { ca_file: ca_file.map(Path::to_owned), ..target.tls };
+        targets.push(target);
+    }
+    Ok(Selected { targets, base: String::new(), witnesses: vec![] })
+}
+
+/// The host as a name, with a number where two URLs share it.
+fn unique_name(url: &TargetUrl, taken: &[Target]) -> TargetName {
+    let mut name = TargetName::lossy(&url.authority());
+    let mut n = 1;
+    while taken.iter().any(|t| t.name == name) {
+        n += 1;
+        name = TargetName::lossy(&format!("{}-{n}", url.authority()));
+    }
+    name
+}
+
+impl Selected {
+    /// Makes them ready to be probed, with this limit instead of their own.
+    pub fn ready(self, timeout: Option<Duration>, shared: &Shared) -> Result<Ready, Refused> {
+        let probe = |mut target: Target| {
+            target.timeout = timeout.unwrap_or(target.timeout);
+            let name = target.name.clone();
+            Probe::new(Arc::new(target), shared).map_err(|error| Refused::Usage(format!("target {name}: {error}")))
+        };
+        let probes = self.targets.into_iter().map(probe).collect::<Result<_, _>>()?;
+        Ok(Ready { probes, connectivity: Connectivity::new(&self.witnesses, shared), base: self.base })
+    }
+}
+
+/// Reads `--timeout`.
+pub fn timeout(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(d) if !d.is_zero() && d <= Duration::from_secs(600) => Ok(d),
+        Ok(_) => Err("must be more than 0 and at most 10m".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
