@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::config::{Authorization, Secret, Step, Target, is_public_header, sounds_secret};
+use crate::outcome::Outcome;
 
 /// Shorter values are too likely to be part of an innocent word.
 const SHORTEST: usize = 6;
@@ -19,6 +20,7 @@ pub struct Redactor {
 }
 
 impl Redactor {
+    /// Hides what is secret of a target.
     pub fn new(target: &Target) -> Self {
         let mut secrets: Vec<String> = target
             .headers
@@ -72,6 +74,18 @@ impl Redactor {
         self.secrets.iter().fold(text.to_owned(), |text, secret| {
             if text.contains(secret.as_str()) { text.replace(secret.as_str(), REDACTED) } else { text }
         })
+    }
+
+    /// Takes the secrets out of what a peer said on the established connection: it may repeat what it was told. Heads and bodies
+    /// have been through this when they were read.
+    pub fn apply_to_outcome(&self, outcome: &mut Outcome) {
+        outcome.detail = self.apply_to_quotes(&outcome.detail);
+        if let Some(message) = &mut outcome.message {
+            message.text = self.apply_to_prefix(&message.text);
+        }
+        if let Some(close) = &mut outcome.close {
+            close.reason = self.apply(&close.reason);
+        }
     }
 
     /// The same for a text with quotations, which may have been cut where they end.
