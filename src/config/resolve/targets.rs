@@ -209,8 +209,9 @@ impl Part {
     /// Reports what can't be meant together, once it is known what `defaults` adds.
     fn check(&self, reader: &Reader<'_>, defaults: &Part, url: &TargetUrl, url_span: Span) {
         self.check_times(reader, defaults);
+        let addresses = self.addresses.as_ref().or(defaults.addresses.as_ref());
         if let Some(hold) = self.hold.as_ref().or(defaults.hold.as_ref()) {
-            hold.check(reader, self.expect.close.as_ref());
+            hold.check(reader, self.expect.close.as_ref(), addresses);
         }
         let authorization = self.authorization.as_ref().or(defaults.authorization.as_ref());
         let header = self.headers.iter().chain(&defaults.headers).find(|header| header.name == http::header::AUTHORIZATION);
@@ -230,7 +231,7 @@ impl Part {
             );
         }
         let proxy = self.proxy.as_ref().or(defaults.proxy.as_ref()).filter(|proxy| proxy.value.is_some());
-        let all = self.addresses.as_ref().or(defaults.addresses.as_ref()).filter(|a| a.value == Addresses::All);
+        let all = addresses.filter(|addresses| addresses.value == Addresses::All);
         if let (Some(proxy), Some(all)) = (proxy, all) {
             reader.report(
                 Draft::new(Code::Conflict, all.span, "`addresses: all` can't be done through a proxy")
