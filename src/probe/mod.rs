@@ -254,10 +254,7 @@ impl Probe {
         if let Some(tunnel) = &self.tunnel {
             findings.leg = Leg::ToProxy(tunnel.proxy.clone());
         }
-        let (host, port) = match &self.target.proxy {
-            Some(proxy) => (proxy.host(), proxy.port),
-            None => (self.target.url.host(), self.target.url.port()),
-        };
+        let (host, port) = self.target.first_hop();
         let version = self.target.ip_version;
         match host {
             url::Host::Ipv4(ip) if version != IpVersion::V6 => Ok(vec![(ip, port).into()]),

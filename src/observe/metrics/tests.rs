@@ -3,6 +3,7 @@
 use super::super::fixtures::{config, name, outcome, shows, target, value};
 use super::super::target_metrics::AlertLevel;
 use super::*;
+use crate::config::{Proxy, Secret};
 use crate::outcome::Reason;
 
 fn one_target() -> (Arc<Metrics>, Arc<TargetMetrics>) {
@@ -35,6 +36,19 @@ fn only_reasons_that_the_target_can_have_are_shown_in_advance() {
     }
     handle.record(&outcome("prod", 1, Reason::TlsFailed));
     shows(&metrics, tls, "1");
+}
+
+#[test]
+fn behind_a_proxy_it_is_the_proxys_name_that_is_looked_up() {
+    let proxy = |host| Proxy { url: Secret::inline("http://p"), host, port: 3128, credentials: None };
+    let mut by_name = target("by-name", "ws://10.0.0.1/");
+    by_name.proxy = Some(proxy(url::Host::Domain("proxy.example".to_owned())));
+    let mut by_address = target("by-address", "ws://prod.example/");
+    by_address.proxy = Some(proxy(url::Host::Ipv4([10, 0, 0, 2].into())));
+    let metrics = Metrics::new(&config(vec![by_name, by_address]), "1");
+    let dns = |target| format!(r#"wsprobe_probe_failures_total{{target="{target}",reason="dns_not_found"}}"#);
+    shows(&metrics, &dns("by-name"), "0");
+    assert_eq!(value(&metrics, &dns("by-address")), None);
 }
 
 #[test]
