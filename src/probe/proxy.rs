@@ -9,12 +9,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::Failure;
 use super::findings::{Findings, Leg};
+use super::redact::basic;
 use super::upgrade::{USER_AGENT, one_line, read_head};
 use crate::config::{Proxy, TargetUrl};
 use crate::outcome::{Phase, Reason, status_line};
@@ -37,8 +36,8 @@ impl Tunnel {
     pub fn new(proxy: &Proxy, url: &TargetUrl) -> Self {
         let target = format!("{}:{}", url.host(), url.port());
         let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{USER_AGENT}");
-        if let Some(credentials) = &proxy.credentials {
-            request.push_str(&format!("Proxy-Authorization: Basic {}\r\n", BASE64_STANDARD.encode(credentials.expose())));
+        if let Some((username, password)) = &proxy.credentials {
+            request.push_str(&format!("Proxy-Authorization: Basic {}\r\n", basic(username, password)));
         }
         request.push_str("\r\n");
         Tunnel {

@@ -28,11 +28,14 @@ impl Redactor {
             .filter(|(name, _)| !is_public_header(name.as_str()))
             .map(|(_, value)| value.expose().to_owned())
             .collect();
+        let mut named = |username: &str, password: &Secret| {
+            secrets.extend([password.expose().to_owned(), basic(username, password)]);
+        };
+        if let Some((username, password)) = target.proxy.as_ref().and_then(|proxy| proxy.credentials.as_ref()) {
+            named(username, password);
+        }
         match &target.authorization {
-            Some(Authorization::Basic { username, password }) => {
-                secrets.push(password.expose().to_owned());
-                secrets.push(basic(username, password));
-            }
+            Some(Authorization::Basic { username, password }) => named(username, password),
             Some(Authorization::Scheme { credentials, .. }) => secrets.push(credentials.expose().to_owned()),
             None => {}
         }
@@ -40,10 +43,6 @@ impl Redactor {
             Step::Send(message) if sounds_secret(message.as_str()) => Some(message.as_str().to_owned()),
             _ => None,
         }));
-        if let Some(credentials) = target.proxy.as_ref().and_then(|proxy| proxy.credentials.as_ref()) {
-            secrets.push(BASE64_STANDARD.encode(credentials.expose()));
-            secrets.extend(credentials.expose().split_once(':').map(|(_, password)| password.to_owned()));
-        }
         secrets.extend(target.url.as_url().query().map(str::to_owned));
         secrets.extend(target.url.as_url().query_pairs().map(|(_, value)| value.into_owned()));
         let written = target.url.as_url().query().unwrap_or_default().split('&');

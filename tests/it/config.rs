@@ -171,7 +171,8 @@ fn the_whole_schema_means_what_it_says() {
     assert_eq!((staging.ip_version, staging.expect.within), (IpVersion::V6, Some(secs(5))));
     let proxy = staging.proxy.as_ref().unwrap();
     assert_eq!(proxy.authority(), "proxy.example.com:3128");
-    assert_eq!(proxy.credentials.as_ref().map(|secret| secret.expose()), Some("probe:not-a-real-password"));
+    let (user, password) = proxy.credentials.as_ref().unwrap();
+    assert_eq!((user.as_str(), password.expose()), ("probe", "not-a-real-password"));
     let Matcher::Json { test: JsonTest::Equals(value), .. } = config.targets[5].expect.message.as_ref().unwrap() else {
         panic!()
     };
