@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::outcome::{FollowUp, Outcome, Reason};
+use crate::outcome::{FollowUp, Outcome, Reason, Verdict};
 use crate::probe::Probe;
 
 /// How long a result holds for failures that look alike.
@@ -47,9 +47,12 @@ impl Signature {
 pub struct FollowUps(VecDeque<(Signature, Instant, Arc<FollowUp>)>);
 
 impl FollowUps {
-    /// Attaches to a failure what further requests find, or found a moment ago. Takes at most half of the time until
-    /// `slot_ends`, so that no slot is lost.
+    /// Attaches to a failure what further requests find, or found a moment ago; leaves any other outcome as it is. Takes at
+    /// most half of the time until `slot_ends`, so that no slot is lost.
     pub async fn attach(&mut self, probe: &Probe, outcome: &mut Outcome, slot_ends: Instant) {
+        if outcome.verdict() != Verdict::Failed {
+            return;
+        }
         let now = Instant::now();
         let signature = Signature::of(outcome);
         match self.recall(&signature, now) {

@@ -416,6 +416,7 @@ fn parse_close(payload: &[u8]) -> Result<CloseEvidence, Failure> {
     }
 }
 
+/// A close frame in words: its code, and its reason in quotes.
 pub fn describe_close(close: &CloseEvidence) -> String {
     let code = close.code.map_or("no code".to_owned(), |c| c.to_string());
     if close.reason.is_empty() { code } else { format!("{code} {}", quote(&close.reason)) }

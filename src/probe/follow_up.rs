@@ -140,7 +140,7 @@ impl Probe {
         let exchange = Box::pin(self.exchange(wish, &mut findings));
         let failure = match timeout_at(deadline, exchange).await {
             Ok(Err(failure)) if failure.reason == Reason::LocalError => return None,
-            Ok(result) => result.err().map(|failure| self.redactor.apply(&failure.detail)),
+            Ok(result) => result.err().map(|failure| self.redactor.apply_to_quotes(&failure.detail)),
             // the head came in time, the body is missing
             Err(_) if findings.http.is_some() && wish == Wish::Page => None,
             Err(_) => Some(match &findings.http {

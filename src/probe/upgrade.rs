@@ -19,6 +19,8 @@ use super::{Failure, classify};
 use crate::config::{Authorization, Target};
 use crate::outcome::{HttpEvidence, Phase, Reason, status_line};
 
+/// The header with which we name ourselves, to targets and to proxies.
+pub(super) const USER_AGENT: &str = concat!("User-Agent: wsprobe/", env!("CARGO_PKG_VERSION"), "\r\n");
 /// Largest response head, the 1xx answers before it included.
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 128;
@@ -58,7 +60,7 @@ fn request_head(target: &Target, special: &str) -> String {
     }
     head.push_str(special);
     if !target.headers.iter().any(|(name, _)| name == http::header::USER_AGENT) {
-        head.push_str(concat!("User-Agent: wsprobe/", env!("CARGO_PKG_VERSION"), "\r\n"));
+        head.push_str(USER_AGENT);
     }
     match &target.authorization {
         Some(Authorization::Basic { username, password }) => {
@@ -92,7 +94,6 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     let message = [&request.before_key, key.as_bytes(), &request.after_key].concat();
     let (head, rest) = exchange(stream, &message, redactor, findings).await?;
     let Err(failure) = judge(&head, &key, subprotocols) else { return Ok(rest) };
-    let failure = Failure { detail: redactor.apply(&failure.detail), ..failure };
     findings.settle(Err(failure.clone()));
     if head.status != 101 {
         keep_body(stream, &head, rest, redactor, findings).await;
@@ -180,7 +181,7 @@ impl Head {
         };
         HttpEvidence {
             status: self.status,
-            reason_phrase: redactor.apply(&self.phrase.chars().take(MAX_VALUE).collect::<String>()),
+            reason_phrase: bounded("", &self.phrase),
             location: self.all("location").next().map(|v| bounded("location", v)),
             headers: self
                 .headers
@@ -292,7 +293,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Failure> {
 /// What the answer means (contract of the reasons), and for a 101 whether it keeps RFC 6455 section 4.1.
 fn judge(head: &Head, key: &str, subprotocols: &[String]) -> Result<(), Failure> {
     let status = head.status;
-    let line = || one_line(&status_line(status, &head.phrase), MAX_VALUE);
+    let line = || status_line(status, &one_line(&head.phrase, MAX_VALUE));
     let fail = |reason, detail| Err(Failure::new(reason, Phase::Upgrade, detail));
     match status {
         101 => {}
@@ -433,8 +434,14 @@ fn start(bytes: &[u8]) -> String {
     quote(&format!("{}{cut}", lossy_prefix(line, START).trim_end_matches('\r')))
 }
 
-fn one_line(text: &str, limit: usize) -> String {
-    text.chars().take(limit).map(|c| if c.is_control() { ' ' } else { c }).collect()
+/// At most so many characters without a control character among them. Where it was cut there is an ellipsis, which also shows
+/// where a secret may have been cut in two.
+pub(super) fn one_line(text: &str, limit: usize) -> String {
+    let mut line: String = text.chars().take(limit).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(limit).is_some() {
+        line.push('…');
+    }
+    line
 }
 
 #[cfg(test)]
