@@ -18,8 +18,6 @@ const FRESH: Duration = Duration::from_secs(300);
 const AT_MOST: usize = 4;
 /// The longest that an outcome, and with it an alert, waits for the answers.
 const LONGEST: Duration = Duration::from_secs(1);
-/// In less, no answer is to be expected.
-const SHORTEST: Duration = Duration::from_millis(20);
 
 /// What makes two failures of a target look alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,9 +58,7 @@ impl FollowUps {
             Recalled::TooMany => {}
             Recalled::Unknown => {
                 let within = (slot_ends.saturating_duration_since(now) / 2).min(LONGEST);
-                if within >= SHORTEST
-                    && let Some(found) = probe.follow_up(outcome, within).await.map(Arc::new)
-                {
+                if let Some(found) = probe.follow_up(outcome, within).await.map(Arc::new) {
                     self.0.push_back((signature, now, found.clone()));
                     outcome.follow_up = Some(found);
                 }

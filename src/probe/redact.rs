@@ -113,6 +113,16 @@ impl Redactor {
     }
 }
 
+/// A URL, also one without its scheme, without the user and password it may hold (RFC 3986 section 3.2.1).
+pub fn without_userinfo(url: &str) -> String {
+    let Some(begin) = url.find("//").map(|at| at + 2) else { return url.to_owned() };
+    let authority = url[begin..].split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    match authority.rfind('@') {
+        Some(at) => format!("{}{REDACTED}{}", &url[..begin], &url[begin + at..]),
+        None => url.to_owned(),
+    }
+}
+
 /// The credentials of basic authentication as they go on the wire (RFC 7617 section 2).
 pub fn basic(username: &str, password: &Secret) -> String {
     BASE64_STANDARD.encode(format!("{username}:{}", password.expose()))

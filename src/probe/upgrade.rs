@@ -72,9 +72,16 @@ fn request_head(target: &Target, special: &str) -> String {
         None => {}
     }
     for (name, value) in &target.headers {
-        head.push_str(&format!("{name}: {}\r\n", value.expose()));
+        head.push_str(&format!("{}: {}\r\n", capitalised(name.as_str()), value.expose()));
     }
     head
+}
+
+/// `x-token` as `X-Token`. Names have no case (RFC 9110 section 5.1), but some servers and rules of proxies compare with the one
+/// that browsers send, and a name is kept in lower case.
+fn capitalised(name: &str) -> String {
+    let word = |word: &str| word.get(..1).unwrap_or_default().to_ascii_uppercase() + word.get(1..).unwrap_or_default();
+    name.split('-').map(word).collect::<Vec<_>>().join("-")
 }
 
 /// Sends the request and reads the answer; on a proper 101 returns the bytes that came after its head.
@@ -176,8 +183,8 @@ impl Head {
 
     fn evidence(&self, redactor: &Redactor) -> HttpEvidence {
         let bounded = |name: &str, value: &str| {
-            let limit = if name == "location" { MAX_LOCATION } else { MAX_VALUE };
-            redactor.apply_to_prefix(&value.chars().take(limit).collect::<String>())
+            let cut = |value: &str, limit| redactor.apply_to_prefix(&value.chars().take(limit).collect::<String>());
+            if name == "location" { cut(&redact::without_userinfo(value), MAX_LOCATION) } else { cut(value, MAX_VALUE) }
         };
         HttpEvidence {
             status: self.status,
@@ -274,7 +281,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Failure> {
         Ok(httparse::Status::Partial) => return Ok(None),
         Ok(httparse::Status::Complete(length)) => length,
         Err(httparse::Error::TooManyHeaders) => return Err(invalid(format!("the response has more than {MAX_HEADERS} headers"))),
-        Err(error) => return Err(invalid(format!("the answer is not proper HTTP ({error}): {}", start(bytes)))),
+        Err(error) => return Err(invalid(format!("the answer is not proper HTTP ({error}): {}", start(broken_line(bytes))))),
     };
     let head = Head {
         minor_version: response.version.unwrap_or(1),
@@ -290,6 +297,19 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Failure> {
     Ok(Some((head, length)))
 }
 
+/// From the first line that makes the head unreadable: the lines before it are sound and explain nothing.
+fn broken_line(bytes: &[u8]) -> &[u8] {
+    let mut sound = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        if httparse::Response::new(&mut headers).parse(&bytes[..sound + line.len()]).is_err() {
+            break;
+        }
+        sound += line.len();
+    }
+    &bytes[sound..]
+}
+
 /// What the answer means (contract of the reasons), and for a 101 whether it keeps RFC 6455 section 4.1.
 fn judge(head: &Head, key: &str, subprotocols: &[String]) -> Result<(), Failure> {
     let status = head.status;
@@ -301,8 +321,9 @@ fn judge(head: &Head, key: &str, subprotocols: &[String]) -> Result<(), Failure>
         300..=399 => {
             let to = head
                 .all("location")
-                .next()
-                .map_or(" without a Location".to_owned(), |l| format!(" to {}", one_line(l, MAX_LOCATION)));
+                .find(|location| !location.is_empty())
+                .map(redact::without_userinfo)
+                .map_or(" without a Location".to_owned(), |l| format!(" to {}", one_line(&l, MAX_LOCATION)));
             return fail(Reason::UpgradeRedirected, format!("{}{to}", line()));
         }
         400..=499 => return fail(Reason::UpgradeRejected, line()),
@@ -487,6 +508,33 @@ mod tests {
             head("HTTP/1.1 301 Moved\r\nServer: nginx\r\nSet-Cookie: session=1\r\nX-Amz-Cf-Id: a\r\nAuthorization: b\r\n\r\n");
         let names: Vec<String> = h.evidence(&Redactor::default()).headers.into_iter().map(|(n, _)| n).collect();
         assert_eq!(names, ["server", "x-amz-cf-id"]);
+    }
+
+    #[test]
+    fn of_a_head_that_cannot_be_read_the_line_at_fault_is_quoted() {
+        for (raw, quoted) in [
+            ("HTTP/1.1 403 Forbidden\r\nServer: nginx\r\nNonsense\r\n\r\n", "`Nonsense`"),
+            ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n folded\r\n\r\n", "` folded`"),
+            ("HTTP/1.1 200 OK\nX: a\0b\n\n", "`X: a b`"),
+            ("HTTP/1.1 20O OK\r\nServer: nginx\r\n\r\n", "`HTTP/1.1 20O OK`"),
+        ] {
+            let detail = parse_head(raw.as_bytes()).err().unwrap().detail;
+            assert!(detail.starts_with("the answer is not proper HTTP (") && detail.ends_with(quoted), "{detail}");
+        }
+    }
+
+    #[test]
+    fn credentials_in_a_location_are_nobodys_business() {
+        for (location, shown) in [
+            ("https://user:pass@a.test/ws/?b=c@d", "https://<redacted>@a.test/ws/?b=c@d"),
+            ("//user@a.test:8443", "//<redacted>@a.test:8443"),
+            ("https://a.test/@user/", "https://a.test/@user/"),
+            ("/login/?next=/ws/", "/login/?next=/ws/"),
+        ] {
+            let moved = head(&format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\n\r\n"));
+            assert_eq!(moved.evidence(&Redactor::default()).location.as_deref(), Some(shown));
+            assert_eq!(judge(&moved, KEY, &[]).unwrap_err().detail, format!("302 Found to {shown}"));
+        }
     }
 
     #[test]
