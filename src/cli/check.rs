@@ -1,7 +1,6 @@
 //! `wsprobe check`: the smoke test. Probes once, or until healthy, reports, and exits with a code a pipeline can act on.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -9,7 +8,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until};
 
 use super::select::{self, Ready};
-use super::{FAILED, INCONCLUSIVE, OK, USAGE, complain, exit_code, output, say};
+use super::{FAILED, INCONCLUSIVE, OK, USAGE, ask_again, complain, exit_code, output, say};
 use crate::outcome::{Outcome, Verdict};
 use crate::probe::{Connectivity, Probe, Shared};
 use crate::time::Clock;
@@ -126,8 +125,7 @@ async fn settle(probe: &Probe, connectivity: &Connectivity, successes: u32, unti
         let time_is_up = until.is_some_and(|until| Instant::now() >= until);
         let hopeless = in_a_row == 0 && until.is_none_or(|until| next >= until);
         if in_a_row >= successes || time_is_up || hopeless {
-            let left = probe.target().timeout.saturating_sub(outcome.timings.total);
-            outcome.follow_up = probe.follow_up(&outcome, left).await.map(Arc::new);
+            ask_again(probe, &mut outcome).await;
             return Tried { outcome, in_a_row };
         }
         if until.is_some() {

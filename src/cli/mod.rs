@@ -16,10 +16,12 @@ mod trace;
 mod validate;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
 use crate::outcome::{Outcome, Verdict};
+use crate::probe::Probe;
 
 /// Healthy, or nothing found.
 pub const OK: u8 = 0;
@@ -84,6 +86,12 @@ fn on_runtime(threads: Threads, command: impl Future<Output = u8>) -> u8 {
             INCONCLUSIVE
         }
     }
+}
+
+/// Asks again beside a failure, in what is left of the probe's time.
+async fn ask_again(probe: &Probe, outcome: &mut Outcome) {
+    let left = probe.target().timeout.saturating_sub(outcome.timings.total);
+    outcome.follow_up = probe.follow_up(outcome, left).await.map(Arc::new);
 }
 
 /// The exit code that says what these outcomes say together.

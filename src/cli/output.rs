@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use owo_colors::OwoColorize;
 
-use super::text::wrap;
+use super::text::{visible, wrap};
 use crate::diagnose::diagnose;
 use crate::outcome::{Outcome, Phase, Verdict};
 use crate::views::{self, Links};
@@ -96,8 +96,7 @@ fn each_address(outcome: &Outcome) -> String {
 
 /// `label    text`, wrapped under itself.
 fn line(label: &str, text: &str) -> String {
-    let printable: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let mut rows = wrap(&printable, WIDTH - 9).into_iter();
+    let mut rows = wrap(&visible(text), WIDTH - 9).into_iter();
     let first = format!("{INDENT}{:8} {}\n", label.dimmed(), rows.next().unwrap_or_default());
     rows.fold(first, |text, row| text + &format!("{INDENT}{:8} {row}\n", ""))
 }

@@ -11,8 +11,8 @@ pub struct Proxy {
     pub url: Secret,
     pub host: url::Host<String>,
     pub port: u16,
-    /// `user:password`, for Basic authentication (RFC 7617).
-    pub credentials: Option<Secret>,
+    /// User name and password, for Basic authentication (RFC 7617).
+    pub credentials: Option<(String, Secret)>,
 }
 
 impl Proxy {

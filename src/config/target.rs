@@ -215,6 +215,14 @@ impl Target {
             hold: None,
         }
     }
+
+    /// Host and port that are connected to: those of the URL, or of the proxy.
+    pub fn first_hop(&self) -> (url::Host<&str>, u16) {
+        match &self.proxy {
+            Some(proxy) => (proxy.host(), proxy.port),
+            None => (self.url.host(), self.url.port()),
+        }
+    }
 }
 
 /// How long a connection is held, and how it is kept from idling.

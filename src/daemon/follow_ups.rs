@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::outcome::{FollowUp, Outcome, Reason};
+use crate::outcome::{FollowUp, Outcome, Reason, Verdict};
 use crate::probe::Probe;
 
 /// How long a result holds for failures that look alike.
@@ -18,8 +18,6 @@ const FRESH: Duration = Duration::from_secs(300);
 const AT_MOST: usize = 4;
 /// The longest that an outcome, and with it an alert, waits for the answers.
 const LONGEST: Duration = Duration::from_secs(1);
-/// In less, no answer is to be expected.
-const SHORTEST: Duration = Duration::from_millis(20);
 
 /// What makes two failures of a target look alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,9 +45,12 @@ impl Signature {
 pub struct FollowUps(VecDeque<(Signature, Instant, Arc<FollowUp>)>);
 
 impl FollowUps {
-    /// Attaches to a failure what further requests find, or found a moment ago. Takes at most half of the time until
-    /// `slot_ends`, so that no slot is lost.
+    /// Attaches to a failure what further requests find, or found a moment ago; leaves any other outcome as it is. Takes at
+    /// most half of the time until `slot_ends`, so that no slot is lost.
     pub async fn attach(&mut self, probe: &Probe, outcome: &mut Outcome, slot_ends: Instant) {
+        if outcome.verdict() != Verdict::Failed {
+            return;
+        }
         let now = Instant::now();
         let signature = Signature::of(outcome);
         match self.recall(&signature, now) {
@@ -57,9 +58,7 @@ impl FollowUps {
             Recalled::TooMany => {}
             Recalled::Unknown => {
                 let within = (slot_ends.saturating_duration_since(now) / 2).min(LONGEST);
-                if within >= SHORTEST
-                    && let Some(found) = probe.follow_up(outcome, within).await.map(Arc::new)
-                {
+                if let Some(found) = probe.follow_up(outcome, within).await.map(Arc::new) {
                     self.0.push_back((signature, now, found.clone()));
                     outcome.follow_up = Some(found);
                 }

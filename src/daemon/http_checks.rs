@@ -16,14 +16,14 @@ pub fn start(
     pages: Vec<PageProbe>,
     seed: u64,
     clock: &Clock,
-    seen: &mpsc::Sender<Heard>,
+    heard: &mpsc::Sender<Heard>,
     shutdown: &CancellationToken,
 ) -> TaskTracker {
     let tasks = TaskTracker::new();
     for page in pages {
         let ticker = Ticker::new([(page.target().clone(), page.every())], seed, clock);
         let ends = shutdown.clone();
-        let rounds = rounds(page, ticker, seen.clone());
+        let rounds = rounds(page, ticker, heard.clone());
         tasks.spawn(async move { ends.run_until_cancelled_owned(rounds).await });
     }
     tasks.close();
@@ -31,11 +31,11 @@ pub fn start(
 }
 
 /// One GET after the other, so that a slow page is never asked twice at a time; a slot that comes meanwhile is left out.
-async fn rounds(page: PageProbe, mut ticker: Ticker, seen: mpsc::Sender<Heard>) {
+async fn rounds(page: PageProbe, mut ticker: Ticker, heard: mpsc::Sender<Heard>) {
     loop {
         ticker.next().await;
         let Some(found) = page.run().await else { continue };
-        if seen.send(Heard::Page(Arc::new(found))).await.is_err() {
+        if heard.send(Heard::Page(Arc::new(found))).await.is_err() {
             return; // the daemon ends
         }
     }

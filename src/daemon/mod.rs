@@ -46,8 +46,8 @@ const DRAIN_PROBES: Duration = Duration::from_secs(3);
 const DRAIN_HTTP: Duration = Duration::from_secs(1);
 /// How long the store may take to write what is left.
 const DRAIN_STORE: Duration = Duration::from_millis(500);
-/// Finished probes that wait for the pipeline; each one holds back only its own target.
-const OUTCOME_QUEUE: usize = 1024;
+/// What may wait for the pipeline; each entry holds back only its own target.
+const QUEUE: usize = 1024;
 
 /// Why the daemon can't start.
 #[derive(Debug, thiserror::Error)]
@@ -148,7 +148,7 @@ impl Daemon {
         let http = tokio::spawn(server.run(state, http_shutdown.clone()));
 
         let dispatcher = Arc::new(dispatcher);
-        let (outcomes, inbox) = mpsc::channel(OUTCOME_QUEUE);
+        let (heard, inbox) = mpsc::channel(QUEUE);
         let stages = (board.clone(), dispatcher.clone(), store.clone());
         let mut pipeline = Pipeline::new(&config, clock.clone(), &metrics, stages, alerts_tx);
         pipeline.resume(kept);
@@ -161,10 +161,10 @@ impl Daemon {
         // The seed is the host's name: a restart keeps every target's phase, and two hosts with one configuration do not
         // probe at the same moment.
         let seed = schedule::seed(&rustix::system::uname().nodename().to_string_lossy());
-        let http_checks = http_checks::start(pages, seed, &clock, &outcomes, &shutdown);
+        let http_checks = http_checks::start(pages, seed, &clock, &heard, &shutdown);
         let (held, probed) = probes.into_iter().partition(|probe| probe.target().hold.is_some());
-        let sessions = sessions::start(held, &connectivity, seed, &clock, &metrics, &outcomes, &shutdown);
-        let scheduler = Scheduler::new(probed, connectivity, seed, &clock, metrics, outcomes);
+        let sessions = sessions::start(held, &connectivity, seed, &clock, &metrics, &heard, &shutdown);
+        let scheduler = Scheduler::new(probed, connectivity, seed, &clock, metrics, heard);
         ready.store(true, Ordering::Release);
         let service = tokio::spawn(systemd::report(board, pulse, shutdown.clone()));
         tracing::info!(targets = config.targets.len(), rules = config.rules.len(), receivers = config.receivers.len(), "probing");

@@ -12,7 +12,7 @@ use super::follow_ups::FollowUps;
 use super::pipeline::Heard;
 use super::systemd::Beat;
 use crate::observe::Metrics;
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::Outcome;
 use crate::probe::{Connectivity, Probe};
 use crate::schedule::{Due, Guard, InFlight, SkipReason, Ticker};
 use crate::time::Clock;
@@ -31,7 +31,7 @@ pub struct Scheduler {
     /// One for each probe. Never waited for: a target is never probed beside itself.
     follow_ups: Vec<Arc<Mutex<FollowUps>>>,
     metrics: Arc<Metrics>,
-    outcomes: mpsc::Sender<Heard>,
+    heard: mpsc::Sender<Heard>,
 }
 
 /// The probes or sessions that were still running when the shutdown began.
@@ -48,13 +48,13 @@ impl Scheduler {
         seed: u64,
         clock: &Clock,
         metrics: Arc<Metrics>,
-        outcomes: mpsc::Sender<Heard>,
+        heard: mpsc::Sender<Heard>,
     ) -> Self {
         let name = |probe: &Arc<Probe>| probe.target().name.clone();
         let ticker = Ticker::new(probes.iter().map(|p| (name(p), p.target().interval)), seed, clock);
         let in_flight = Arc::new(InFlight::new(probes.iter().map(name)));
         let follow_ups = probes.iter().map(|_| Arc::default()).collect();
-        Scheduler { ticker, in_flight, probes, connectivity, follow_ups, metrics, outcomes }
+        Scheduler { ticker, in_flight, probes, connectivity, follow_ups, metrics, heard }
     }
 
     /// Starts probes until `shutdown`.
@@ -84,7 +84,7 @@ impl Scheduler {
                 connectivity: self.connectivity.clone(),
                 in_flight: self.in_flight.clone(),
                 metrics: self.metrics.clone(),
-                outcomes: self.outcomes.clone(),
+                heard: self.heard.clone(),
                 abandon: abandon.clone(),
             };
             tasks.spawn(slot.take());
@@ -102,7 +102,7 @@ struct Slot {
     connectivity: Arc<Connectivity>,
     in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
-    outcomes: mpsc::Sender<Heard>,
+    heard: mpsc::Sender<Heard>,
     abandon: CancellationToken,
 }
 
@@ -122,12 +122,10 @@ impl Slot {
         };
         self.metrics.probe_ended();
         if let Some(mut outcome) = outcome {
-            if outcome.verdict() == Verdict::Failed {
-                let mut follow_ups = self.follow_ups.lock().await;
-                let asking = follow_ups.attach(&self.probe, &mut outcome, slot_ends);
-                self.abandon.run_until_cancelled(asking).await;
-            }
-            let _ = self.outcomes.send(Heard::Outcome(Arc::new(outcome))).await; // closed only when the daemon ends
+            let mut follow_ups = self.follow_ups.lock().await;
+            let asking = follow_ups.attach(&self.probe, &mut outcome, slot_ends);
+            self.abandon.run_until_cancelled(asking).await;
+            let _ = self.heard.send(Heard::Outcome(Arc::new(outcome))).await; // closed only when the daemon ends
         }
         drop(guard);
     }

@@ -23,7 +23,7 @@ use super::follow_ups::FollowUps;
 use super::pipeline::{Heard, Life};
 use super::scheduler::Running;
 use crate::observe::Metrics;
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::Outcome;
 use crate::probe::{Connectivity, Probe, SessionEvent};
 use crate::schedule::{Backoff, first_slot};
 use crate::time::Clock;
@@ -125,10 +125,8 @@ impl Keeper {
     /// on the target; beside a failure it is asked again.
     async fn tell_of(&mut self, outcome: Outcome, alive_at: Instant) {
         let mut outcome = self.connectivity.judge(outcome, alive_at).await;
-        if outcome.verdict() == Verdict::Failed {
-            let until = Instant::now() + self.probe.target().interval;
-            self.follow_ups.attach(&self.probe, &mut outcome, until).await;
-        }
+        let until = Instant::now() + self.probe.target().interval;
+        self.follow_ups.attach(&self.probe, &mut outcome, until).await;
         self.tell(Heard::Outcome(Arc::new(outcome))).await;
     }
 

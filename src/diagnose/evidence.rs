@@ -294,6 +294,13 @@ impl<'a> Evidence<'a> {
             },
             "host" => self.asked().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default(),
             "page" => self.asked().map(|u| page(&u)).unwrap_or_default(),
+            "own_origin" => self
+                .asked()
+                .and_then(|u| url::Url::parse(&page(&u)).ok())
+                .map(|u| u.origin().ascii_serialization())
+                .unwrap_or_default(),
+            "port" => self.asked().and_then(|u| u.port_or_known_default()).map(|p| p.to_string()).unwrap_or_default(),
+            "tls_name" => self.tls_name().or_else(|| self.value("host")).unwrap_or_default(),
             "endpoint" => self.asked().map(|u| endpoint(&u)).unwrap_or_default(),
             "path" => self.asked().map(|u| u.path().to_owned()).unwrap_or_default(),
             "hop" => self.hops.author.map_or("an unnamed hop", Hop::label).to_owned(),
@@ -403,6 +410,12 @@ impl<'a> Evidence<'a> {
         let timings = &self.outcome.timings;
         let slowest = Phase::TIMED.into_iter().filter_map(|p| timings.get(p).map(|t| (t, p))).max_by_key(|(t, _)| *t);
         slowest.is_some_and(|(_, phase)| phases.contains(&phase))
+    }
+
+    /// The name that the certificate was judged by, where the probe says it: `tls.server_name` may make it another one than the host.
+    fn tls_name(&self) -> Option<String> {
+        let (_, name) = self.outcome.detail.rsplit_once(", not for ")?;
+        Some(name.to_owned())
     }
 
     fn close_text(&self) -> String {

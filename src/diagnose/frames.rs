@@ -171,7 +171,7 @@ pub const RULES: &[Rule] = &[
         code: "accepted-but-silent",
         when: |e| e.reason(Reason::MessageTimeout),
         hop: None,
-        summary: "The WebSocket was accepted, then nothing was sent for {took}",
+        summary: "The WebSocket was accepted, then no message came for {took}",
         cause: "One of: the consumer waits (for Redis, a database, or a first message from the client), it never sends by design, or frames are \
                 dropped on the way after the 101.",
         fix: "See what the consumer does after `accept()`. If it waits for the client, add a `send` step. If it sends nothing by design: \
@@ -214,13 +214,22 @@ pub const RULES: &[Rule] = &[
     // --- closing
     Rule {
         code: "never-closes",
+        when: |e| e.reason(Reason::CloseTimeout) && e.detail_has("our close frame"),
+        hop: None,
+        summary: "The WebSocket works, but our close frame was not answered in {took}",
+        cause: "Every WebSocket server must answer a close frame, mostly without asking the application. One of: the server process hangs, \
+                a consumer that is still at work holds its answer back, or a hop drops the frame.",
+        fix: "See what the server process is doing at this time. If it is idle: probe the app server directly; healthy there, look for the \
+              hop that drops close frames.",
+    },
+    Rule {
+        code: "never-closes",
         when: |e| e.reason(Reason::CloseTimeout),
         hop: None,
-        summary: "The message came, but the closing handshake did not finish in time",
+        summary: "The WebSocket works, but the server did not close it in time",
         cause: "By default the server is expected to close after its message, and this one did not ({detail}). A route that stays open by \
                 design does this; so does a consumer that hangs after sending.",
-        fix: "Health route: `await self.close()` after the message. A route that stays open by design: `expect: {close: client}`. If it has \
-              that already, the server does not answer a close frame: look for a hanging process.",
+        fix: "Health route: `await self.close()` after the message. A route that stays open by design: `expect: {close: client}`.",
     },
     // --- against the protocol
     Rule {
@@ -248,7 +257,7 @@ pub const RULES: &[Rule] = &[
         summary: "Healthy but slow before the application was asked: {slow}",
         cause: "The time went into DNS, TCP or TLS. Slow DNS is the resolver; a connect of 1 or 3 s is a lost packet; slow TLS an overloaded \
                 terminator.",
-        fix: "`mtr -T -P 443 {host}` for loss; time the resolver with `dig {host}`; look at the terminator's CPU.",
+        fix: "`mtr -T -P {port} {host}` for loss; time the resolver with `dig {host}`; look at the terminator's CPU.",
     },
     Rule {
         code: "slow-application",

@@ -168,6 +168,17 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "upgrade-cut",
+        when: |e| e.reason(Reason::UpgradeClosed) && e.plain_is_fine(),
+        hop: None,
+        summary: "The peer cut the connection {took} after the upgrade request, while a plain GET gets {plain}",
+        cause: "So port and scheme are right, and only upgrades are cut. One of: the application server died of the handshake, upgrades are led \
+                to a backend that is dead, a rule drops them on purpose (nginx `return 444`), or the consumer accepts a subprotocol nobody \
+                offered (hypercorn, uvicorn with wsproto).",
+        fix: "Read the app's log at this time: a traceback or a restart. If it knows nothing of the request: find where requests with `Upgrade: \
+              websocket` are led, and read the log of that hop.",
+    },
+    Rule {
+        code: "upgrade-cut",
         when: |e| e.reason(Reason::UpgradeClosed) && !e.asked_tls(),
         hop: None,
         summary: "The peer cut the connection {took} after the upgrade request, without an answer",

@@ -16,14 +16,14 @@ pub struct Redirect {
 }
 
 impl Redirect {
-    /// `None` when the `Location` is empty or neither it nor the asked URL can be read.
+    /// `None` when the `Location` is empty, leads to no host, or it or the asked URL can't be read.
     pub fn new(asked: &str, location: &str) -> Option<Self> {
         let asked = http_form(Url::parse(asked).ok()?)?;
         let location = location.trim();
         if location.is_empty() {
             return None;
         }
-        let to = asked.join(location).ok()?;
+        let to = asked.join(location).ok().filter(Url::has_host)?;
         Some(Redirect { asked, to })
     }
 

@@ -326,8 +326,8 @@ pub const RULES: &[Rule] = &[
         when: |e| e.is_redirected(),
         hop: None,
         summary: "The upgrade was answered with {status} and no usable Location",
-        cause: "{hop} answered with a 3xx that leads nowhere: a 304 comes from a cache that revalidates, a 300 or an empty Location \
-                from a broken rule.",
+        cause: "{hop} answered with a 3xx that leads nowhere: a 304 comes from a cache that revalidates, a 300, or a Location that \
+                is empty or no URL, from a broken rule.",
         fix: "Take {path} out of caching and rewriting at every hop, so that the upgrade reaches the WebSocket server.",
     },
 ];

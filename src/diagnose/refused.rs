@@ -70,7 +70,7 @@ pub const RULES: &[Rule] = &[
         summary: "granian answered 403: the consumer refused, crashed, or no route matches",
         cause: "granian sends the same 403 for all of these: an Origin that is not allowed, a consumer that closes before accept, an \
                 exception before accept, and a path without a WebSocket route. They can't be told apart from outside.",
-        fix: "Read the app's log: a traceback or \"No route found\" decides. Without one, send `Origin: https://{host}` in the target's \
+        fix: "Read the app's log: a traceback or \"No route found\" decides. Without one, send `Origin: {own_origin}` in the target's \
               `headers`: 101 then means the Origin check.",
     },
     Rule {
@@ -91,18 +91,29 @@ pub const RULES: &[Rule] = &[
         cause: "The upgrade arrived; the refusal comes from the app behind {hop}. One of: AllowedHostsOriginValidator does not allow \
                 the Origin (or wants one: monitors send none by default), or the consumer closed before accept, mostly for want of \
                 a login. Starlette and FastAPI refuse unknown paths like this as well.",
-        fix: "Send `Origin: https://{host}` in the target's `headers`: 101 then means the Origin check, and that is the fix. Still \
+        fix: "Send `Origin: {own_origin}` in the target's `headers`: 101 then means the Origin check, and that is the fix. Still \
               403: the consumer refuses; keep the health consumer free of authentication.",
     },
     Rule {
         code: "handshake-forbidden",
-        when: |e| e.status() == 403 && e.is_bare(),
+        when: |e| e.status() == 403 && e.is_bare() && !e.plain_is_alike() && e.refused_with_origin(),
+        hop: None,
+        summary: "The handshake was refused with {status}, with the Origin of {host} as well",
+        cause: "The refusal has no page and no name{via}, as ASGI servers send it. `Origin: {origin}` is refused, too, so most likely it is \
+                not the Origin: the consumer closed before accept, on granian also a crash or a path without a route; or it is a proxy's rule \
+                without a page.",
+        fix: "Read the app's log at this time. If it knows nothing of the request, a rule before it refuses: probe each hop from the inside \
+              out. Otherwise keep the health consumer free of authentication.",
+    },
+    Rule {
+        code: "handshake-forbidden",
+        when: |e| e.status() == 403 && e.is_bare() && !e.plain_is_alike(),
         hop: None,
         summary: "The handshake was refused with {status}, most likely by the WebSocket application",
         cause: "The refusal has no page and no name{via}, as ASGI servers send it. One of: AllowedHostsOriginValidator does not allow \
                 the Origin (or wants one), the consumer closed before accept, on granian also a crash or a path without a route; or a \
                 proxy's rule without a page.",
-        fix: "Send `Origin: https://{host}` in the target's `headers`: 101 then means the Origin check, and that is the fix. Still 403: \
+        fix: "Send `Origin: {own_origin}` in the target's `headers`: 101 then means the Origin check, and that is the fix. Still 403: \
               read the app's log at this time; if it knows nothing of the request, a rule before it refuses.",
     },
     Rule {
@@ -117,11 +128,20 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "forbidden",
+        when: |e| e.status() == 403 && e.refused_with_origin(),
+        hop: None,
+        summary: "The upgrade was refused with {status}, with the Origin of {host} as well",
+        cause: "It can't be seen who refused{via}: an edge rule or the application. The response names nobody. `Origin: {origin}` is refused, \
+                too, so most likely it is not the Origin.",
+        fix: "`curl -s {page}` also 403: a rule on the path. Otherwise the application refuses; read its log.",
+    },
+    Rule {
+        code: "forbidden",
         when: |e| e.status() == 403,
         hop: None,
         summary: "The upgrade was refused with {status}",
         cause: "It can't be seen who refused{via}: an edge rule, an Origin check, or the application. The response names nobody.",
-        fix: "Send `Origin: https://{host}` in the target's `headers`: 101 then means an Origin check. `curl -s {page}` \
+        fix: "Send `Origin: {own_origin}` in the target's `headers`: 101 then means an Origin check. `curl -s {page}` \
               also 403: a rule on the path. Otherwise the application refuses; read its log.",
     },
     Rule {

@@ -49,11 +49,11 @@ pub const RULES: &[Rule] = &[
         code: "certificate-wrong-name",
         when: |e| e.reason(Reason::TlsNameMismatch),
         hop: None,
-        summary: "The certificate is for another name than {host}",
-        cause: "It is for {names}. Most likely {host} has no virtual host of its own and the default one answers; or DNS leads to the \
+        summary: "The certificate is for another name than {tls_name}",
+        cause: "It is for {names}. Most likely {tls_name} has no virtual host of its own and the default one answers; or DNS leads to the \
                 wrong machine, or the certificate was issued without this name.",
-        fix: "Serve a certificate that lists {host} (nginx: a `server` block with this `server_name`). If you probe by address, set \
-              `tls.server_name` to the name.",
+        fix: "Serve a certificate that lists {tls_name} (nginx: a `server` block with this `server_name`). If you probe by address, set \
+              `tls.server_name` to the name that the certificate has.",
     },
     Rule {
         code: "certificate-default",

@@ -106,7 +106,7 @@ pub const RULES: &[Rule] = &[
         cause: "Most likely a firewall or security group that drops silently, a machine that is down, or a stale address in DNS. An overloaded \
                 listener with a full backlog looks alike.",
         fix: "Check that DNS points to the right address and the machine is up, then security group and firewall for this host's address. \
-              `mtr -T -P 443 {host}` shows how far packets get.",
+              `mtr -T -P {port} {host}` shows how far packets get.",
     },
     Rule {
         code: "connection-unreachable",

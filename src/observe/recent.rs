@@ -1,6 +1,7 @@
 //! The recent past of one target: what came last in full, failures longer than the rest, and a thin strip further back.
 //!
-//! Memory is bounded. A full outcome takes about 1 to 2 kB with its evidence, a [`Sample`] 16 bytes.
+//! Memory is bounded. A full outcome takes about 1 to 2 kB with its evidence, with `addresses: all` so much for each of at
+//! most 64 addresses, a [`Sample`] 16 bytes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -326,7 +326,7 @@ fn can_fail_with(target: &Target, reason: Reason) -> bool {
 /// Whether a healthy probe of this target goes through this phase.
 fn has_phase(target: &Target, phase: Phase) -> bool {
     match phase {
-        Phase::Dns => matches!(target.url.host(), url::Host::Domain(_)),
+        Phase::Dns => matches!(target.first_hop().0, url::Host::Domain(_)),
         Phase::Tls => target.url.is_tls(),
         Phase::Message => target.expect.message.is_some() || !target.steps.is_empty(),
         _ => true,

@@ -21,7 +21,7 @@ pub struct Timeline {
     pub tls: Option<Handshake>,
     /// The upgrade request as sent.
     pub request: Option<(Duration, Head)>,
-    /// What came back, 1xx answers included.
+    /// What came back, 1xx answers included; before the request was sent, a proxy's answer to CONNECT.
     pub answers: Vec<Answer>,
     /// The frames of both directions, in the order in which they passed.
     pub frames: Vec<Frame>,

@@ -129,6 +129,11 @@ pub fn rustls_failure(error: &rustls::Error) -> Failure {
             other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
                 fail(Reason::TlsUntrusted, "a CA certificate is used as the server's own (CaUsedAsEndEntity)".into())
             }
+            // with lists of object identifiers that nobody reads
+            CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+                fail(Reason::TlsUntrusted, "the certificate was refused: UnsupportedSignatureAlgorithm".into())
+            }
             other => fail(Reason::TlsUntrusted, format!("the certificate was refused: {other}")),
         },
         E::AlertReceived(alert) => fail(Reason::TlsFailed, format!("the peer refused the TLS handshake with alert {alert:?}")),
@@ -139,10 +144,16 @@ pub fn rustls_failure(error: &rustls::Error) -> Failure {
     }
 }
 
-/// At most three of the names a certificate presents, as rustls prints them: `DnsName("example.com")`.
+/// At most three of the names a certificate presents, as rustls prints them: `DnsName("example.com")`, `IpAddress(127.0.0.1)`.
 fn presented_names(names: &[String]) -> String {
-    let mut shown: Vec<&str> =
-        names.iter().take(3).map(|n| n.trim_start_matches("DnsName(").trim_end_matches(')').trim_matches('"')).collect();
+    let mut shown: Vec<&str> = names
+        .iter()
+        .take(3)
+        .map(|name| {
+            let inside = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+            inside.unwrap_or(name).trim_matches('"')
+        })
+        .collect();
     if names.len() > 3 {
         shown.push("…");
     }
@@ -168,6 +179,13 @@ mod tests {
     fn an_unreachable_network_is_ours_only_without_a_route() {
         assert_eq!(connect(&errno(Errno::NETUNREACH), || false).reason, Reason::LocalError);
         assert_eq!(connect(&errno(Errno::NETUNREACH), || true).reason, Reason::ConnectUnreachable);
+    }
+
+    #[test]
+    fn the_names_of_a_certificate_are_shown_as_people_write_them() {
+        let names = ["DnsName(\"*.example.com\")", "IpAddress(127.0.0.1)", "IpAddress(::1)", "DnsName(\"other.example\")"];
+        assert_eq!(presented_names(&[names[0].to_owned(), names[1].to_owned()]), "*.example.com, 127.0.0.1");
+        assert_eq!(presented_names(&names.map(str::to_owned)), "*.example.com, 127.0.0.1, ::1, …");
     }
 
     #[test]

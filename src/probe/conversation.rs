@@ -170,14 +170,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     /// Sends a ping with a payload of its own and waits for the pong with that payload (RFC 6455 section 5.5.3).
     async fn ping(&mut self) -> Result<(), Failure> {
         let payload = self.send_ping().await;
-        let mut held_bytes = 0;
+        let held: usize = self.waiting.iter().map(Message::len).sum();
+        // what is held and what is coming are together no more than one message may be
+        self.ws.get_mut().seen.room = Some(self.max_message_bytes.saturating_sub(held) as u64);
         loop {
             match self.next(Phase::Message).await? {
-                Next::Pong(answer) if answer == payload => return Ok(()),
+                Next::Pong(answer) if answer == payload => {
+                    self.ws.get_mut().seen.room = None;
+                    return Ok(());
+                }
                 Next::Pong(_) => {}
                 Next::Data(message) => {
-                    held_bytes += message.len();
-                    if self.waiting.len() >= MAX_WAITING_MESSAGES || held_bytes > self.max_message_bytes {
+                    if self.waiting.len() >= MAX_WAITING_MESSAGES {
                         std::future::pending::<()>().await; // unread until the deadline: nothing is buffered without bound
                     }
                     self.waiting.push_back(message);
@@ -412,6 +416,7 @@ fn parse_close(payload: &[u8]) -> Result<CloseEvidence, Failure> {
     }
 }
 
+/// A close frame in words: its code, and its reason in quotes.
 pub fn describe_close(close: &CloseEvidence) -> String {
     let code = close.code.map_or("no code".to_owned(), |c| c.to_string());
     if close.reason.is_empty() { code } else { format!("{code} {}", quote(&close.reason)) }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::captures::Captured;
 use super::recorder::Recorder;
 use super::{Failure, expect};
-use crate::config::{Step, Target};
+use crate::config::{Closer, Step, Target};
 use crate::outcome::{CloseEvidence, HttpEvidence, MessageEvidence, Phase, Reason, Timings, TlsEvidence};
 
 /// How much of a body or message is kept as evidence.
@@ -162,9 +162,13 @@ impl Findings {
                 },
             ),
             Phase::Message => (Reason::MessageTimeout, format!("upgraded, but no {} came within {limit}", self.awaited(target))),
-            Phase::Close | Phase::Total | Phase::Hold => {
-                (Reason::CloseTimeout, format!("the closing handshake did not finish within {limit}"))
-            }
+            Phase::Close | Phase::Total | Phase::Hold => (
+                Reason::CloseTimeout,
+                match target.expect.close {
+                    Closer::Client => format!("the peer did not answer our close frame within {limit}"),
+                    Closer::Server => format!("the closing handshake did not finish within {limit}"),
+                },
+            ),
         };
         Failure::new(reason, self.phase, detail)
     }

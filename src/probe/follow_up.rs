@@ -4,6 +4,7 @@
 //! credentials, configured headers and client certificate go to its own scheme, host and port and nowhere else: a
 //! `Location` may point anywhere.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ use super::{Failure, Probe, SetupError, proxy, tls, upgrade};
 use crate::config::{HttpCheck, Secret, Target, TargetUrl, TlsOptions};
 use crate::outcome::{FollowUp, Outcome, PageOutcome, Reason, Reply, TargetName, Verdict, leads_back};
 
+/// In less, no answer is to be expected, and none says nothing.
+const SHORTEST: Duration = Duration::from_millis(20);
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wish {
@@ -27,13 +31,14 @@ enum Wish {
 }
 
 impl Probe {
-    /// Asks again beside a failure, all requests at once, for at most this long. `None` where the target does not want it
-    /// (`diagnose: false`), or where nothing would be learned: only a handshake that was not answered with 101 is asked about.
+    /// Asks again beside a failure, all requests at once, for at most this long: at the address that failed, wherever the
+    /// target itself is asked. `None` where the target does not want it (`diagnose: false`), or where nothing would be learned:
+    /// only a handshake that was not answered with 101 is asked about, and only with some time left.
     pub async fn follow_up(&self, outcome: &Outcome, within: Duration) -> Option<FollowUp> {
         let status = outcome.http.as_ref().map(|http| http.status);
         let unanswered = matches!(outcome.reason, Reason::UpgradeTimeout | Reason::UpgradeClosed);
         let about_the_upgrade = status.map_or(unanswered, |status| status != 101);
-        if !self.target.diagnose || outcome.verdict() != Verdict::Failed || !about_the_upgrade {
+        if !self.target.diagnose || outcome.verdict() != Verdict::Failed || !about_the_upgrade || within < SHORTEST {
             return None;
         }
         let redirect = outcome.redirect_code().and(outcome.http.as_ref()).and_then(|http| http.location.as_deref());
@@ -42,11 +47,16 @@ impl Probe {
         let location = redirect.filter(|_| !to_itself).and_then(|location| self.elsewhere(location));
         let origin = if status == Some(403) { self.fitting_origin() } else { None };
         let deadline = Instant::now() + within;
+        let ask = async |whom: Option<Probe>, wish| {
+            let whom = whom?;
+            let address = outcome.address.filter(|_| whom.target.url.same_origin(&self.target.url));
+            whom.ask(wish, address, deadline).await
+        };
         let (plain_get, mut at_location, with_origin, site_root) = tokio::join!(
-            ask(Some(self.asking(self.target.clone())), Wish::Page, deadline),
-            ask(location, Wish::Upgrade, deadline),
-            ask(origin.as_ref().map(|origin| self.with_origin(origin)), Wish::Upgrade, deadline),
-            ask(root, Wish::Page, deadline),
+            ask(Some(self.asking(self.target.clone())), Wish::Page),
+            ask(location, Wish::Upgrade),
+            ask(origin.as_ref().map(|origin| self.with_origin(origin)), Wish::Upgrade),
+            ask(root, Wish::Page),
         );
         // A redirect must not make the monitor read out pages that only this host can reach.
         if let Some(http) = at_location.as_mut().and_then(|reply| reply.http.as_mut()) {
@@ -133,14 +143,15 @@ impl Probe {
         }
     }
 
-    /// Makes one request, until the deadline. `None` when this host is at fault, so that nothing is known of the peer.
-    async fn ask(&self, wish: Wish, deadline: Instant) -> Option<Reply> {
+    /// Makes one request, until the deadline, to this address or wherever the name leads. `None` when this host is at fault, so
+    /// that nothing is known of the peer.
+    async fn ask(&self, wish: Wish, address: Option<SocketAddr>, deadline: Instant) -> Option<Reply> {
         let started = Instant::now();
         let mut findings = Findings::new(started);
-        let exchange = Box::pin(self.exchange(wish, &mut findings));
+        let exchange = Box::pin(self.exchange(wish, address, &mut findings));
         let failure = match timeout_at(deadline, exchange).await {
             Ok(Err(failure)) if failure.reason == Reason::LocalError => return None,
-            Ok(result) => result.err().map(|failure| self.redactor.apply(&failure.detail)),
+            Ok(result) => result.err().map(|failure| self.redactor.apply_to_quotes(&failure.detail)),
             // the head came in time, the body is missing
             Err(_) if findings.http.is_some() && wish == Wish::Page => None,
             Err(_) => Some(match &findings.http {
@@ -155,8 +166,11 @@ impl Probe {
         Some(Reply { url, self_redirect: self.was_led_back(&findings), http: findings.http, failure })
     }
 
-    async fn exchange(&self, wish: Wish, findings: &mut Findings) -> Result<(), Failure> {
-        let addresses = self.addresses(findings).await?;
+    async fn exchange(&self, wish: Wish, address: Option<SocketAddr>, findings: &mut Findings) -> Result<(), Failure> {
+        let addresses = match address {
+            Some(address) if self.tunnel.is_none() => vec![address],
+            _ => self.addresses(findings).await?,
+        };
         let mut stream = self.dial(&addresses, findings).await?;
         match wish {
             Wish::Page => upgrade::plain_get(&mut stream, &self.target, &self.redactor, findings).await,
@@ -188,10 +202,6 @@ fn goodbye() -> [u8; 8] {
     let [a, b, c, d] = mask;
     let [high, low] = 1000u16.to_be_bytes();
     [0x88, 0x82, a, b, c, d, high ^ a, low ^ b]
-}
-
-async fn ask(whom: Option<Probe>, wish: Wish, deadline: Instant) -> Option<Reply> {
-    whom?.ask(wish, deadline).await
 }
 
 /// The companion of a target, ready to be asked: a plain GET, redirects not followed.
@@ -227,7 +237,7 @@ impl PageProbe {
     /// is known of the page.
     pub async fn run(&self) -> Option<PageOutcome> {
         let (started_at, started) = (self.probe.shared.clock.now(), Instant::now());
-        let reply = self.probe.ask(Wish::Page, started + self.probe.target.timeout).await?;
+        let reply = self.probe.ask(Wish::Page, None, started + self.probe.target.timeout).await?;
         Some(PageOutcome { target: self.target().clone(), started_at, took: started.elapsed(), reply })
     }
 }

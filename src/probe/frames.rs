@@ -36,6 +36,10 @@ pub struct Seen {
     pub close: Option<Vec<u8>>,
     /// The first violation of the framing rules.
     pub violation: Option<&'static str>,
+    /// How many bytes of data may still come, where that is bounded.
+    pub room: Option<u64>,
+    /// A data frame has begun for which there is no room: it is not read.
+    full: bool,
     header: Vec<u8>,
     payload_left: u64,
     /// The payload being read belongs to a close frame.
@@ -50,11 +54,12 @@ impl Seen {
         self.in_message || self.payload_left > 0 || !self.header.is_empty()
     }
 
-    /// Takes in the next bytes of the stream, cut anywhere. Says how many of them come before a violation.
+    /// Takes in the next bytes of the stream, cut anywhere. Says how many of them come before a violation, or before a frame
+    /// for which there is no room.
     fn feed(&mut self, bytes: &[u8]) -> usize {
         let (all, mut bytes) = (bytes.len(), bytes);
         let mut sound = 0;
-        while !bytes.is_empty() && self.violation.is_none() && self.close.is_none() {
+        while !bytes.is_empty() && !self.stopped() && self.close.is_none() {
             if self.payload_left > 0 {
                 let n = usize::try_from(self.payload_left).unwrap_or(usize::MAX).min(bytes.len());
                 let (now, later) = bytes.split_at(n);
@@ -69,6 +74,10 @@ impl Seen {
                 bytes = &bytes[1..];
                 match parse_header(&self.header) {
                     Ok(None) => continue,
+                    Ok(Some(frame)) if !self.has_room(&frame) => {
+                        self.full = true;
+                        continue;
+                    }
                     Ok(Some(frame)) => self.begin(frame),
                     Err(violation) => {
                         self.violation = Some(violation);
@@ -81,7 +90,22 @@ impl Seen {
                 self.close = self.in_close.take();
             }
         }
-        if self.violation.is_some() { sound } else { all }
+        if self.stopped() { sound } else { all }
+    }
+
+    fn stopped(&self) -> bool {
+        self.violation.is_some() || self.full
+    }
+
+    fn has_room(&mut self, frame: &Frame) -> bool {
+        match &mut self.room {
+            Some(room) if frame.opcode < OPCODE_CLOSE => {
+                let fits = frame.length <= *room;
+                *room = room.saturating_sub(frame.length);
+                fits
+            }
+            _ => true,
+        }
     }
 
     fn begin(&mut self, frame: Frame) {
@@ -161,6 +185,14 @@ impl<S> Watched<S> {
         Watched { stream, first, given: 0, seen: Seen::default(), last_heard: now, window: (now, 0), pause: None, recorder }
     }
 
+    /// What a reader gets where the stream is stopped.
+    fn stop(&self) -> Poll<io::Result<()>> {
+        match self.seen.violation {
+            Some(_) => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+            None => Poll::Pending, // nothing wakes the reader again: its deadline ends it
+        }
+    }
+
     /// Takes in bytes that came, and slows a flood of frames down. Returns how many of them break no rule.
     fn hear(&mut self, bytes: &[u8]) -> usize {
         let (now, before) = (Instant::now(), self.seen.frames);
@@ -183,8 +215,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             ready!(pause.as_mut().poll(cx));
             this.pause = None;
         }
-        if this.seen.violation.is_some() {
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        if this.seen.stopped() {
+            return this.stop();
         }
         let before = buf.filled().len();
         if this.given < this.first.len() {
@@ -208,10 +240,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let bytes = &buf.filled()[before..];
         if !bytes.is_empty() {
             let sound = this.hear(bytes);
-            if this.seen.violation.is_some() {
+            if this.seen.stopped() {
                 buf.set_filled(before + sound);
                 if sound == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                    return this.stop();
                 }
             }
         }

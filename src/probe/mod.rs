@@ -22,6 +22,7 @@ mod tls;
 mod trace;
 mod upgrade;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -152,9 +153,10 @@ impl Probe {
             Some(Err(failure)) => (None, Some(Err(failure))),
             None => (None, None),
         };
+        let redactor = self.redactor_of(&findings).into_owned();
         let outcome = self.conclude(begun, findings, result);
         let session = conversation.zip(self.target.hold).map(|(conversation, hold)| {
-            Session::new(conversation, self.target.clone(), hold, &outcome, self.shared.clock.clone())
+            Session::new(conversation, self.target.clone(), hold, redactor, &outcome, self.shared.clock.clone())
         });
         (outcome, session)
     }
@@ -194,25 +196,27 @@ impl Probe {
             Ok(()) => (Reason::Ok, None, String::new()),
             Err(failure) => (failure.reason, Some(failure.phase), failure.detail),
         };
-        // what a peer said on the established connection may repeat what it was told
-        let redactor = self.redactor.clone().and(&Redactor::of(findings.captured.secrets()));
-        let detail = redactor.apply_to_quotes(&detail);
-        if let Some(message) = &mut findings.message {
-            message.text = redactor.apply_to_prefix(&message.text);
-        }
-        if let Some(close) = &mut findings.close {
-            close.reason = redactor.apply(&close.reason);
-        }
-        Outcome {
+        let redactor = self.redactor_of(&findings);
+        let mut outcome = Outcome {
             address: findings.address,
             phase,
-            detail: redactor.apply(&detail),
+            detail,
             timings: findings.timings,
             http: findings.http,
             tls: findings.tls,
             message: findings.message,
             close: findings.close,
             ..Outcome::new(self.target.name.clone(), self.public_url.clone(), begun.at, reason)
+        };
+        redactor.apply_to_outcome(&mut outcome);
+        outcome
+    }
+
+    /// Hides the target's secrets and what was captured in this conversation.
+    fn redactor_of(&self, findings: &Findings) -> Cow<'_, Redactor> {
+        match findings.captured.secrets() {
+            none if none.is_empty() => Cow::Borrowed(&self.redactor),
+            captured => Cow::Owned(self.redactor.clone().and(&Redactor::of(captured))),
         }
     }
 
@@ -250,10 +254,7 @@ impl Probe {
         if let Some(tunnel) = &self.tunnel {
             findings.leg = Leg::ToProxy(tunnel.proxy.clone());
         }
-        let (host, port) = match &self.target.proxy {
-            Some(proxy) => (proxy.host(), proxy.port),
-            None => (self.target.url.host(), self.target.url.port()),
-        };
+        let (host, port) = self.target.first_hop();
         let version = self.target.ip_version;
         match host {
             url::Host::Ipv4(ip) if version != IpVersion::V6 => Ok(vec![(ip, port).into()]),

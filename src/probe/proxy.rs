@@ -9,15 +9,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::Failure;
 use super::findings::{Findings, Leg};
-use super::upgrade::read_head;
+use super::redact::basic;
+use super::upgrade::{USER_AGENT, one_line, read_head};
 use crate::config::{Proxy, TargetUrl};
 use crate::outcome::{Phase, Reason, status_line};
+
+/// How much is shown of what the proxy says beside its status.
+const MAX_PHRASE: usize = 60;
 
 /// The way of one target through its proxy.
 pub struct Tunnel {
@@ -33,12 +35,9 @@ impl Tunnel {
     /// Writes the request out once: it is the same in every probe.
     pub fn new(proxy: &Proxy, url: &TargetUrl) -> Self {
         let target = format!("{}:{}", url.host(), url.port());
-        let mut request = format!(
-            "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: {}\r\n",
-            concat!("wsprobe/", env!("CARGO_PKG_VERSION"))
-        );
-        if let Some(credentials) = &proxy.credentials {
-            request.push_str(&format!("Proxy-Authorization: Basic {}\r\n", BASE64_STANDARD.encode(credentials.expose())));
+        let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{USER_AGENT}");
+        if let Some((username, password)) = &proxy.credentials {
+            request.push_str(&format!("Proxy-Authorization: Basic {}\r\n", basic(username, password)));
         }
         request.push_str("\r\n");
         Tunnel {
@@ -82,7 +81,6 @@ impl Tunnel {
     }
 
     fn refused(&self, status: u16, phrase: &str) -> Failure {
-        let phrase: String = phrase.chars().filter(|c| !c.is_control()).take(60).collect();
         let cause = match status {
             407 if self.with_credentials => ": it does not accept the credentials in proxy_url",
             407 => ": it wants credentials, and proxy_url has none",
@@ -90,7 +88,7 @@ impl Tunnel {
             500..=599 => ": it could not connect, or is at fault itself",
             _ => "",
         };
-        let line = status_line(status, &phrase);
+        let line = status_line(status, &one_line(phrase, MAX_PHRASE));
         let detail = format!("the proxy {} answered {line} to CONNECT {}{cause}", self.proxy, self.target);
         Failure::new(Reason::ConnectRefused, Phase::Connect, detail)
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::captures::Captured;
 use super::findings::{EVIDENCE_BYTES, lossy_prefix};
-use super::redact::{REDACTED, Redactor};
+use super::redact::{REDACTED, Redactor, without_userinfo};
 use crate::config::{is_public_header, sounds_secret};
 use crate::outcome::timeline::{Answer, Direction, Frame, Head, Timeline};
 use crate::outcome::{Ended, HttpEvidence};
@@ -143,6 +143,8 @@ impl Recorder {
         let mut head = read_head(bytes, |name, value| {
             if sounds_secret(name) && !HttpEvidence::keeps(name) {
                 REDACTED.to_owned()
+            } else if name == "location" {
+                self.0.redactor.apply_to_prefix(&without_userinfo(value))
             } else {
                 self.0.redactor.apply_to_prefix(value)
             }
@@ -311,7 +313,7 @@ mod tests {
         );
         recorder.answering(b"HTTP/1.1 1");
         recorder.answered(b"HTTP/1.1 103 Early Hints\r\nSet-Cookie: hunter2\r\n\r\n");
-        recorder.answering(b"HTTP/1.1 200 OK\r\nServer: x\r\nX-Auth-Token: hun");
+        recorder.answering(b"HTTP/1.1 200 OK\r\nServer: x\r\nLocation: https://u:hunter3@h/\r\nX-Auth-Token: hun");
         let timeline = recorder.finish();
         assert!(!format!("{timeline:?}").contains("hun"), "{timeline:?}");
         let (_, request) = timeline.request.expect("a request");

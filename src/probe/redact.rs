@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::config::{Authorization, Secret, Step, Target, is_public_header, sounds_secret};
+use crate::outcome::Outcome;
 
 /// Shorter values are too likely to be part of an innocent word.
 const SHORTEST: usize = 6;
@@ -19,6 +20,7 @@ pub struct Redactor {
 }
 
 impl Redactor {
+    /// Hides what is secret of a target.
     pub fn new(target: &Target) -> Self {
         let mut secrets: Vec<String> = target
             .headers
@@ -26,11 +28,14 @@ impl Redactor {
             .filter(|(name, _)| !is_public_header(name.as_str()))
             .map(|(_, value)| value.expose().to_owned())
             .collect();
+        let mut named = |username: &str, password: &Secret| {
+            secrets.extend([password.expose().to_owned(), basic(username, password)]);
+        };
+        if let Some((username, password)) = target.proxy.as_ref().and_then(|proxy| proxy.credentials.as_ref()) {
+            named(username, password);
+        }
         match &target.authorization {
-            Some(Authorization::Basic { username, password }) => {
-                secrets.push(password.expose().to_owned());
-                secrets.push(basic(username, password));
-            }
+            Some(Authorization::Basic { username, password }) => named(username, password),
             Some(Authorization::Scheme { credentials, .. }) => secrets.push(credentials.expose().to_owned()),
             None => {}
         }
@@ -38,10 +43,6 @@ impl Redactor {
             Step::Send(message) if sounds_secret(message.as_str()) => Some(message.as_str().to_owned()),
             _ => None,
         }));
-        if let Some(credentials) = target.proxy.as_ref().and_then(|proxy| proxy.credentials.as_ref()) {
-            secrets.push(BASE64_STANDARD.encode(credentials.expose()));
-            secrets.extend(credentials.expose().split_once(':').map(|(_, password)| password.to_owned()));
-        }
         secrets.extend(target.url.as_url().query().map(str::to_owned));
         secrets.extend(target.url.as_url().query_pairs().map(|(_, value)| value.into_owned()));
         let written = target.url.as_url().query().unwrap_or_default().split('&');
@@ -74,6 +75,18 @@ impl Redactor {
         })
     }
 
+    /// Takes the secrets out of what a peer said on the established connection: it may repeat what it was told. Heads and bodies
+    /// have been through this when they were read.
+    pub fn apply_to_outcome(&self, outcome: &mut Outcome) {
+        outcome.detail = self.apply_to_quotes(&outcome.detail);
+        if let Some(message) = &mut outcome.message {
+            message.text = self.apply_to_prefix(&message.text);
+        }
+        if let Some(close) = &mut outcome.close {
+            close.reason = self.apply(&close.reason);
+        }
+    }
+
     /// The same for a text with quotations, which may have been cut where they end.
     pub fn apply_to_quotes(&self, text: &str) -> String {
         let masked = self.apply(text);
@@ -97,6 +110,16 @@ impl Redactor {
             Some(n) => format!("{}{REDACTED}", &masked[..masked.len() - n]),
             None => masked,
         }
+    }
+}
+
+/// A URL, also one without its scheme, without the user and password it may hold (RFC 3986 section 3.2.1).
+pub fn without_userinfo(url: &str) -> String {
+    let Some(begin) = url.find("//").map(|at| at + 2) else { return url.to_owned() };
+    let authority = url[begin..].split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    match authority.rfind('@') {
+        Some(at) => format!("{}{REDACTED}{}", &url[..begin], &url[begin + at..]),
+        None => url.to_owned(),
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::Name;
 use hickory_resolver::system_conf::parse_resolv_conf;
 use tokio::time::Instant;
 
@@ -76,7 +77,11 @@ impl Resolver {
             IpVersion::V4 => &asked.v4,
             IpVersion::V6 => &asked.v6,
         };
-        let found = resolver.lookup_ip(host).await.map_err(|error| {
+        // the host of a URL is ASCII by now; names with an underscore exist, though IDNA does not know them
+        let name = Name::from_ascii(host).map_err(|error| {
+            Failure::new(Reason::DnsNotFound, Phase::Dns, format!("the name {host} can't exist in DNS: {error}"))
+        })?;
+        let found = resolver.lookup_ip(name).await.map_err(|error| {
             let any_route = || asked.servers.iter().any(|server| connect::has_route(*server));
             classify::dns(host, &error, any_route)
         })?;

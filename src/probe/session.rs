@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::conversation::{Conversation, Next, describe_close};
 use super::findings::Findings;
+use super::redact::Redactor;
 use super::{Failure, Stream, connect};
 use crate::config::{Hold, Target};
 use crate::outcome::{CloseEvidence, Ended, Outcome, Phase, Reason, SessionEnd, SessionEvidence};
@@ -60,10 +61,11 @@ impl Session {
         conversation: Conversation<Stream>,
         target: Arc<Target>,
         hold: Hold,
+        redactor: Redactor,
         opening: &Outcome,
         clock: Clock,
     ) -> Self {
-        Session(Line::new(conversation, target, hold, opening, clock))
+        Session(Line::new(conversation, target, hold, redactor, opening, clock))
     }
 
     /// Holds the connection until something happens; when `leaving` is cancelled, says good-bye. A session is over after
@@ -79,6 +81,8 @@ struct Line<S> {
     target: Arc<Target>,
     hold: Hold,
     clock: Clock,
+    /// For what the peer says at the end.
+    redactor: Redactor,
     /// What its opening was like.
     opening: Outcome,
     opened: Instant,
@@ -100,10 +104,17 @@ enum End {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
-    fn new(conversation: Conversation<S>, target: Arc<Target>, hold: Hold, opening: &Outcome, clock: Clock) -> Self {
+    fn new(
+        conversation: Conversation<S>,
+        target: Arc<Target>,
+        hold: Hold,
+        redactor: Redactor,
+        opening: &Outcome,
+        clock: Clock,
+    ) -> Self {
         let (opening, opened) = (opening.clone(), Instant::now());
         let ping_due = opened + hold.ping_every;
-        Line { conversation, target, hold, clock, opening, opened, ping_due, pongs: 0, last_rtt: None, messages: 0 }
+        Line { conversation, target, hold, clock, redactor, opening, opened, ping_due, pongs: 0, last_rtt: None, messages: 0 }
     }
 
     async fn next(&mut self, leaving: &CancellationToken) -> SessionEvent {
@@ -238,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             idle,
             ended_by: by,
         };
-        Outcome {
+        let mut outcome = Outcome {
             started_at: ended_at,
             reason: failure.reason,
             phase: Some(failure.phase),
@@ -246,7 +257,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             close,
             session: Some(session),
             ..self.opening.clone()
-        }
+        };
+        self.redactor.apply_to_outcome(&mut outcome);
+        outcome
     }
 }
 
@@ -297,7 +310,7 @@ mod tests {
         let clock = Clock::system();
         let opening = Outcome::new(target.name.clone(), "ws://t/".into(), clock.now(), Reason::Ok);
         let conversation = Conversation::new(Watched::new(ours, vec![], None), &target).await;
-        (Line::new(conversation, Arc::new(target), hold, &opening, clock), theirs)
+        (Line::new(conversation, Arc::new(target), hold, Redactor::default(), &opening, clock), theirs)
     }
 
     async fn server(stream: DuplexStream) -> WebSocketStream<DuplexStream> {

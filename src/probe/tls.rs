@@ -103,7 +103,7 @@ impl Tls {
             let verifier = WebPkiServerVerifier::builder_with_provider(roots.clone(), shared.provider.clone()).build();
             Judge::Roots(verifier.map_err(|error| SetupError::Rustls(rustls::Error::General(error.to_string())))?)
         };
-        let recorder = Arc::new(Recorder { judge: judge.clone(), provider: shared.provider.clone(), seen: Mutex::new(None) });
+        let verifier = Arc::new(Verifier { judge: judge.clone(), provider: shared.provider.clone(), seen: Mutex::new(None) });
         let versions: &[_] = match options.min_version {
             TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
             TlsVersion::V1_3 => &[&rustls::version::TLS13],
@@ -111,7 +111,7 @@ impl Tls {
         let builder = ClientConfig::builder_with_provider(shared.provider.clone())
             .with_protocol_versions(versions)?
             .dangerous()
-            .with_custom_certificate_verifier(recorder); // each handshake brings its own
+            .with_custom_certificate_verifier(verifier); // each handshake brings its own
         let mut config = match &options.client_cert {
             None => builder.with_no_client_auth(),
             Some(pair) => builder.with_client_auth_cert(certificates(&pair.cert_file)?, private_key(&pair.key_file)?)?,
@@ -143,13 +143,13 @@ impl Tls {
         findings: &mut Findings,
     ) -> Result<TlsStream<S>, Failure> {
         findings.enter(Phase::Tls);
-        let recorder = Arc::new(Recorder { judge: self.judge.clone(), provider: self.provider.clone(), seen: Mutex::new(None) });
+        let verifier = Arc::new(Verifier { judge: self.judge.clone(), provider: self.provider.clone(), seen: Mutex::new(None) });
         let mut config = self.config.clone();
-        config.dangerous().set_certificate_verifier(recorder.clone());
+        config.dangerous().set_certificate_verifier(verifier.clone());
         let handshake = TlsConnector::from(Arc::new(config)).connect(self.name.clone(), stream);
         let result = {
             // also when the deadline drops this future between the certificate and the end of the handshake
-            let keep = KeepChain { tls: self, recorder: &recorder, findings };
+            let keep = KeepChain { tls: self, verifier: &verifier, findings };
             let result = handshake.await;
             drop(keep);
             result
@@ -218,16 +218,16 @@ impl ResolvesClientCert for NoCertificate {
     }
 }
 
-/// Puts the recorded chain into the findings when it goes out of scope.
+/// Puts the chain that was seen into the findings when it goes out of scope.
 struct KeepChain<'a> {
     tls: &'a Tls,
-    recorder: &'a Recorder,
+    verifier: &'a Verifier,
     findings: &'a mut Findings,
 }
 
 impl Drop for KeepChain<'_> {
     fn drop(&mut self) {
-        let seen = self.recorder.seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let seen = self.verifier.seen.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(chain) = seen {
             self.findings.record(|recorder| {
                 let chain = presented(&chain);
@@ -325,15 +325,15 @@ enum Judge {
     Nothing,
 }
 
-/// Keeps the chain that the peer presented, whatever the judgement.
+/// Judges the chain that the peer presents, and keeps it whatever the judgement.
 #[derive(Debug)]
-struct Recorder {
+struct Verifier {
     judge: Judge,
     provider: Arc<CryptoProvider>,
     seen: Mutex<Option<Chain>>,
 }
 
-impl ServerCertVerifier for Recorder {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,

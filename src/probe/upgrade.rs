@@ -19,6 +19,8 @@ use super::{Failure, classify};
 use crate::config::{Authorization, Target};
 use crate::outcome::{HttpEvidence, Phase, Reason, status_line};
 
+/// The header with which we name ourselves, to targets and to proxies.
+pub(super) const USER_AGENT: &str = concat!("User-Agent: wsprobe/", env!("CARGO_PKG_VERSION"), "\r\n");
 /// Largest response head, the 1xx answers before it included.
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 128;
@@ -58,7 +60,7 @@ fn request_head(target: &Target, special: &str) -> String {
     }
     head.push_str(special);
     if !target.headers.iter().any(|(name, _)| name == http::header::USER_AGENT) {
-        head.push_str(concat!("User-Agent: wsprobe/", env!("CARGO_PKG_VERSION"), "\r\n"));
+        head.push_str(USER_AGENT);
     }
     match &target.authorization {
         Some(Authorization::Basic { username, password }) => {
@@ -70,9 +72,16 @@ fn request_head(target: &Target, special: &str) -> String {
         None => {}
     }
     for (name, value) in &target.headers {
-        head.push_str(&format!("{name}: {}\r\n", value.expose()));
+        head.push_str(&format!("{}: {}\r\n", capitalised(name.as_str()), value.expose()));
     }
     head
+}
+
+/// `x-token` as `X-Token`. Names have no case (RFC 9110 section 5.1), but some servers and rules of proxies compare with the one
+/// that browsers send, and a name is kept in lower case.
+fn capitalised(name: &str) -> String {
+    let word = |word: &str| word.get(..1).unwrap_or_default().to_ascii_uppercase() + word.get(1..).unwrap_or_default();
+    name.split('-').map(word).collect::<Vec<_>>().join("-")
 }
 
 /// Sends the request and reads the answer; on a proper 101 returns the bytes that came after its head.
@@ -92,7 +101,6 @@ pub async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     let message = [&request.before_key, key.as_bytes(), &request.after_key].concat();
     let (head, rest) = exchange(stream, &message, redactor, findings).await?;
     let Err(failure) = judge(&head, &key, subprotocols) else { return Ok(rest) };
-    let failure = Failure { detail: redactor.apply(&failure.detail), ..failure };
     findings.settle(Err(failure.clone()));
     if head.status != 101 {
         keep_body(stream, &head, rest, redactor, findings).await;
@@ -175,12 +183,12 @@ impl Head {
 
     fn evidence(&self, redactor: &Redactor) -> HttpEvidence {
         let bounded = |name: &str, value: &str| {
-            let limit = if name == "location" { MAX_LOCATION } else { MAX_VALUE };
-            redactor.apply_to_prefix(&value.chars().take(limit).collect::<String>())
+            let cut = |value: &str, limit| redactor.apply_to_prefix(&value.chars().take(limit).collect::<String>());
+            if name == "location" { cut(&redact::without_userinfo(value), MAX_LOCATION) } else { cut(value, MAX_VALUE) }
         };
         HttpEvidence {
             status: self.status,
-            reason_phrase: redactor.apply(&self.phrase.chars().take(MAX_VALUE).collect::<String>()),
+            reason_phrase: bounded("", &self.phrase),
             location: self.all("location").next().map(|v| bounded("location", v)),
             headers: self
                 .headers
@@ -249,7 +257,9 @@ async fn name_better<S: AsyncRead + Unpin>(
     if !matches!(findings.leg, Leg::InProxy(_)) {
         findings.settle(Err(failure));
     }
-    let tell = |bytes: &[u8]| bytes.len() > START || bytes.contains(&b'\n') || is_tls(bytes) || is_http2(bytes);
+    // a zero begins no text, and the length in an HTTP/2 frame may look like a line feed
+    let line = |bytes: &[u8]| bytes.first() != Some(&0) && bytes.contains(&b'\n');
+    let tell = |bytes: &[u8]| bytes.len() > START || line(bytes) || is_tls(bytes) || is_http2(bytes);
     let more =
         async { while !tell(&bytes) && matches!((&mut *stream).take(START as u64).read_buf(&mut bytes).await, Ok(1..)) {} };
     let _ = timeout(BODY_WAIT, more).await;
@@ -271,7 +281,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Failure> {
         Ok(httparse::Status::Partial) => return Ok(None),
         Ok(httparse::Status::Complete(length)) => length,
         Err(httparse::Error::TooManyHeaders) => return Err(invalid(format!("the response has more than {MAX_HEADERS} headers"))),
-        Err(error) => return Err(invalid(format!("the answer is not proper HTTP ({error}): {}", start(bytes)))),
+        Err(error) => return Err(invalid(format!("the answer is not proper HTTP ({error}): {}", start(broken_line(bytes))))),
     };
     let head = Head {
         minor_version: response.version.unwrap_or(1),
@@ -287,10 +297,23 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Failure> {
     Ok(Some((head, length)))
 }
 
+/// From the first line that makes the head unreadable: the lines before it are sound and explain nothing.
+fn broken_line(bytes: &[u8]) -> &[u8] {
+    let mut sound = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        if httparse::Response::new(&mut headers).parse(&bytes[..sound + line.len()]).is_err() {
+            break;
+        }
+        sound += line.len();
+    }
+    &bytes[sound..]
+}
+
 /// What the answer means (contract of the reasons), and for a 101 whether it keeps RFC 6455 section 4.1.
 fn judge(head: &Head, key: &str, subprotocols: &[String]) -> Result<(), Failure> {
     let status = head.status;
-    let line = || one_line(&status_line(status, &head.phrase), MAX_VALUE);
+    let line = || status_line(status, &one_line(&head.phrase, MAX_VALUE));
     let fail = |reason, detail| Err(Failure::new(reason, Phase::Upgrade, detail));
     match status {
         101 => {}
@@ -298,8 +321,9 @@ fn judge(head: &Head, key: &str, subprotocols: &[String]) -> Result<(), Failure>
         300..=399 => {
             let to = head
                 .all("location")
-                .next()
-                .map_or(" without a Location".to_owned(), |l| format!(" to {}", one_line(l, MAX_LOCATION)));
+                .find(|location| !location.is_empty())
+                .map(redact::without_userinfo)
+                .map_or(" without a Location".to_owned(), |l| format!(" to {}", one_line(&l, MAX_LOCATION)));
             return fail(Reason::UpgradeRedirected, format!("{}{to}", line()));
         }
         400..=499 => return fail(Reason::UpgradeRejected, line()),
@@ -427,13 +451,18 @@ fn closed(error: &io::Error, received: usize) -> Failure {
 /// The first line, as far as it is shown.
 fn start(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
     let cut = if line.len() > START { "…" } else { "" };
-    quote(&format!("{}{cut}", lossy_prefix(line, START)))
+    quote(&format!("{}{cut}", lossy_prefix(line, START).trim_end_matches('\r')))
 }
 
-fn one_line(text: &str, limit: usize) -> String {
-    text.chars().take(limit).map(|c| if c.is_control() { ' ' } else { c }).collect()
+/// At most so many characters without a control character among them. Where it was cut there is an ellipsis, which also shows
+/// where a secret may have been cut in two.
+pub(super) fn one_line(text: &str, limit: usize) -> String {
+    let mut line: String = text.chars().take(limit).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(limit).is_some() {
+        line.push('…');
+    }
+    line
 }
 
 #[cfg(test)]
@@ -479,6 +508,33 @@ mod tests {
             head("HTTP/1.1 301 Moved\r\nServer: nginx\r\nSet-Cookie: session=1\r\nX-Amz-Cf-Id: a\r\nAuthorization: b\r\n\r\n");
         let names: Vec<String> = h.evidence(&Redactor::default()).headers.into_iter().map(|(n, _)| n).collect();
         assert_eq!(names, ["server", "x-amz-cf-id"]);
+    }
+
+    #[test]
+    fn of_a_head_that_cannot_be_read_the_line_at_fault_is_quoted() {
+        for (raw, quoted) in [
+            ("HTTP/1.1 403 Forbidden\r\nServer: nginx\r\nNonsense\r\n\r\n", "`Nonsense`"),
+            ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n folded\r\n\r\n", "` folded`"),
+            ("HTTP/1.1 200 OK\nX: a\0b\n\n", "`X: a b`"),
+            ("HTTP/1.1 20O OK\r\nServer: nginx\r\n\r\n", "`HTTP/1.1 20O OK`"),
+        ] {
+            let detail = parse_head(raw.as_bytes()).err().unwrap().detail;
+            assert!(detail.starts_with("the answer is not proper HTTP (") && detail.ends_with(quoted), "{detail}");
+        }
+    }
+
+    #[test]
+    fn credentials_in_a_location_are_nobodys_business() {
+        for (location, shown) in [
+            ("https://user:pass@a.test/ws/?b=c@d", "https://<redacted>@a.test/ws/?b=c@d"),
+            ("//user@a.test:8443", "//<redacted>@a.test:8443"),
+            ("https://a.test/@user/", "https://a.test/@user/"),
+            ("/login/?next=/ws/", "/login/?next=/ws/"),
+        ] {
+            let moved = head(&format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\n\r\n"));
+            assert_eq!(moved.evidence(&Redactor::default()).location.as_deref(), Some(shown));
+            assert_eq!(judge(&moved, KEY, &[]).unwrap_err().detail, format!("302 Found to {shown}"));
+        }
     }
 
     #[test]

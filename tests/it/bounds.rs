@@ -1,6 +1,5 @@
-//! What a peer sends is never held without a bound: a probe holds at most `max_message_bytes` and 64 KiB of it. Two things
-//! cost more, and are bounded too: the buffer that fragments are put together in grows by doubling, and while a pong is
-//! awaited as much again as one message may be kept.
+//! What a peer sends is never held without a bound: a probe holds at most `max_message_bytes` and 64 KiB of it. The buffer in
+//! which fragments are put together grows by doubling, and is counted with what it grows from.
 
 use allocation_counter::measure;
 use wsprobe::config::{ExpectStep, Matcher, Step};
@@ -67,11 +66,7 @@ fn a_probe_holds_about_the_largest_message_whatever_comes() {
         ] {
             let held = held(max, step, &says, &flood);
             println!("max_message_bytes {:>5} KiB, held {:>5} KiB: {what}", max / KIB, held / KIB);
-            let times = match what {
-                "fragments without end" => 3,
-                "large messages without end instead of a pong" => 2,
-                _ => 1,
-            };
+            let times = if what == "fragments without end" { 3 } else { 1 };
             if held > times * max + 64 * KIB {
                 beyond.push(format!("{what}: {} KiB were held, at most {} KiB may be", held / KIB, times * max / KIB + 64));
             }

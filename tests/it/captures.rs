@@ -2,18 +2,25 @@
 
 use std::path::Path;
 
-use wsprobe::config;
+use tokio_util::sync::CancellationToken;
+use wsprobe::config::{self, Target};
 use wsprobe::outcome::{Outcome, Phase, Reason};
+use wsprobe::probe::SessionEvent;
 
-use crate::support::probing::{probe, upgraded};
+use crate::support::probing::{probe, ready, upgraded};
 use crate::support::stage::{Act, Act::*, Peer, close, text};
 
-/// Probes a peer that plays the acts by these steps, as the configuration has them.
-async fn holds(steps: &str, acts: Vec<Act>) -> Outcome {
-    let peer = Peer::plays(upgraded(acts)).await;
+/// A target with these steps, as the configuration has them.
+fn configured(peer: &Peer, steps: &str) -> Target {
     let yaml = format!("targets:\n  - name: t\n    url: {}\n    timeout: 10s\n    steps:\n{steps}", peer.url());
     let config = config::parse(&yaml, Path::new("test.yaml"), &|_| None).unwrap_or_else(|report| panic!("{report}"));
-    probe(config::Target::clone(&config.targets[0])).await
+    Target::clone(&config.targets[0])
+}
+
+/// Probes a peer that plays the acts by these steps.
+async fn holds(steps: &str, acts: Vec<Act>) -> Outcome {
+    let peer = Peer::plays(upgraded(acts)).await;
+    probe(configured(&peer, steps)).await
 }
 
 const WELCOME: &str = r#"{"type": "welcome", "session": {"token": "t0ken-\"1\"\\", "number": 7}}"#;
@@ -99,6 +106,29 @@ async fn a_captured_secret_is_in_no_outcome_however_the_conversation_ends() {
         assert_eq!(outcome.reason, reason, "{what}: {outcome:?}");
         assert!(!format!("{outcome:?}").contains("s3cr3t"), "{what}: {outcome:?}");
     }
+}
+
+#[tokio::test]
+async fn a_held_connection_that_is_cut_with_a_secret_does_not_show_it() {
+    let steps = r#"
+      - expect: {capture: {token: $.token}}
+      - send: 'auth {{token}}'
+    hold: {for: 10m}
+    headers: {X-Token: t0ken-of-a-header}
+"#;
+    let acts = vec![
+        text(r#"{"token": "s3cr3t-t0ken-of-this-session"}"#),
+        Hear("auth s3cr3t-t0ken-of-this-session"),
+        frame_with_reason(4401, "s3cr3t-t0ken-of-this-session, t0ken-of-a-header"),
+        AwaitClose,
+    ];
+    let peer = Peer::plays(upgraded(acts)).await;
+    let (opening, session) = ready(configured(&peer, steps)).open().await;
+    let mut session = session.unwrap_or_else(|| panic!("{opening:?}"));
+    let event = session.next(&CancellationToken::new()).await;
+    let SessionEvent::Failed(outcome) = event else { panic!("{event:?}") };
+    assert_eq!(outcome.detail.split_once(": ").map(|(_, end)| end), Some("the peer closed with 4401 `<redacted>, <redacted>`"));
+    assert!(!format!("{outcome:?}").contains("t0ken"), "{outcome:?}");
 }
 
 fn frame_with_reason(code: u16, reason: &str) -> Act {

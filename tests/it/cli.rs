@@ -106,6 +106,8 @@ async fn check_prints_outcomes_as_json_in_the_order_that_was_promised() {
     let promised = "target url address started_at verdict reason phase detail timings http tls message close diagnosis \
                     addresses follow_up session";
     assert_eq!(keys, promised.split(' ').collect::<Vec<_>>());
+    let documented = std::fs::read_to_string("docs/outcome.md").expect("docs/outcome.md");
+    assert!(keys.iter().all(|key| documented.contains(&format!("`{key}`"))), "docs/outcome.md names every one of {keys:?}");
     assert_eq!(
         outcome["timings"].as_object().expect("timings").keys().collect::<Vec<_>>(),
         ["dns", "connect", "tls", "upgrade", "message", "close", "total"]

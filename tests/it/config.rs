@@ -171,7 +171,8 @@ fn the_whole_schema_means_what_it_says() {
     assert_eq!((staging.ip_version, staging.expect.within), (IpVersion::V6, Some(secs(5))));
     let proxy = staging.proxy.as_ref().unwrap();
     assert_eq!(proxy.authority(), "proxy.example.com:3128");
-    assert_eq!(proxy.credentials.as_ref().map(|secret| secret.expose()), Some("probe:not-a-real-password"));
+    let (user, password) = proxy.credentials.as_ref().unwrap();
+    assert_eq!((user.as_str(), password.expose()), ("probe", "not-a-real-password"));
     let Matcher::Json { test: JsonTest::Equals(value), .. } = config.targets[5].expect.message.as_ref().unwrap() else {
         panic!()
     };
@@ -423,10 +424,15 @@ mod fuzz {
 }
 
 #[test]
-fn the_configuration_in_the_readme_is_valid() {
-    let readme = fs::read_to_string("README.md").unwrap();
-    let yaml = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    // its secret stands in a file beside it
-    let yaml = yaml.replace("webhook_url_file: slack-webhook-url", "webhook_url_file: tests/config/files/slack-url");
-    config::parse(&yaml, Path::new("monitors.yaml"), &env).unwrap_or_else(|report| panic!("{report}"));
+fn every_configuration_in_the_docs_is_valid() {
+    for (file, count) in [("README.md", 1), ("docs/probing.md", 5)] {
+        let text = fs::read_to_string(file).unwrap();
+        let blocks: Vec<&str> = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert_eq!(blocks.len(), count, "{file}");
+        for yaml in blocks {
+            // its secret stands in a file beside it
+            let yaml = yaml.replace("webhook_url_file: slack-webhook-url", "webhook_url_file: tests/config/files/slack-url");
+            config::parse(&yaml, Path::new("monitors.yaml"), &env).unwrap_or_else(|report| panic!("{file}: {report}"));
+        }
+    }
 }

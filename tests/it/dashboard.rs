@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use wsprobe::endpoint::{Endpoint, Faults, Options, PATH, Tls};
 
 use crate::support::daemon::{Inbox, Running, get};
-use crate::support::require;
+use crate::support::{require, source};
 
 const DASHBOARD: &str = "grafana/wsprobe.json";
 /// A rate needs two scrapes, a quantile of a rate some more.
@@ -36,10 +36,7 @@ fn queries() -> Vec<(String, String)> {
 
 #[test]
 fn every_metric_it_uses_is_one_that_wsprobe_has() {
-    let sources: String = std::fs::read_dir("src/observe")
-        .expect("src/observe")
-        .map(|entry| std::fs::read_to_string(entry.expect("entry").path()).expect("source"))
-        .collect();
+    let sources: String = source::rust(&["src/observe"]).into_iter().map(|file| file.text).collect();
     let name = regex::Regex::new("wsprobe_[a-z_]+").expect("regex");
     let text = std::fs::read_to_string(DASHBOARD).expect(DASHBOARD);
     let used: BTreeSet<&str> = name.find_iter(&text).map(|m| m.as_str()).collect();

@@ -111,6 +111,7 @@ fn redirects() -> Vec<Row> {
         ("a parked domain", to(WSS, "HTTP/1.1 302 Found\nLocation: https://parking.example.net/lander\nContent-Type: text/html\n\nFound"), "redirect-other-host", None),
         ("apache to the start page", to( WSS, "HTTP/1.1 301 Moved Permanently\nServer: Apache/2.4.71 (Debian)\nLocation: https://api.example.com/\nContent-Type: text/html; charset=iso-8859-1\n\n<!DOCTYPE HTML PUBLIC \"-//W3C//DTD HTML 4.01//EN\">"), "redirect-other", Some("apache")),
         ("a Django view", to(WSS, &format!("HTTP/1.1 302 Found\nLocation: /welcome/\nX-Frame-Options: DENY\n{TRIO}\n")), "redirect-other", Some("django")),
+        ("a Location that is no place", to(WSS, "HTTP/1.1 301 Moved Permanently\nLocation: javascript:alert(1)\n\n"), "redirect-other", None),
         ("not modified", to(WSS, "HTTP/1.1 304 Not Modified\nETag: \"x\"\n\n"), "redirect-other", None),
     ]
 }

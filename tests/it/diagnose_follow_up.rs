@@ -143,6 +143,45 @@ fn granian_with_a_fitting_origin_leaves_three_causes_of_four() {
 }
 
 #[test]
+fn a_bare_refusal_that_a_fitting_origin_does_not_change_is_not_advised_to_try_one() {
+    let raw = "HTTP/1.1 403 Forbidden\n\n";
+    let refused = || FollowUp { with_origin: Some(reply(WSS, raw)), ..nothing() };
+    let alone = with(asked(WSS).answered(raw), nothing());
+    assert!(alone.fix.starts_with("Send `Origin: https://api.example.com` in the target's `headers`"), "{alone:?}");
+    let plain_text = with(asked("ws://127.0.0.1:8000/ws/").answered(raw), nothing());
+    assert!(plain_text.fix.starts_with("Send `Origin: http://127.0.0.1:8000` in the target's `headers`"), "{plain_text:?}");
+    for (raw, code) in [(raw, "handshake-forbidden"), ("HTTP/1.1 403 Forbidden\nContent-Type: text/html\n\nno", "forbidden")] {
+        let found = with(asked(WSS).answered(raw), refused());
+        assert_eq!(found.code, code);
+        assert!(!found.fix.contains("Send `Origin") && found.cause.contains("is refused, too"), "{found:?}");
+    }
+    let found = with(asked(WSS).answered(raw), FollowUp { with_origin: Some(reply(WSS, raw)), ..plain(raw) });
+    assert_eq!(found.summary, "Plain HTTP is refused as well: 403 Forbidden for /ws/health/");
+}
+
+#[test]
+fn a_cut_beside_pages_that_are_answered_is_not_blamed_on_the_scheme() {
+    let cut =
+        |url| asked(url).failed(Reason::UpgradeClosed, Phase::Upgrade, "the peer ended the connection without a byte").after(0.1);
+    let alone = with(cut("ws://api.example.com/ws/"), nothing());
+    assert!(alone.fix.starts_with("Try wss://"), "{alone:?}");
+    let found = with(cut("ws://api.example.com/ws/"), plain(OK));
+    assert_eq!(
+        (found.code, found.summary.as_str()),
+        ("upgrade-cut", "The peer cut the connection 100 ms after the upgrade request, while a plain GET gets 200 OK")
+    );
+    assert!(!found.cause.contains("speaks TLS") && !found.fix.contains("wss://"), "{found:?}");
+}
+
+#[test]
+fn a_certificate_for_another_name_than_server_name_is_measured_by_that() {
+    let detail = "the certificate is for good.test, not for other.test";
+    let found =
+        diagnose(&asked("wss://127.0.0.1:8443/").failed(Reason::TlsNameMismatch, Phase::Tls, detail)).expect("a diagnosis");
+    assert_eq!(found.summary, "The certificate is for another name than other.test");
+}
+
+#[test]
 fn everything_checked_fits_and_is_free_of_what_a_peer_could_slip_in() {
     let hostile = format!("HTTP/1.1 302 {}\u{1b}[31m\u{202e}\nLocation: https://x.example.com/\n\n", "x".repeat(600));
     let long = "wss://x.example.com/".to_owned() + &"y".repeat(600);

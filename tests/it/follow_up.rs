@@ -1,9 +1,10 @@
 //! Follow-up requests: what is asked beside a failure, of whom, how often, and that it never changes a verdict.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wsprobe::config::{Authorization, ClientCert, Secret, Target, TargetUrl};
+use wsprobe::config::{Addresses, Authorization, ClientCert, Secret, Target, TargetUrl};
 use wsprobe::diagnose::{Diagnosis, diagnose};
 use wsprobe::outcome::{FollowUp, Outcome, Reason, Verdict};
 use wsprobe::probe::{Probe, Shared};
@@ -11,15 +12,20 @@ use wsprobe::time::Clock;
 
 use crate::support::certs::{Authority, Flaw};
 use crate::support::daemon::{Inbox, Running};
+use crate::support::dns::{NameServer, Say};
 use crate::support::front::Answer::{Endless, Healthy, Nothing, Silence};
 use crate::support::front::{Answer, Front, Head, django_redirect, page, redirect};
-use crate::support::probing::target;
+use crate::support::probing::{ready, shared, target};
 
 const AMPLE: Duration = Duration::from_secs(10);
 
 /// Probes once and asks again, as daemon and `check` do.
 async fn probed(target: Target) -> Outcome {
-    let probe = Probe::new(Arc::new(target), &Shared::system(Clock::system())).expect("probe");
+    probed_with(target, &Shared::system(Clock::system())).await
+}
+
+async fn probed_with(target: Target, shared: &Shared) -> Outcome {
+    let probe = Probe::new(Arc::new(target), shared).expect("probe");
     let mut outcome = probe.run().await;
     let alone = outcome.clone();
     outcome.follow_up = probe.follow_up(&outcome, AMPLE).await.map(Arc::new);
@@ -199,6 +205,32 @@ async fn requests_that_are_not_answered_end_with_their_limit_and_say_so() {
     let plain = follow_up.plain_get.expect("a plain GET");
     assert!(plain.http.is_none());
     assert!(plain.failure.expect("why").starts_with("no answer within 1"));
+}
+
+#[tokio::test]
+async fn with_no_time_left_nothing_is_asked_and_nothing_is_said() {
+    let front = Front::answering(tells_apart(|| Silence, || page("200 OK", "hello"))).await;
+    let probe = ready(target(&front.url()));
+    let outcome = probe.run().await;
+    assert_eq!(outcome.reason, Reason::UpgradeTimeout);
+    assert_eq!(probe.follow_up(&outcome, Duration::ZERO).await, None);
+    assert_eq!(front.counted(), (1, 0));
+}
+
+#[tokio::test]
+async fn of_a_name_with_many_addresses_the_one_that_failed_is_asked_again() {
+    let healthy = Front::answering(tells_apart(|| Healthy, || page("200 OK", "hello"))).await;
+    let broken_at = SocketAddr::from(([127, 0, 0, 2], healthy.addr.port()));
+    let broken = Front::answering_at(broken_at, |_| page("404 Not Found", "no")).await;
+    let names = NameServer::says(Say::Addresses(vec![healthy.addr.ip(), broken.addr.ip()])).await;
+    let mut target = target(&format!("ws://api.test:{}/ws/", healthy.addr.port()));
+    target.addresses = Addresses::All;
+    let shared = Shared { resolver: names.resolver(), ..shared() };
+    let outcome = probed_with(target, &shared).await;
+    assert_eq!((outcome.reason, outcome.address), (Reason::UpgradeRejected, Some(broken_at)));
+    assert_eq!((healthy.counted(), broken.counted()), ((1, 0), (1, 1)));
+    let (_, checked) = diagnosis(&outcome);
+    assert!(checked.starts_with("A plain GET of the same URL gets the same 404 Not Found"), "{checked}");
 }
 
 #[tokio::test]

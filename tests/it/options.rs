@@ -33,10 +33,10 @@ async fn headers_and_subprotocols_are_sent_as_written() {
     let outcome = configured(&peer.url(), keys, &[]).await;
     assert_eq!(outcome.reason, Reason::Ok, "{outcome:?}");
     for (name, line) in [
-        ("origin:", "origin: https://example.com"),
-        ("x-room:", "x-room: a b"),
-        ("host:", "host: other.example.com"),
-        ("user-agent:", "user-agent: me"),
+        ("origin:", "Origin: https://example.com"),
+        ("x-room:", "X-Room: a b"),
+        ("host:", "Host: other.example.com"),
+        ("user-agent:", "User-Agent: me"),
         ("sec-websocket-protocol:", "Sec-WebSocket-Protocol: json, graphql-ws"),
         ("sec-websocket-version:", "Sec-WebSocket-Version: 13"),
     ] {

@@ -63,6 +63,20 @@ async fn what_a_peer_sends_back_of_our_secrets_is_redacted() {
 }
 
 #[tokio::test]
+async fn a_secret_that_a_limit_cuts_in_two_does_not_show() {
+    // of a reason phrase 256 characters are kept, of a Location 2048
+    for head in [
+        format!("HTTP/1.1 403 {}s3cr3t-t0ken\r\nContent-Length: 0\r\n\r\n", "x".repeat(248)),
+        format!("HTTP/1.1 302 Found\r\nLocation: /{}s3cr3t-t0ken\r\nContent-Length: 0\r\n\r\n", "x".repeat(2039)),
+    ] {
+        let peer = Peer::plays(vec![Request, write(head)]).await;
+        let outcome = probe(target(&format!("{}?token=s3cr3t-t0ken", peer.url()))).await;
+        let said = format!("{outcome:?}");
+        assert!(outcome.http.is_some() && said.contains("<redacted>") && !said.contains("s3cr3t"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_name_that_is_in_the_hosts_file_is_resolved_and_the_first_address_that_answers_is_used() {
     let peer = Peer::plays(upgraded([health(), close(1000), AwaitClose])).await;
     let outcome = probe(target(&format!("ws://localhost:{}/ws/health/", peer.addr.port()))).await;

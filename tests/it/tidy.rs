@@ -47,6 +47,7 @@ const KEPT: &[&str] = &[
     "src/time.rs",
     "src/outcome.rs",
     "src/outcome/beside.rs",
+    "src/outcome/session.rs",
     "src/config/policy.rs",
     "src/alert/saved.rs",
     "src/alert/finding.rs",

@@ -12,6 +12,7 @@ use wsprobe::outcome::{Ended, Outcome, Phase, Reason};
 use crate::support::certs::{Authority, Flaw};
 use crate::support::probing::{ready, target, upgraded};
 use crate::support::process::{ran, run, wsprobe};
+use crate::support::proxy::Tunneller;
 use crate::support::stage::{Act, Act::*, Peer, close, frame, health, text, write};
 
 async fn trace(target: Target) -> (Outcome, Timeline) {
@@ -260,11 +261,14 @@ async fn a_peer_that_sends_terminal_escapes_controls_nothing() {
         upgraded([write(frame(8, format!("\u{3}\u{0}{escapes}").as_bytes())), AwaitClose]),
     ] {
         let peer = Peer::plays(acts).await;
+        let url = peer.url();
         for output in ["human", "json"] {
-            let said = run(&["trace", &peer.url(), "--timeout", "700ms", "--output", output]).await.stdout;
+            let options = ["--timeout", "700ms", "--output", output];
+            let traced = run(&[&["trace", &url], &options[..]].concat()).await.stdout;
+            let checked = run(&[&["check", "--url", &url], &options[..]].concat()).await.stdout;
             let harmless = |c: char| c == '\n' || !(c.is_control() || c == '\u{202e}');
-            assert!(said.chars().all(harmless), "{said:?}");
-            assert!(said.contains("owned"), "it is shown, harmlessly: {said}");
+            assert!(traced.chars().chain(checked.chars()).all(harmless), "{traced:?}\n{checked:?}");
+            assert!(traced.contains("owned"), "it is shown, harmlessly: {traced}");
         }
     }
 }
@@ -308,9 +312,29 @@ async fn every_address_of_a_name_is_traced() {
     assert!(nowhere.stdout.contains("in phase dns"), "a name without addresses is explained: {}", nowhere.stdout);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_proxy_answers_is_told_from_the_targets_response() {
+    let (silent, tunneller) = (Peer::plays(vec![Request, Fin]).await, Tunneller::starts().await);
+    let refusing = Peer::plays(vec![Request, write("HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n")]).await;
+    let target = |name: &str, proxy: String| format!("{{name: {name}, url: '{}', proxy_url: '{proxy}'}}", silent.url());
+    let (through, refused) = (target("through", tunneller.url()), target("refused", format!("http://{}", refusing.addr)));
+    let (_folder, file) = configured(&format!("targets: [{through}, {refused}]\n"));
+
+    let said = run(&["trace", "through", "-c", &file]).await.stdout;
+    let (before, after) = said.split_once("\nRequest  sent at ").unwrap_or_else(|| panic!("no request in\n{said}"));
+    assert!(before.contains("\nProxy  first byte at ") && before.contains("  HTTP/1.1 200 Connection established\n"), "{said}");
+    assert!(after.contains("\nResponse  none: not one byte came\n"), "{said}");
+
+    let said = run(&["trace", "refused", "-c", &file]).await.stdout;
+    assert!(said.contains("\nProxy  first byte at ") && said.contains("  HTTP/1.1 407 Who are you\n"), "{said}");
+    assert!(!said.contains("\nResponse") && !said.contains("\nRequest"), "the target was never asked:\n{said}");
+}
+
 #[tokio::test]
 async fn usage_errors_name_the_remedy() {
-    let (_folder, file) = configured("targets: [{name: staging, url: 'ws://127.0.0.1:9/'}]\n");
+    let (_folder, file) = configured(
+        "targets: [{name: staging, url: 'ws://127.0.0.1:9/'}, {name: far, url: 'ws://h/', proxy_url: 'http://127.0.0.1:9'}]\n",
+    );
     for (args, said) in [
         (vec!["trace", "https://example.com/ws/"], "did you mean wss://example.com/ws/?"),
         (vec!["trace", "stagin", "-c", &file], "no target `stagin` in"),
@@ -321,6 +345,7 @@ async fn usage_errors_name_the_remedy() {
         (vec!["trace", "wss://h/", "--ca-file", "/nonexistent.pem"], "/nonexistent.pem"),
         (vec!["trace", "prod", "-c", "/nonexistent/monitors.yaml"], "/nonexistent/monitors.yaml"),
         (vec!["trace", "ws://h/", "--timeout", "0s"], "more than 0"),
+        (vec!["trace", "far", "-c", &file, "--all-addresses"], "its proxy resolves the name"),
         (vec!["trace"], "URL|TARGET"),
     ] {
         let ran = run(&args).await;

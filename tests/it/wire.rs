@@ -105,7 +105,14 @@ fn a_reason_phrase_never_breaks_the_line_it_is_told_in() {
 #[test]
 fn what_is_not_http_is_named_by_its_first_line_however_it_comes() {
     let bench = Bench::new(target(0));
-    for says in ["SSH-2.0-OpenSSH_9.2\r\nmore", &"x".repeat(40), &"x".repeat(41), "\u{15}\u{3}\u{3}"] {
+    for says in [
+        "SSH-2.0-OpenSSH_9.2\r\nmore",
+        &"x".repeat(40),
+        &"x".repeat(41),
+        &format!("{}\r", "x".repeat(40)),
+        "\u{15}\u{3}\u{3}",
+        "\0\0\n\u{4}\0\0",
+    ] {
         bench.meets_cut_or_whole(says.as_bytes(), &[1], End::Silence);
     }
 }

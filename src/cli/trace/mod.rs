@@ -7,14 +7,13 @@ mod waterfall;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use tokio::time::Instant;
 
 use super::select::{self, Ready, Refused};
-use super::{INCONCLUSIVE, OK, exit_code, output, say, terminal, text};
+use super::{INCONCLUSIVE, OK, ask_again, exit_code, output, say, terminal, text};
 use crate::config::Addresses;
 use crate::outcome::timeline::Timeline;
 use crate::outcome::{Outcome, TargetName, Verdict};
@@ -73,6 +72,12 @@ pub async fn run(args: Args) -> u8 {
         Ok(ready) => ready,
         Err(refused) => return refused.show(),
     };
+    let proxied = |probe: &&Probe| probe.target().proxy.is_some();
+    if let Some(probe) = probes.iter().find(proxied).filter(|_| args.all_addresses) {
+        let name = &probe.target().name;
+        let message = format!("--all-addresses can't be done for {name}: its proxy resolves the name, and chooses the address");
+        return Refused::Usage(message).show();
+    }
     let each = args.all_addresses || probes.iter().any(|probe| probe.target().addresses == Addresses::All);
     let mut traced = vec![];
     for probe in &probes {
@@ -139,8 +144,7 @@ async fn trace(probe: &Probe, connectivity: &Connectivity, address: Option<Socke
         None => probe.trace().await,
     };
     let mut outcome = connectivity.judge(outcome, began).await;
-    let left = probe.target().timeout.saturating_sub(outcome.timings.total);
-    outcome.follow_up = probe.follow_up(&outcome, left).await.map(Arc::new);
+    ask_again(probe, &mut outcome).await;
     (outcome, timeline)
 }
 

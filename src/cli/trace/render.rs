@@ -33,6 +33,7 @@ pub fn human(outcome: &Outcome, timeline: &Timeline, links: &Links, width: usize
         page.title(),
         waterfall::draw(outcome, timeline, page.width),
         page.addresses(),
+        page.proxy(),
         page.certificates(),
         page.request(),
         page.answers(),
@@ -152,15 +153,19 @@ impl Page<'_> {
         self.heading("Request", &format!("sent at {}", millis(*at))) + &self.head(head)
     }
 
+    /// What a proxy answered to CONNECT: what came before the request was sent.
+    fn proxy(&self) -> String {
+        self.answers_where("Proxy", |answer| self.is_of_proxy(answer))
+    }
+
+    fn is_of_proxy(&self, answer: &Answer) -> bool {
+        self.timeline.request.as_ref().is_none_or(|(sent, _)| answer.first_byte < *sent)
+    }
+
     fn answers(&self) -> String {
-        let answers = &self.timeline.answers;
-        if answers.is_empty() && self.timeline.request.is_some() {
+        let text = self.answers_where("Response", |answer| !self.is_of_proxy(answer));
+        if text.is_empty() && self.timeline.request.is_some() {
             return self.heading("Response", "none: not one byte came");
-        }
-        let mut text = String::new();
-        for (n, answer) in answers.iter().enumerate() {
-            text += if n > 0 { "\n" } else { "" };
-            text += &self.answer(answer);
         }
         match self.outcome.http.as_ref().and_then(|http| http.body.as_deref()) {
             Some(body) if !body.trim().is_empty() => text + &self.body(body),
@@ -168,13 +173,18 @@ impl Page<'_> {
         }
     }
 
-    fn answer(&self, answer: &Answer) -> String {
+    fn answers_where(&self, whose: &str, wanted: impl Fn(&Answer) -> bool) -> String {
+        let answers = self.timeline.answers.iter().filter(|answer| wanted(answer));
+        answers.map(|answer| self.answer(whose, answer)).collect::<Vec<_>>().join("\n")
+    }
+
+    fn answer(&self, whose: &str, answer: &Answer) -> String {
         let first = format!("first byte at {}", millis(answer.first_byte));
         if answer.head.start_line.starts_with("HTTP/") {
             let complete = answer.complete.map_or("never complete".to_owned(), |at| format!("complete at {}", millis(at)));
-            return self.heading("Response", &format!("{first}, {complete}")) + &self.head(&answer.head);
+            return self.heading(whose, &format!("{first}, {complete}")) + &self.head(&answer.head);
         }
-        self.heading("Response", &format!("{first}, not HTTP")) + &self.rows([answer.head.start_line.as_str()], MAX_ROWS)
+        self.heading(whose, &format!("{first}, not HTTP")) + &self.rows([answer.head.start_line.as_str()], MAX_ROWS)
     }
 
     fn body(&self, body: &str) -> String {

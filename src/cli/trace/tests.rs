@@ -1,6 +1,7 @@
 //! Traces as people read them. The files in tests/trace/ are meant to be read by eye.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 

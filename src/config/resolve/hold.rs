@@ -7,7 +7,7 @@ use super::super::diagnostic::{Code, Draft};
 use super::super::read::{Reader, Value};
 use super::super::scalar;
 use super::super::source::{Span, Spanned};
-use super::super::target::{Closer, Hold};
+use super::super::target::{Addresses, Closer, Hold};
 
 /// The shortest is for tests on loopback; what lives longer than a day is not learned sooner by waiting on.
 const TIME: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
@@ -20,13 +20,20 @@ pub(super) struct HoldPart {
 }
 
 impl HoldPart {
-    /// Reports an expectation that a held connection can't meet.
-    pub fn check(&self, reader: &Reader<'_>, close: Option<&Spanned<Closer>>) {
+    /// Reports what a held connection can't do.
+    pub fn check(&self, reader: &Reader<'_>, close: Option<&Spanned<Closer>>, addresses: Option<&Spanned<Addresses>>) {
         if let Some(close) = close.filter(|close| close.value == Closer::Server) {
             reader.report(
                 Draft::new(Code::Conflict, close.span, "a held connection is closed by us, never by the server")
                     .see(self.key, "it is held here")
                     .help("remove `close`, or write `close: client`"),
+            );
+        }
+        if let Some(all) = addresses.filter(|addresses| addresses.value == Addresses::All) {
+            reader.report(
+                Draft::new(Code::Conflict, all.span, "`addresses: all` can't be done with a held connection: it has one address")
+                    .see(self.key, "it is held here")
+                    .help("write `addresses: first`, and `addresses: all` in a target of its own without `hold`"),
             );
         }
     }

@@ -54,7 +54,7 @@ fn proxy_of(written: Secret) -> Result<Proxy, (&'static str, &'static str)> {
     else {
         return Err(("has no host or port", EXAMPLE));
     };
-    let credentials = named.then(|| Secret::inline(format!("{user}:{password}")));
+    let credentials = named.then(|| (user, Secret::inline(password)));
     Ok(Proxy { url: written, host, port, credentials })
 }
 

@@ -209,8 +209,9 @@ impl Part {
     /// Reports what can't be meant together, once it is known what `defaults` adds.
     fn check(&self, reader: &Reader<'_>, defaults: &Part, url: &TargetUrl, url_span: Span) {
         self.check_times(reader, defaults);
+        self.check_addresses(reader, defaults, url, url_span);
         if let Some(hold) = self.hold.as_ref().or(defaults.hold.as_ref()) {
-            hold.check(reader, self.expect.close.as_ref());
+            hold.check(reader, self.expect.close.as_ref(), self.addresses.as_ref().or(defaults.addresses.as_ref()));
         }
         let authorization = self.authorization.as_ref().or(defaults.authorization.as_ref());
         let header = self.headers.iter().chain(&defaults.headers).find(|header| header.name == http::header::AUTHORIZATION);
@@ -229,19 +230,24 @@ impl Part {
                     .help("remove `tls`, or write `wss://`"),
             );
         }
-        let proxy = self.proxy.as_ref().or(defaults.proxy.as_ref()).filter(|proxy| proxy.value.is_some());
-        let all = self.addresses.as_ref().or(defaults.addresses.as_ref()).filter(|a| a.value == Addresses::All);
-        if let (Some(proxy), Some(all)) = (proxy, all) {
+    }
+
+    /// Reports what can't be meant of the addresses that are probed.
+    fn check_addresses(&self, reader: &Reader<'_>, defaults: &Part, url: &TargetUrl, url_span: Span) {
+        let addresses = self.addresses.as_ref().or(defaults.addresses.as_ref());
+        // Through a proxy, it is the proxy's address that is chosen here.
+        let proxy = self.proxy.as_ref().or(defaults.proxy.as_ref());
+        let proxy = proxy.and_then(|proxy| Some((proxy.value.as_ref()?, proxy.span)));
+        let all = addresses.filter(|addresses| addresses.value == Addresses::All);
+        if let (Some((_, proxy)), Some(all)) = (proxy, all) {
             reader.report(
                 Draft::new(Code::Conflict, all.span, "`addresses: all` can't be done through a proxy")
-                    .see(proxy.span, "this proxy resolves the name, and chooses the address")
+                    .see(proxy, "this proxy resolves the name, and chooses the address")
                     .help("write `addresses: first`, or `proxy_url: none`"),
             );
         }
         if let Some(version) = self.ip_version.as_ref().or(defaults.ip_version.as_ref()) {
-            // Through a proxy, it is the proxy's address that is chosen here.
-            let proxy = self.proxy.as_ref().or(defaults.proxy.as_ref());
-            let (host, key, span) = match proxy.and_then(|proxy| Some((proxy.value.as_ref()?, proxy.span))) {
+            let (host, key, span) = match proxy {
                 Some((proxy, span)) => (proxy.host(), "proxy_url", span),
                 None => (url.host(), "url", url_span),
             };

@@ -125,6 +125,7 @@ pub fn conversations() -> Vec<Row> {
         ("degraded", mismatch().message("{\"status\": \"degraded\"}"), "message-unexpected", None),
         ("large", failed(Reason::MessageTooBig, Message, "a message is larger than max_message_bytes (65536)"), "message-too-big", None),
         ("never closes", failed(Reason::CloseTimeout, Close, "the closing handshake did not finish within 10s"), "never-closes", None),
+        ("no echo", failed(Reason::CloseTimeout, Close, "the peer did not answer our close frame within 10s").after(9.0), "never-closes", None),
         ("compressed", failed(Reason::ProtocolError, Message, "a frame has reserved bits set, without a negotiated extension"), "frames-not-websocket", None),
         ("masked", failed(Reason::ProtocolError, Message, "a frame from the server is masked"), "frames-invalid", None),
         ("slow TLS", { let mut o = failed(Reason::TooSlow, Total, ""); o.timings.set(Tls, std::time::Duration::from_millis(900)); o.timings.set(Message, std::time::Duration::from_millis(30)); o }, "slow-network", None),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use hickory_resolver::proto::op::ResponseCode;
-use wsprobe::config::{IpVersion, Target};
+use wsprobe::config::{IpVersion, Target, TargetUrl};
 use wsprobe::outcome::Phase::Dns;
 use wsprobe::outcome::Reason::*;
 use wsprobe::probe::{Resolver, Shared};
@@ -58,16 +58,16 @@ pub fn rows() -> Vec<Row> {
             target.ip_version = IpVersion::V6;
             met(target, &probing::shared()).await
         }),
+        row("a name that DNS can't hold", DnsNotFound, Dns, async {
+            met(target(&format!("ws://{}.test/", "a".repeat(64))), &probing::shared()).await
+        }),
         failed("SERVFAIL", code(ResponseCode::ServFail)),
         failed("REFUSED", code(ResponseCode::Refused)),
         failed("NOTIMP", code(ResponseCode::NotImp)),
         failed("FORMERR", code(ResponseCode::FormErr)),
         row("nothing listens where the resolver should be", DnsTimeout, Dns, async {
-            let names = NameServer::says(Say::Nothing).await;
-            let resolver = names.resolver();
-            drop(names);
-            tokio::task::yield_now().await;
-            of(resolver).await
+            let nowhere = Resolver::of(resolv_conf("127.0.0.1").path(), 1); // a port that no other test is given
+            of(nowhere).await
         }),
         late("no answer", Say::Nothing),
         late("an answer to another question", Say::Mistaken),
@@ -92,6 +92,17 @@ pub fn rows() -> Vec<Row> {
             of(Resolver::of(resolv_conf("").path(), 53)).await
         }),
         found("one address", Say::Addresses(vec![here])),
+        healthy("a name with an underscore, as container networks have them", async move {
+            let names = NameServer::plays(move |name, _, _| match name {
+                "my_app.test" => Say::Addresses(vec![here]),
+                _ => Say::Code(ResponseCode::NXDomain),
+            });
+            let rename = |target: &mut Target| {
+                let url = target.url.as_url().as_str().replace("api.test", "my_app.test");
+                target.url = TargetUrl::parse(&url).expect("url");
+            };
+            asks(names.await, rename).await
+        }),
         found("a chain of aliases", Say::Aliases(vec!["a.test.", "b.test.", "c.test.", "d.test."], vec![here])),
         found("fifty addresses", Say::Addresses([vec![here], (1..50).map(|n| [127, 0, 0, n].into()).collect()].concat())),
         found("an answer that is too long for UDP", Say::OverTcp(vec![here])),

@@ -54,15 +54,19 @@ type Script = Arc<dyn Fn(&Head) -> Answer + Send + Sync>;
 
 impl Front {
     pub async fn answering(script: impl Fn(&Head) -> Answer + Send + Sync + 'static) -> Front {
-        Front::start(Arc::new(script), None).await
+        Front::answering_at(([127, 0, 0, 1], 0).into(), script).await
+    }
+
+    pub async fn answering_at(addr: SocketAddr, script: impl Fn(&Head) -> Answer + Send + Sync + 'static) -> Front {
+        Front::start(addr, Arc::new(script), None).await
     }
 
     pub async fn answering_over_tls(tls: TlsAcceptor, script: impl Fn(&Head) -> Answer + Send + Sync + 'static) -> Front {
-        Front::start(Arc::new(script), Some(tls)).await
+        Front::start(([127, 0, 0, 1], 0).into(), Arc::new(script), Some(tls)).await
     }
 
-    async fn start(script: Script, tls: Option<TlsAcceptor>) -> Front {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    async fn start(addr: SocketAddr, script: Script, tls: Option<TlsAcceptor>) -> Front {
+        let listener = TcpListener::bind(addr).await.expect("bind");
         let addr = listener.local_addr().expect("address");
         let asked = Arc::<Mutex<Vec<Head>>>::default();
         let seen = asked.clone();
