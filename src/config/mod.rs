@@ -21,7 +21,6 @@ mod text;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use diagnostic::Report;
 pub use mask::{is_public_header, sounds_secret};
@@ -58,12 +57,10 @@ pub struct Server {
 }
 
 /// Where alert state and undelivered messages are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Storage {
     /// The database; `None`: in memory, and gone with the process.
     pub path: Option<PathBuf>,
-    /// Ended incidents are forgotten after this time.
-    pub retention: Duration,
 }
 
 impl Storage {
@@ -71,15 +68,6 @@ impl Storage {
     pub const MEMORY: &str = ":memory:";
     /// Name of the database unless configured.
     pub const FILE: &str = "wsprobe.db";
-    /// Kept this long unless configured.
-    pub const DEFAULT_RETENTION: Duration = Duration::from_secs(90 * 86_400);
-}
-
-/// In memory.
-impl Default for Storage {
-    fn default() -> Self {
-        Storage { path: None, retention: Storage::DEFAULT_RETENTION }
-    }
 }
 
 impl Config {

@@ -145,8 +145,10 @@ impl Pipeline {
         let (alerts, messages) = (kept.alerts.len(), kept.messages.len());
         let orphans = self.book.restore(kept.alerts, &self.config, self.clock.now());
         for Message { receiver, notification } in kept.messages {
-            if let Some(notification) = notification.restore(&self.config) {
-                self.dispatcher.submit(&[receiver], &Arc::new(notification));
+            let id = notification.id.clone();
+            match notification.restore(&self.config) {
+                Some(notification) => self.dispatcher.submit(&[receiver], &Arc::new(notification)),
+                None => self.store.done(&receiver, &id),
             }
         }
         if alerts + messages > 0 {
@@ -238,8 +240,8 @@ impl Pipeline {
             self.show_states(target);
         }
         self.hand_on(None, transitions);
-        let impatient = Instant::now() - PATIENCE;
-        let overdue = self.unsent.iter().take_while(|(_, unsent)| unsent.since < impatient).last().map(|(number, _)| *number);
+        let overdue = self.unsent.iter().take_while(|(_, unsent)| unsent.since.elapsed() > PATIENCE).last();
+        let overdue = overdue.map(|(number, _)| *number);
         if let Some(number) = overdue {
             tracing::warn!("the store is slow: messages are sent before they are kept");
             self.send_all_before(number + 1);

@@ -72,7 +72,7 @@ impl Printer<'_> {
 
     fn storage(&self, storage: &Storage) -> Value {
         let path = storage.path.as_ref().map_or(Storage::MEMORY.into(), |path| path.to_string_lossy());
-        map([("path", text(path)), ("retention", text(show(storage.retention)))])
+        map([("path", text(path))])
     }
 
     fn target(&self, target: &Target) -> Value {

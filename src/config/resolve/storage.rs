@@ -16,11 +16,14 @@ pub(super) fn read(reader: &Reader<'_>, value: Option<Value<'_>>) -> Option<Stor
     let state_folder = reader.variable("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
     let standard = |folder: Option<&Path>| folder.unwrap_or(Path::new("")).join(Storage::FILE);
     let Some(value) = value else {
-        return Some(Storage { path: state_folder.as_deref().map(|folder| standard(Some(folder))), ..Storage::default() });
+        return Some(Storage { path: state_folder.as_deref().map(|folder| standard(Some(folder))) });
     };
     let mut fields = value.fields("`storage`", EXAMPLE)?;
     let path = fields.get("path").map(|value| value.word("path: wsprobe.db"));
-    let retention = fields.get("retention").map(|value| value.duration(RETENTION, "retention: 90d"));
+    if let Some(value) = fields.get_later("retention") {
+        value.duration(RETENTION, "retention: 90d");
+        value.not_available("remove it: until then only what the rules look back at is kept");
+    }
     fields.finish();
     // Absent is fine, wrong is not.
     let path = match path {
@@ -30,6 +33,5 @@ pub(super) fn read(reader: &Reader<'_>, value: Option<Value<'_>>) -> Option<Stor
         },
         None => Some(standard(state_folder.as_deref())),
     };
-    let retention = retention.map_or(Some(Storage::DEFAULT_RETENTION), |written| Some(written?.value))?;
-    Some(Storage { path, retention })
+    Some(Storage { path })
 }
