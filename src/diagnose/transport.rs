@@ -64,7 +64,7 @@ pub const RULES: &[Rule] = &[
         when: |e| e.reason(Reason::DnsNotFound),
         hop: None,
         summary: "The name {host} does not exist in DNS",
-        cause: "The resolver answered NXDOMAIN: a typing mistake, a deleted record, a CNAME to something that is gone (a deleted load balancer), \
+        cause: "{detail}: a typing mistake, a deleted record, a CNAME to something that is gone (a deleted load balancer), \
                 an expired domain, or an internal name asked outside its network.",
         fix: "`dig {host}` shows which link of the chain is missing. `whois` tells whether the domain has expired. Restore the record.",
     },
@@ -73,10 +73,11 @@ pub const RULES: &[Rule] = &[
         when: |e| e.reason(Reason::DnsTimeout),
         hop: None,
         summary: "The resolver did not answer for {host} within {took}",
-        cause: "This host's resolver is silent or overloaded, or the name servers of the domain are. If all targets of this host say so, it is the \
-                resolver.",
+        cause: "This host's resolver is silent or overloaded, or the name servers of the domain are; for AAAA alone is enough. If all targets of \
+                this host say so, it is the resolver.",
         fix: "`dig {host}` against the resolver in /etc/resolv.conf, then `dig @9.9.9.9 {host}`: if only the first is silent, it is the \
-              resolver; if both are, the domain's name servers (`dig +trace {host}`).",
+              resolver; if both are, the domain's name servers (`dig +trace {host}`). Both answer, but not `dig AAAA {host}`: `ip_version: 4` \
+              until that is repaired.",
     },
     Rule {
         code: "dns-error",

@@ -41,7 +41,8 @@ impl Probe {
         if !self.target.diagnose || outcome.verdict() != Verdict::Failed || !about_the_upgrade || within < SHORTEST {
             return None;
         }
-        let redirect = outcome.redirect_code().and(outcome.http.as_ref()).and_then(|http| http.location.as_deref());
+        let location = outcome.redirect_code().and(outcome.http.as_ref()).and_then(|http| http.location.as_deref());
+        let redirect = location.filter(|location| !location.trim().is_empty());
         let to_itself = redirect.is_some_and(|location| self.is_own_path(location));
         let root = if to_itself && self.target.url.path() != "/" { self.elsewhere("/") } else { None };
         let location = redirect.filter(|_| !to_itself).and_then(|location| self.elsewhere(location));

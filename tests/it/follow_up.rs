@@ -266,7 +266,8 @@ async fn only_http_locations_are_asked() {
     for location in ["ftp://127.0.0.1/ws/", "javascript:alert(1)", "https://[bad", "", "file:///etc/passwd"] {
         let to = location.to_owned();
         let front = Front::answering(move |_| redirect(&to)).await;
-        assert_eq!(found(&probed(target(&front.url())).await).at_location, None, "{location}");
+        let outcome = probed(target(&front.url())).await;
+        assert_eq!((&found(&outcome).at_location, &found(&outcome).site_root), (&None, &None), "{location}");
     }
 }
 
