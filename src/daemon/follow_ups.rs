@@ -4,6 +4,7 @@
 //! target gets at most [`AT_MOST`] rounds of requests in [`FRESH`], however its failures flicker.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ const LONGEST: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Signature {
     reason: Reason,
+    /// Other addresses of a name may be broken otherwise.
+    address: Option<SocketAddr>,
     status: Option<u16>,
     /// Without its query, which may be another one each time.
     location: Option<String>,
@@ -34,6 +37,7 @@ impl Signature {
         let location = http.and_then(|http| http.location.as_deref());
         Signature {
             reason: outcome.reason,
+            address: outcome.address,
             status: http.map(|http| http.status),
             location: location.and_then(|l| l.split(['?', '#']).next()).map(str::to_owned),
         }

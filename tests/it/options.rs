@@ -137,7 +137,9 @@ async fn of_a_name_with_both_kinds_of_address_the_wanted_one_is_probed() {
     let inside = r#"
         mount --bind "$FOLDER/hosts" /etc/hosts && ip link set lo up || exit 9
         for listen in 127.0.0.1:9000 '[::1]:9000' '[::1]:9001'; do "$0" endpoint --listen "$listen" >/dev/null 2>&1 & pids="$pids $!"; done
-        "$0" check -c "$FOLDER/monitors.yaml" --wait 20s --output json
+        set -- --url ws://127.0.0.1:9000/ws/health/ --url 'ws://[::1]:9000/ws/health/' --url 'ws://[::1]:9001/ws/health/'
+        "$0" check --wait 20s "$@" >/dev/null 2>&1 || exit 8 # all three listen, or the name leads to those that do
+        "$0" check -c "$FOLDER/monitors.yaml" --output json
         code=$?; kill $pids; exit $code"#;
     let mut command = shell("exec unshare --map-root-user --net --mount sh -c \"$INSIDE\" \"$0\"");
     let ran = ran(command.env("INSIDE", inside).env("FOLDER", folder.path())).await;
