@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     fn signature(status: u16) -> Signature {
-        Signature { reason: Reason::UpgradeRejected, status: Some(status), location: None }
+        Signature { reason: Reason::UpgradeRejected, address: None, status: Some(status), location: None }
     }
 
     fn found() -> Arc<FollowUp> {
