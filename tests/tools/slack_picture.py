@@ -61,6 +61,6 @@ with tempfile.TemporaryDirectory() as folder:
     open(f"{folder}/page.html", "w").write(page)
     flags = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run --hide-scrollbars".split()
     flags += "--disable-background-networking --disable-component-update --disable-sync".split()
-    size = sys.argv[3] if len(sys.argv) > 3 else "760,720"
+    size = sys.argv[3] if len(sys.argv) > 3 else "760,880"
     subprocess.run(["chromium", *flags, f"--user-data-dir={folder}/profile", f"--window-size={size}",
                     f"--screenshot={sys.argv[2]}", f"file://{folder}/page.html"], check=True, capture_output=True)
