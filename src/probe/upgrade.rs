@@ -259,7 +259,10 @@ async fn name_better<S: AsyncRead + Unpin>(
     }
     // a zero begins no text, and the length in an HTTP/2 frame may look like a line feed
     let line = |bytes: &[u8]| bytes.first() != Some(&0) && bytes.contains(&b'\n');
-    let tell = |bytes: &[u8]| bytes.len() > START || line(bytes) || is_tls(bytes) || is_http2(bytes);
+    let tell = |bytes: &[u8]| {
+        let shown = if bytes.starts_with(b"HTTP/") { broken_line(bytes) } else { bytes };
+        shown.len() > START || line(shown) || is_tls(bytes) || is_http2(bytes)
+    };
     let more =
         async { while !tell(&bytes) && matches!((&mut *stream).take(START as u64).read_buf(&mut bytes).await, Ok(1..)) {} };
     let _ = timeout(BODY_WAIT, more).await;

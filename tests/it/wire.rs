@@ -112,6 +112,7 @@ fn what_is_not_http_is_named_by_its_first_line_however_it_comes() {
         &format!("{}\r", "x".repeat(40)),
         "\u{15}\u{3}\u{3}",
         "\0\0\n\u{4}\0\0",
+        "HTTP/1.1 101\nx%ek and more than forty bytes after that, all in one line\r\n",
     ] {
         bench.meets_cut_or_whole(says.as_bytes(), &[1], End::Silence);
     }

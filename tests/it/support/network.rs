@@ -1,5 +1,5 @@
-//! A network of a test's own: namespaces that die with the shell in them, so that a firewall, a route or a cable can fail
-//! without anybody else noticing. Needs root.
+//! A network of a test's own: namespaces that die with the shell in them, and every process with it, so that a firewall, a
+//! route or a cable can fail without anybody else noticing. Needs root.
 
 use serde_json::Value;
 
@@ -11,12 +11,9 @@ use super::require;
 const PRELUDE: &str = r#"
 set -eu
 ip link set lo up
-at_exit=
-trap 'kill $at_exit' EXIT
 ours() { readlink /proc/self/ns/net; }
 beside() {
     unshare --net sleep 60 >/dev/null 2>&1 & peer=$!
-    at_exit="$at_exit $peer"
     until [ "$(readlink /proc/$peer/ns/net)" != "$(ours)" ]; do :; done
     ip link add va type veth peer name vb netns $peer
     ip addr add 10.99.0.1/24 dev va
@@ -28,7 +25,7 @@ there() { nsenter --target $peer --net "$@"; }
 # a health endpoint on this address, after `there` on the other host
 endpoint() {
     mkfifo "$TMP/listening"
-    "${@:2}" "$0" endpoint --listen "$1" >"$TMP/listening" 2>/dev/null & at_exit="$at_exit $!"
+    "${@:2}" "$0" endpoint --listen "$1" >"$TMP/listening" 2>/dev/null &
     read -r _ <"$TMP/listening"
 }
 "#;
@@ -40,7 +37,7 @@ pub async fn check(script: &str, url: &str) -> Value {
     require("unshare", "util-linux");
     let folder = tempfile::tempdir().expect("a folder");
     let script = format!("{PRELUDE}\n{script}\n\"$0\" check --url '{url}' --timeout 700ms --output json || true");
-    let mut command = shell("exec unshare --net --mount bash -c \"$SCRIPT\" \"$0\"");
+    let mut command = shell("exec unshare --net --mount --pid --fork --kill-child --mount-proc bash -c \"$SCRIPT\" \"$0\"");
     let ran = ran(command.env("SCRIPT", script).env("TMP", folder.path())).await;
     let outcome = |text: &str| Some(serde_json::from_str::<Value>(text).ok()?.as_array()?.first()?.clone());
     outcome(&ran.stdout).unwrap_or_else(|| panic!("no outcome: {}\n{}", ran.stdout, ran.stderr))
