@@ -44,7 +44,7 @@ const FORGET_EVERY: Duration = Duration::from_secs(600);
 /// Everything that one event changes, kept as a whole or not at all.
 #[derive(Debug, Default)]
 pub struct Change {
-    /// Answered with this number.
+    /// Answered with this number when it has messages: nobody waits for the rest.
     pub number: u64,
     pub outcome: Option<Arc<Outcome>>,
     pub alerts: Vec<AlertChange>,
@@ -71,7 +71,7 @@ pub struct Kept {
 /// What the thread says of its own accord.
 #[derive(Debug)]
 pub enum Answer {
-    /// The change of this number is kept, or can't be at the moment.
+    /// The messages of the change of this number are kept, or can't be at the moment.
     Kept(u64),
     /// The database could be read at last.
     Found(Box<Kept>),
@@ -171,10 +171,14 @@ impl Store {
 
     /// Hands a change over to be kept.
     pub fn keep(&self, mut change: Change) {
-        if self.health.waiting.load(Relaxed) > CROWDED && change.outcome.take().is_some() {
+        if !self.health.durable {
+            change.outcome = None; // outcomes are kept for the next start alone
+        } else if self.health.waiting.load(Relaxed) > CROWDED && change.outcome.take().is_some() {
             self.health.dropped_outcomes.fetch_add(1, Relaxed);
         }
-        self.send(Command::Change(Box::new(change)));
+        if change.outcome.is_some() || !change.alerts.is_empty() || !change.messages.is_empty() {
+            self.send(Command::Change(Box::new(change)));
+        }
     }
 
     /// A message left the queue of its receiver, delivered or given up.
@@ -264,7 +268,9 @@ impl Writer {
         for command in batch {
             match command {
                 Command::Change(change) => {
-                    numbers.push(change.number);
+                    if !change.messages.is_empty() {
+                        numbers.push(change.number);
+                    }
                     self.mirror.apply(*change, &mut writes);
                 }
                 Command::Done { receiver, id } => self.mirror.done(&receiver, &id, &mut writes),
@@ -279,7 +285,7 @@ impl Writer {
         if let Some(Err(error)) = &written {
             self.fail(&error.to_string());
         }
-        if !matches!(written, Some(Ok(()))) && self.settings.path.is_some() {
+        if !matches!(written, Some(Ok(()))) {
             let outcomes = writes.iter().filter(|w| matches!(w, Write::Outcome(_))).count();
             self.health.dropped_outcomes.fetch_add(outcomes as u64, Relaxed);
         }
