@@ -307,6 +307,11 @@ pub struct HttpEvidence {
 }
 
 impl HttpEvidence {
+    /// An answer of which only the status is known.
+    pub fn of_status(status: u16) -> Self {
+        HttpEvidence { status, reason_phrase: String::new(), location: None, headers: vec![], lowercase_names: false, body: None }
+    }
+
     /// The first header of this name (lower case).
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())

@@ -51,14 +51,7 @@ pub(super) fn outcome(name_: &str, second: i64, reason: Reason) -> Outcome {
     Outcome {
         phase: (reason != Reason::Ok).then_some(Phase::Upgrade),
         timings: Timings { connect: Some(Duration::from_millis(2)), total: Duration::from_millis(10), ..Timings::default() },
-        http: status.map(|status| HttpEvidence {
-            status,
-            reason_phrase: String::new(),
-            location: None,
-            headers: vec![],
-            lowercase_names: false,
-            body: None,
-        }),
+        http: status.map(HttpEvidence::of_status),
         ..Outcome::new(name(name_), "ws://t/".to_owned(), Timestamp::from_secs(second), reason)
     }
 }

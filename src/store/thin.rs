@@ -61,14 +61,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Option<Outcome>> {
             close: took(9)?,
             total: took(10)?.unwrap_or_default(),
         },
-        http: status.map(|status| HttpEvidence {
-            status,
-            reason_phrase: String::new(),
-            location: None,
-            headers: vec![],
-            lowercase_names: false,
-            body: None,
-        }),
+        http: status.map(HttpEvidence::of_status),
         tls: not_after.map(|not_after| TlsEvidence {
             version: None,
             not_after: Some(Timestamp::from_nanos(not_after)),
