@@ -117,3 +117,38 @@ alerts: []
     assert!(next_slot * 2 > pairs, "only {next_slot} of {pairs} probes took the next slot");
     daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_broken_address_of_a_name_fails_the_target_and_is_told_apart_in_the_metrics() {
+    let (url, _control) = endpoint().await; // listens on 127.0.0.1 alone, and localhost is also ::1
+    let mut inbox = Inbox::open().await;
+    let daemon = Running::start(&format!(
+        "
+server: {{listen: '127.0.0.1:0'}}
+targets: [{{name: both, url: '{url}', interval: 100ms, addresses: all}}]
+alerts: [{{name: down, when: {{consecutive_failures: 2}}}}]
+receivers: [{{name: hook, webhook: {{url: '{base}/hook'}}}}]
+",
+        url = url.replace("127.0.0.1", "localhost"),
+        base = inbox.base
+    ))
+    .await;
+    let outcome = inbox.hook.next().await["data"]["outcome"].clone();
+    let port = url.rsplit(':').next().and_then(|rest| rest.split('/').next()).expect("a port");
+    let detail = outcome["detail"].as_str().expect("a detail");
+    assert!(detail.starts_with(&format!("1 of 2 addresses failed: [::1]:{port}; connection refused")), "{detail}");
+    let each: Vec<_> = outcome["addresses"].as_array().expect("each").iter().map(|o| o["reason"].clone()).collect();
+    assert_eq!(each, ["ok", "connect_refused"]);
+    let metrics = daemon.metrics().await;
+    for line in [
+        format!("wsprobe_address_up{{target=\"both\",address=\"127.0.0.1:{port}\"}} 1"),
+        format!("wsprobe_address_up{{target=\"both\",address=\"[::1]:{port}\"}} 0"),
+    ] {
+        assert!(metrics.contains(&line), "{line} is missing in\n{metrics}");
+    }
+    let failures =
+        format!("wsprobe_address_probe_failures_total{{target=\"both\",address=\"[::1]:{port}\",reason=\"connect_refused\"}} ");
+    let counted = metrics.lines().find_map(|line| line.strip_prefix(&failures)?.parse::<u32>().ok());
+    assert!(counted.is_some_and(|n| n >= 2), "{failures} is missing in\n{metrics}");
+    daemon.stop().await;
+}
