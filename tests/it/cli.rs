@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use wsprobe::endpoint::{Control, Endpoint, Faults, Options};
 
 use crate::support::daemon::{PATIENCE, get};
-use crate::support::process::{Running, ran, run, shell, wsprobe};
+use crate::support::process::{Running, configured, ran, run, shell, wsprobe};
 use crate::support::stage::{Act::*, Peer};
 
 async fn endpoint(faults: &str) -> (String, Control) {
@@ -23,15 +23,6 @@ async fn endpoint(faults: &str) -> (String, Control) {
     let (url, control) = (endpoint.url(), endpoint.control());
     tokio::spawn(endpoint.run(CancellationToken::new()));
     (url, control)
-}
-
-/// A folder with this configuration in it.
-fn configured(yaml: &str) -> (TempDir, String) {
-    let folder = TempDir::new().expect("folder");
-    let file = folder.path().join("monitors.yaml");
-    std::fs::write(&file, yaml).expect("write");
-    let path = file.display().to_string();
-    (folder, path)
 }
 
 #[tokio::test(flavor = "multi_thread")]

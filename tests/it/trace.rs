@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use wsprobe::config::{Authorization, Secret, Step, Target};
 use wsprobe::outcome::timeline::{Direction, Timeline};
@@ -11,7 +10,7 @@ use wsprobe::outcome::{Ended, Outcome, Phase, Reason};
 
 use crate::support::certs::{Authority, Flaw};
 use crate::support::probing::{ready, target, upgraded};
-use crate::support::process::{ran, run, wsprobe};
+use crate::support::process::{configured, ran, run, wsprobe};
 use crate::support::proxy::Tunneller;
 use crate::support::stage::{Act, Act::*, Peer, close, frame, health, text, write};
 
@@ -211,15 +210,6 @@ async fn no_secret_shows_whatever_the_peer_repeats() {
         }
         assert!(all.contains("<redacted>"), "there was something to mask in {all}");
     }
-}
-
-/// A folder with this configuration in it.
-fn configured(yaml: &str) -> (TempDir, String) {
-    let folder = TempDir::new().expect("folder");
-    let file = folder.path().join("monitors.yaml");
-    std::fs::write(&file, yaml).expect("write");
-    let path = file.display().to_string();
-    (folder, path)
 }
 
 #[tokio::test(flavor = "multi_thread")]

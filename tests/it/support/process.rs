@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
@@ -42,6 +43,15 @@ fn quiet(mut command: Command) -> Command {
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
+}
+
+/// A folder with this configuration in it.
+pub fn configured(yaml: &str) -> (TempDir, String) {
+    let folder = TempDir::new().expect("folder");
+    let file = folder.path().join("monitors.yaml");
+    std::fs::write(&file, yaml).expect("write");
+    let path = file.display().to_string();
+    (folder, path)
 }
 
 /// Runs it to its end.
