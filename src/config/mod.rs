@@ -3,6 +3,7 @@
 //! Two representations: `raw` is the file as written, [`Config`] is what is meant by it. `resolve` goes from one to the
 //! other and reports every mistake at once, each with its place and remedy. No run-time state is ever kept in here.
 
+mod body_template;
 pub mod diagnostic;
 mod expand;
 mod mask;
@@ -10,6 +11,7 @@ mod policy;
 mod raw;
 mod reach;
 mod read;
+mod receiver;
 mod resolve;
 mod scalar;
 mod secret;
@@ -22,10 +24,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use body_template::{BodyTemplate, TemplateError};
 pub use diagnostic::Report;
 pub use mask::{is_public_header, sounds_secret};
-pub use policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector, Severity};
+pub use policy::{Condition, Match, Rule, Selector, Severity};
 pub use reach::{Proxy, Witness};
+pub use receiver::{Alertmanager, Body, Mention, Mentions, PagerDuty, Receiver, ReceiverKind};
 pub use secret::Secret;
 pub use target::{
     Addresses, Authorization, Capture, CaptureFrom, ClientCert, Closer, Expect, ExpectStep, Hold, HttpCheck, IpVersion, JsonTest,

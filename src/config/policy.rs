@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::secret::Secret;
 use super::target::Target;
 use crate::outcome::{Phase, TargetName};
 
@@ -118,32 +117,6 @@ impl Condition {
             Condition::CertificateExpiresWithin(_) => "certificate_expires_within",
             Condition::HttpSelfRedirect(_) => "http_self_redirect",
             Condition::SessionShorterThan(_) => "session_shorter_than",
-        }
-    }
-}
-
-/// One entry of `receivers:`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Receiver {
-    /// Unique among the receivers.
-    pub name: Arc<str>,
-    pub kind: ReceiverKind,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum ReceiverKind {
-    /// A Slack incoming webhook; its URL is the secret.
-    Slack { webhook_url: Secret },
-    /// Any HTTP endpoint, in the Standard Webhooks form.
-    Webhook { url: Secret, signing_secret: Option<Secret>, headers: Vec<(http::HeaderName, Secret)> },
-}
-
-impl ReceiverKind {
-    /// The key in the receiver's entry.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            ReceiverKind::Slack { .. } => "slack",
-            ReceiverKind::Webhook { .. } => "webhook",
         }
     }
 }

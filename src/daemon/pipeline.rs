@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::systemd::Beat;
-use crate::alert::{Book, State, Transition, TransitionKind};
+use crate::alert::{Alert, Book, State, Transition, TransitionKind};
 use crate::config::Config;
 use crate::diagnose::diagnose;
 use crate::http::{AlertRow, AlertRowState, DiagnosisRow};
@@ -64,6 +64,8 @@ pub struct Pipeline {
     number: u64,
     /// Messages that are being kept, by the number of their change. Nothing is sent before.
     unsent: BTreeMap<u64, Unsent>,
+    /// Whether alerts began or ended since receivers were last told which ones fire.
+    unsettled: bool,
 }
 
 /// The messages of one change.
@@ -102,6 +104,7 @@ impl Pipeline {
             store,
             number: 0,
             unsent: BTreeMap::new(),
+            unsettled: false,
             clock,
             board,
             dispatcher,
@@ -154,12 +157,17 @@ impl Pipeline {
         if alerts + messages > 0 {
             tracing::info!(alerts, messages, "taken up from before the restart");
         }
+        self.dispatcher.resume(&self.firing());
         self.hand_on(None, orphans);
         let targets: Vec<TargetName> = self.targets.keys().cloned().collect();
         for target in &targets {
             self.show_states(target);
         }
         self.show_alerts();
+    }
+
+    fn firing(&self) -> Vec<Alert> {
+        self.book.active().into_iter().filter_map(|status| status.alert).collect()
     }
 
     fn hear(&mut self, answer: Answer) {
@@ -240,6 +248,10 @@ impl Pipeline {
             self.show_states(target);
         }
         self.hand_on(None, transitions);
+        if self.unsettled && self.unsent.is_empty() {
+            self.unsettled = false;
+            self.dispatcher.settle(&self.firing().into_iter().map(|alert| alert.id).collect());
+        }
         let overdue = self.unsent.iter().take_while(|(_, unsent)| unsent.since.elapsed() > PATIENCE).last();
         let overdue = overdue.map(|(number, _)| *number);
         if let Some(number) = overdue {
@@ -297,6 +309,7 @@ impl Pipeline {
     /// Has everything that one event changed kept as a whole; what it says to people is sent after that.
     fn hand_on(&mut self, outcome: Option<Arc<Outcome>>, transitions: Vec<Transition>) {
         let mut messages = vec![];
+        self.unsettled |= !transitions.is_empty();
         for transition in transitions {
             let (target, rule) = (&transition.alert.target.name, &transition.alert.rule.name);
             match transition.kind {

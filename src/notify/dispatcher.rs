@@ -5,17 +5,19 @@
 //! puts a message in a queue. A message leaves its lane by being delivered, or by a loss that is counted and logged with the
 //! message's text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
+use super::alertmanager::Fleets;
 use super::client::Client;
 use super::lane::{Lane, Worker};
 use super::notification::Notification;
 use super::retry::{Backoff, Failure, FailureReason};
+use crate::alert::Alert;
 use crate::config::Receiver;
 use crate::time::{Clock, Timestamp};
 use crate::views::Links;
@@ -26,6 +28,8 @@ pub trait Ledger: Send + Sync {
     fn sent(&self, receiver: &str);
     /// An attempt failed, and may be repeated; or a notification was given up.
     fn failed(&self, receiver: &str, reason: FailureReason);
+    /// Why an attempt failed, in words; [`Ledger::failed`] follows.
+    fn explained(&self, _receiver: &str, _failure: &Failure) {}
     /// A notification left the queue of this receiver: delivered, or given up. It is not to be sent again after a restart.
     fn done(&self, receiver: &Arc<str>, id: &Arc<str>);
     /// So many notifications wait for this receiver, the oldest since then.
@@ -42,6 +46,12 @@ pub struct Tuning {
     pub attempt_timeout: Duration,
     /// From one message to a Slack channel to the next (docs.slack.dev/apis/web-api/rate-limits: one per second).
     pub slack_spacing: Duration,
+    /// From one event to a PagerDuty service to the next (PagerDuty, Events API v2: about 120 per minute and key).
+    pub pagerduty_spacing: Duration,
+    /// How often Alertmanager is told again what fires (Prometheus: `--rules.alert.resend-delay`).
+    pub alertmanager_resend: Duration,
+    /// How long it is told that an alert has ended (Prometheus: `resolvedRetention`).
+    pub alertmanager_retention: Duration,
     /// Where the jitter comes from: numbers in 0 to 1.
     pub random: Arc<dyn Fn() -> f64 + Send + Sync>,
 }
@@ -53,6 +63,9 @@ impl Default for Tuning {
             capacity: 1_000,
             attempt_timeout: Duration::from_secs(15),
             slack_spacing: Duration::from_secs(1),
+            pagerduty_spacing: Duration::from_millis(500),
+            alertmanager_resend: Duration::from_secs(60),
+            alertmanager_retention: Duration::from_secs(15 * 60),
             random: Arc::new(fastrand::f64),
         }
     }
@@ -72,6 +85,8 @@ pub(super) struct Shared {
 pub struct Dispatcher {
     shared: Arc<Shared>,
     lanes: Mutex<BTreeMap<Arc<str>, Running>>,
+    /// Receivers that are told what is so, and not what happened.
+    fleets: Fleets,
 }
 
 struct Running {
@@ -89,7 +104,7 @@ impl Dispatcher {
     pub fn start_with(receivers: &[Arc<Receiver>], links: Links, clock: Clock, ledger: Arc<dyn Ledger>, tuning: Tuning) -> Self {
         let client = Client::new(clock.clone(), tuning.attempt_timeout);
         let shared = Arc::new(Shared { client, links, clock, ledger, tuning });
-        let dispatcher = Dispatcher { shared, lanes: Mutex::default() };
+        let dispatcher = Dispatcher { shared, lanes: Mutex::default(), fleets: Fleets::default() };
         dispatcher.reconfigure(receivers);
         dispatcher
     }
@@ -98,6 +113,9 @@ impl Dispatcher {
     pub fn submit(&self, to: &[Arc<str>], notification: &Arc<Notification>) {
         let lanes = self.lanes();
         for name in to {
+            if self.fleets.submit(name, notification) {
+                continue;
+            }
             match lanes.get(name) {
                 Some(running) => running.lane.push(notification.clone(), &self.shared),
                 // The configuration is checked for this; a reload between decision and submission can still lead here.
@@ -109,9 +127,10 @@ impl Dispatcher {
     /// Takes up a changed configuration. Receivers that stay keep what waits for them, and their next attempt goes where the
     /// new configuration says; what waits for a receiver that is gone is lost.
     pub fn reconfigure(&self, receivers: &[Arc<Receiver>]) {
+        self.fleets.reconfigure(receivers, &self.shared);
         let mut lanes = self.lanes();
         let mut old = std::mem::take(&mut *lanes);
-        for receiver in receivers {
+        for receiver in receivers.iter().filter(|receiver| !Fleets::run(&receiver.kind)) {
             let running = match old.remove(&receiver.name) {
                 Some(running) => {
                     running.lane.set_receiver(receiver.clone());
@@ -129,6 +148,17 @@ impl Dispatcher {
         }
     }
 
+    /// Takes up the alerts that fire, as the alert book knows them: after a start and after [`Dispatcher::reconfigure`].
+    /// Receivers that are told what is so need to know; the others are told nothing.
+    pub fn resume(&self, firing: &[Alert]) {
+        self.fleets.resume(firing);
+    }
+
+    /// Says which alerts fire, by their ids: what others a receiver holds for firing has ended, even if nobody was told.
+    pub fn settle(&self, firing: &BTreeSet<Arc<str>>) {
+        self.fleets.settle(firing);
+    }
+
     /// Takes no more messages and tries to deliver what waits, for at most `within`. Whatever is left is logged as an error
     /// with its text, and reported.
     ///
@@ -140,6 +170,7 @@ impl Dispatcher {
         for running in lanes.values() {
             running.lane.close();
         }
+        self.fleets.drain(end).await;
         let mut lost = Vec::new();
         for (name, Running { lane, mut task }) in lanes {
             if tokio::time::timeout_at(end, &mut task).await.is_err() {

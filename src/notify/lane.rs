@@ -7,12 +7,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::client::Answer;
+use super::attempt;
 use super::dispatcher::{Shared, log_loss, lose};
 use super::notification::{Kind, Notification};
 use super::retry::{Failure, FailureReason};
-use super::{slack, webhook};
-use crate::config::{Receiver, ReceiverKind};
+use crate::config::Receiver;
 
 /// Once the lane closes, time is short: a failed attempt is repeated at the latest after this.
 const LAST_CALL_DELAY: Duration = Duration::from_secs(1);
@@ -41,6 +40,10 @@ impl Lane {
     /// Adds a message at the end; a full queue gives one up for it.
     pub fn push(&self, notification: Arc<Notification>, shared: &Shared) {
         let mut state = self.state();
+        if !attempt::wants(&state.receiver.kind, notification.kind) {
+            shared.ledger.done(&state.receiver.name, &notification.id);
+            return;
+        }
         let dropped = (state.queue.len() >= shared.tuning.capacity.max(1)).then(|| state.make_room()).flatten();
         state.queue.push_back(notification);
         state.report(shared);
@@ -154,10 +157,10 @@ impl Worker {
                 return lose(&self.shared, &receiver.name, n, FailureReason::Expired);
             }
             attempt = attempt.saturating_add(1);
-            let result = self.attempt(&receiver, n).await;
+            let result = attempt::attempt(&self.shared, &receiver.kind, n).await;
             self.tried = Some(receiver.clone());
-            if let ReceiverKind::Slack { .. } = receiver.kind {
-                self.not_before = Instant::now() + self.shared.tuning.slack_spacing;
+            if let Some(spacing) = attempt::spacing(&receiver.kind, &self.shared.tuning) {
+                self.not_before = Instant::now() + spacing;
             }
             match result {
                 Ok(()) => {
@@ -167,6 +170,7 @@ impl Worker {
                     return;
                 }
                 Err(failure) => {
+                    self.shared.ledger.explained(&receiver.name, &failure);
                     self.shared.ledger.failed(&receiver.name, failure.reason);
                     let closed = self.lane.state().closed;
                     let retry_in = self.retry_in(attempt, &failure, closed);
@@ -215,21 +219,6 @@ impl Worker {
             tokio::select! {
                 () = &mut pause => return,
                 () = self.lane.bell.notified() => {}
-            }
-        }
-    }
-
-    async fn attempt(&self, receiver: &Receiver, n: &Notification) -> Result<(), Failure> {
-        let client = self.shared.client.as_ref().map_err(Clone::clone)?;
-        match &receiver.kind {
-            ReceiverKind::Slack { webhook_url } => {
-                let request = slack::request(webhook_url, n, &self.shared.links)?;
-                slack::judge(&client.send(request).await?)
-            }
-            ReceiverKind::Webhook { url, signing_secret, headers } => {
-                let to = webhook::Endpoint { url, signing_secret: signing_secret.as_ref(), headers };
-                let request = webhook::request(to, n, &self.shared.links, self.shared.clock.now())?;
-                client.send(request).await.as_ref().map_err(Clone::clone).and_then(Answer::status_verdict)
             }
         }
     }

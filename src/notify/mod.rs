@@ -10,13 +10,19 @@
 //! the network. What was decided is lost in three ways only, each counted and logged with the text of the message: the queue
 //! was full, the message got too old, the receiver refused it for good.
 
+pub mod alertmanager;
+mod attempt;
 mod client;
+pub mod context;
 pub mod decide;
+pub mod discord;
 pub mod dispatcher;
 mod lane;
 pub mod notification;
+pub mod pagerduty;
 pub mod retry;
 pub mod slack;
+pub mod teams;
 mod text;
 pub mod webhook;
 mod wording;

@@ -1,5 +1,9 @@
 //! What people are told: every message readable, every receiver's rules kept, nothing lost, no secret shown.
 
 mod delivery;
+mod discord;
+mod pagerduty;
 mod rendering;
 mod secrets;
+mod teams;
+mod templates;

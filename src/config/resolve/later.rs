@@ -189,24 +189,3 @@ fn burn_rate(value: &Value<'_>) {
     }
     value.not_available("use `failure_ratio: {above: 5%, over: 30m}` until then");
 }
-
-/// Reads a receiver's kind.
-pub(super) fn receiver(reader: &Reader<'_>, kind: &str, value: &Value<'_>) {
-    if kind == "pagerduty" {
-        if let Some(mut fields) = value.fields("`pagerduty`", "pagerduty: {routing_key_file: pd-key}") {
-            files::secret(reader, &mut fields, ["routing_key", "routing_key_file"], true);
-            fields.finish();
-        }
-    } else if let Some(mut fields) = value.fields("`alertmanager`", "alertmanager: {urls: [\"http://10.0.0.5:9093\"]}") {
-        let urls = fields.require("urls", "urls: [\"http://10.0.0.5:9093\"]");
-        for item in urls.and_then(|value| value.list("a URL of `urls`", "urls: [\"http://10.0.0.5:9093\"]")).unwrap_or_default() {
-            if let Some(text) = item.word("http://10.0.0.5:9093")
-                && let Err(problem) = http_url(&text.value)
-            {
-                item.reject(&problem, "for example `http://10.0.0.5:9093`");
-            }
-        }
-        fields.finish();
-    }
-    value.not_available("use `slack` or `webhook` until then");
-}

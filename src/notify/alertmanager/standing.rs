@@ -1,0 +1,156 @@
+//! What Alertmanager is to believe: which alerts fire, and which have ended lately. Pure; time is an argument.
+//!
+//! ```text
+//!            fired / reminder                     15 min after the end
+//!  (unknown) ────────────────► firing ─┐ resolved ───────────────────► (forgotten)
+//!                                ▲     └──────────►│
+//!                                └─────────────────┘ fired again: the same labels
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::payload::{Labels, labels};
+use crate::notify::notification::{Kind, Notification};
+use crate::time::Timestamp;
+
+/// The state of one receiver, which all its replicas share.
+#[derive(Debug, Default)]
+pub struct Standing {
+    entries: BTreeMap<Arc<Labels>, Entry>,
+    /// Number of the last change.
+    version: u64,
+}
+
+/// One alert.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub notification: Arc<Notification>,
+    /// When it ended; `None`: it fires.
+    pub ended: Option<Timestamp>,
+    /// Number of the change that made it so: what has a higher one than a replica was sent is news to it.
+    pub version: u64,
+    /// Since when it is so.
+    pub since: Timestamp,
+    /// Whether a replica has taken it in.
+    pub taken: bool,
+    /// The message to strike off the store once the alert is forgotten.
+    open: Option<Arc<str>>,
+}
+
+impl Standing {
+    /// Takes in a message, and returns the ids of those that need not be kept any longer: what fires is kept by the alert
+    /// book, and an end until it is forgotten here.
+    pub fn take(&mut self, n: &Arc<Notification>) -> Vec<Arc<str>> {
+        match n.kind {
+            Kind::Fired | Kind::Reminder => {
+                let mut done = self.fire(n, n.at);
+                done.push(n.id.clone());
+                done
+            }
+            Kind::Resolved | Kind::Withdrawn => self.end(n),
+            Kind::Test => vec![n.id.clone()],
+        }
+    }
+
+    /// Takes up an alert that the book knows to fire, for instance after a restart.
+    pub fn resume(&mut self, n: &Arc<Notification>, now: Timestamp) -> Vec<Arc<str>> {
+        self.fire(n, now)
+    }
+
+    /// Ends what the book does not know to fire any more: its end was told to nobody, or to other receivers.
+    pub fn settle(&mut self, firing: &BTreeSet<Arc<str>>, now: Timestamp) {
+        for entry in self.entries.values_mut() {
+            if entry.ended.is_none() && !firing.contains(&entry.notification.alert.id) {
+                self.version += 1;
+                entry.change(Some(now), self.version, now);
+            }
+        }
+    }
+
+    /// Forgets what ended longer ago than `retention`, and returns the messages that need not be kept any longer.
+    pub fn forget(&mut self, now: Timestamp, retention: Duration) -> Vec<Arc<str>> {
+        let over = |entry: &Entry| entry.ended.is_some_and(|ended| now.since(ended) >= retention);
+        let mut done = vec![];
+        self.entries.retain(|_, entry| {
+            let over = over(entry);
+            done.extend(entry.open.take_if(|_| over));
+            !over
+        });
+        done
+    }
+
+    /// Everything that is to be believed.
+    pub fn entries(&self) -> impl Iterator<Item = (&Arc<Labels>, &Entry)> {
+        self.entries.iter()
+    }
+
+    /// A replica has taken this in. True when it is the first one.
+    pub fn taken(&mut self, labels: &Arc<Labels>, version: u64) -> bool {
+        let entry = self.entries.get_mut(labels).filter(|entry| entry.version == version && !entry.taken);
+        entry.map(|entry| entry.taken = true).is_some()
+    }
+
+    /// How many changes no replica has taken in yet, and since when the oldest is waiting.
+    pub fn pending(&self) -> (usize, Option<Timestamp>) {
+        let waiting = || self.entries.values().filter(|entry| !entry.taken);
+        (waiting().count(), waiting().map(|entry| entry.since).min())
+    }
+
+    fn fire(&mut self, n: &Arc<Notification>, since: Timestamp) -> Vec<Arc<str>> {
+        let key = Arc::new(labels(&n.alert));
+        // The labels of a target, or the severity of a rule, were changed: what had the old ones has ended.
+        self.end_others(n, Some(&key), since);
+        let mut done = vec![];
+        let mut taken = false;
+        if let Some(old) = self.entries.remove(&key) {
+            done.extend(old.open);
+            // A reminder says nothing new to who is told every minute: it only carries fresher words.
+            taken = old.taken && old.ended.is_none() && old.notification.alert.id == n.alert.id;
+        }
+        let since = if taken { n.alert.fired_at } else { since };
+        self.version += 1;
+        let entry = Entry { notification: n.clone(), ended: None, version: self.version, since, taken, open: None };
+        self.entries.insert(key, entry);
+        done
+    }
+
+    fn end(&mut self, n: &Arc<Notification>) -> Vec<Arc<str>> {
+        let key = Arc::new(labels(&n.alert));
+        let current = self.entries.get(&key);
+        // A message from before a restart may speak of an episode that another one has followed.
+        if current.is_some_and(|entry| entry.notification.alert.fired_at > n.alert.fired_at) {
+            return vec![n.id.clone()];
+        }
+        let ended = n.alert.resolved_at.unwrap_or(n.at);
+        self.end_others(n, Some(&key), ended);
+        let old = self.entries.remove(&key).and_then(|old| old.open).filter(|open| *open != n.id);
+        self.version += 1;
+        let open = Some(n.id.clone());
+        let entry = Entry { notification: n.clone(), ended: Some(ended), version: self.version, since: n.at, taken: false, open };
+        self.entries.insert(key, entry);
+        old.into_iter().collect()
+    }
+
+    /// Ends what fires for the same rule on the same target under other labels.
+    fn end_others(&mut self, n: &Notification, but: Option<&Arc<Labels>>, at: Timestamp) {
+        for (key, entry) in &mut self.entries {
+            let alert = &entry.notification.alert;
+            let same = alert.target.name == n.alert.target.name && alert.rule.name == n.alert.rule.name;
+            if same && entry.ended.is_none() && Some(key) != but {
+                self.version += 1;
+                entry.change(Some(at), self.version, at);
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn change(&mut self, ended: Option<Timestamp>, version: u64, since: Timestamp) {
+        self.ended = ended;
+        self.version = version;
+        self.since = since;
+        self.taken = false;
+    }
+}
