@@ -132,7 +132,7 @@ impl Fleet {
     }
 
     fn take(&mut self, n: &Arc<Notification>) {
-        let done = self.common.standing().take(n);
+        let done = self.common.standing().take(n, self.common.shared.clock.now());
         self.common.strike_off(&done);
         if n.kind == Kind::Test {
             let (common, n) = (self.common.clone(), n.clone());

@@ -33,6 +33,8 @@ pub struct Entry {
     pub version: u64,
     /// Since when it is so.
     pub since: Timestamp,
+    /// When it became known here: an end is told for a while from then on, however long ago it was.
+    learned: Timestamp,
     /// Whether a replica has taken it in.
     pub taken: bool,
     /// The message to strike off the store once the alert is forgotten.
@@ -42,21 +44,21 @@ pub struct Entry {
 impl Standing {
     /// Takes in a message, and returns the ids of those that need not be kept any longer: what fires is kept by the alert
     /// book, and an end until it is forgotten here.
-    pub fn take(&mut self, n: &Arc<Notification>) -> Vec<Arc<str>> {
+    pub fn take(&mut self, n: &Arc<Notification>, now: Timestamp) -> Vec<Arc<str>> {
         match n.kind {
             Kind::Fired | Kind::Reminder => {
-                let mut done = self.fire(n, n.at);
+                let mut done = self.fire(n, n.at, now);
                 done.push(n.id.clone());
                 done
             }
-            Kind::Resolved | Kind::Withdrawn => self.end(n),
+            Kind::Resolved | Kind::Withdrawn => self.end(n, now),
             Kind::Test => vec![n.id.clone()],
         }
     }
 
     /// Takes up an alert that the book knows to fire, for instance after a restart.
     pub fn resume(&mut self, n: &Arc<Notification>, now: Timestamp) -> Vec<Arc<str>> {
-        self.fire(n, now)
+        self.fire(n, now, now)
     }
 
     /// Ends what the book does not know to fire any more: its end was told to nobody, or to other receivers.
@@ -64,14 +66,14 @@ impl Standing {
         for entry in self.entries.values_mut() {
             if entry.ended.is_none() && !firing.contains(&entry.notification.alert.id) {
                 self.version += 1;
-                entry.change(Some(now), self.version, now);
+                entry.end(now, self.version);
             }
         }
     }
 
-    /// Forgets what ended longer ago than `retention`, and returns the messages that need not be kept any longer.
+    /// Forgets what is known to have ended for `retention`, and returns the messages that need not be kept any longer.
     pub fn forget(&mut self, now: Timestamp, retention: Duration) -> Vec<Arc<str>> {
-        let over = |entry: &Entry| entry.ended.is_some_and(|ended| now.since(ended) >= retention);
+        let over = |entry: &Entry| entry.ended.is_some() && now.since(entry.learned) >= retention;
         let mut done = vec![];
         self.entries.retain(|_, entry| {
             let over = over(entry);
@@ -98,10 +100,10 @@ impl Standing {
         (waiting().count(), waiting().map(|entry| entry.since).min())
     }
 
-    fn fire(&mut self, n: &Arc<Notification>, since: Timestamp) -> Vec<Arc<str>> {
+    fn fire(&mut self, n: &Arc<Notification>, since: Timestamp, now: Timestamp) -> Vec<Arc<str>> {
         let key = Arc::new(labels(&n.alert));
         // The labels of a target, or the severity of a rule, were changed: what had the old ones has ended.
-        self.end_others(n, Some(&key), since);
+        self.end_others(n, &key, now);
         let mut done = vec![];
         let mut taken = false;
         if let Some(old) = self.entries.remove(&key) {
@@ -111,12 +113,12 @@ impl Standing {
         }
         let since = if taken { n.alert.fired_at } else { since };
         self.version += 1;
-        let entry = Entry { notification: n.clone(), ended: None, version: self.version, since, taken, open: None };
+        let entry = Entry { notification: n.clone(), ended: None, version: self.version, since, learned: now, taken, open: None };
         self.entries.insert(key, entry);
         done
     }
 
-    fn end(&mut self, n: &Arc<Notification>) -> Vec<Arc<str>> {
+    fn end(&mut self, n: &Arc<Notification>, now: Timestamp) -> Vec<Arc<str>> {
         let key = Arc::new(labels(&n.alert));
         let current = self.entries.get(&key);
         // A message from before a restart may speak of an episode that another one has followed.
@@ -124,33 +126,42 @@ impl Standing {
             return vec![n.id.clone()];
         }
         let ended = n.alert.resolved_at.unwrap_or(n.at);
-        self.end_others(n, Some(&key), ended);
+        self.end_others(n, &key, now);
         let old = self.entries.remove(&key).and_then(|old| old.open).filter(|open| *open != n.id);
         self.version += 1;
         let open = Some(n.id.clone());
-        let entry = Entry { notification: n.clone(), ended: Some(ended), version: self.version, since: n.at, taken: false, open };
+        let entry = Entry {
+            notification: n.clone(),
+            ended: Some(ended),
+            version: self.version,
+            since: n.at,
+            learned: now,
+            taken: false,
+            open,
+        };
         self.entries.insert(key, entry);
         old.into_iter().collect()
     }
 
     /// Ends what fires for the same rule on the same target under other labels.
-    fn end_others(&mut self, n: &Notification, but: Option<&Arc<Labels>>, at: Timestamp) {
+    fn end_others(&mut self, n: &Notification, but: &Arc<Labels>, now: Timestamp) {
         for (key, entry) in &mut self.entries {
             let alert = &entry.notification.alert;
             let same = alert.target.name == n.alert.target.name && alert.rule.name == n.alert.rule.name;
-            if same && entry.ended.is_none() && Some(key) != but {
+            if same && entry.ended.is_none() && key != but {
                 self.version += 1;
-                entry.change(Some(at), self.version, at);
+                entry.end(now, self.version);
             }
         }
     }
 }
 
 impl Entry {
-    fn change(&mut self, ended: Option<Timestamp>, version: u64, since: Timestamp) {
-        self.ended = ended;
+    fn end(&mut self, now: Timestamp, version: u64) {
+        self.ended = Some(now);
         self.version = version;
-        self.since = since;
+        self.since = now;
+        self.learned = now;
         self.taken = false;
     }
 }

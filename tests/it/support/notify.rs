@@ -225,8 +225,11 @@ impl Delivery {
     }
 
     pub fn tuned(receivers: &[Arc<Receiver>], tuning: Tuning) -> Self {
+        Self::on(Clock::manual(START + Duration::from_secs(30)), receivers, tuning)
+    }
+
+    pub fn on(clock: Clock, receivers: &[Arc<Receiver>], tuning: Tuning) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
-        let clock = Clock::manual(START + Duration::from_secs(30));
         let dispatcher = Dispatcher::start_with(receivers, links(), clock.clone(), Arc::new(Recorder(sender)), tuning);
         Delivery { dispatcher, clock, events }
     }
