@@ -11,6 +11,7 @@ mod output;
 mod run;
 mod select;
 mod terminal;
+mod test_notify;
 mod text;
 mod trace;
 mod validate;
@@ -49,6 +50,7 @@ enum Command {
     Check(check::Args),
     Trace(trace::Args),
     Validate(validate::Args),
+    TestNotify(test_notify::Args),
     Endpoint(endpoint::Args),
 }
 
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => on_runtime(Threads::Many, demo::run(args)),
         Command::Check(args) => on_runtime(Threads::One, check::run(args)),
         Command::Trace(args) => on_runtime(Threads::One, trace::run(args)),
+        Command::TestNotify(args) => on_runtime(Threads::One, test_notify::run(args)),
         Command::Endpoint(args) => on_runtime(Threads::Many, endpoint::run(args)),
     };
     ExitCode::from(code)

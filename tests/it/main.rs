@@ -28,6 +28,7 @@ mod restart;
 mod schedule;
 mod support;
 mod systemd;
+mod test_notify;
 mod tidy;
 mod trace;
 mod wire;

@@ -165,3 +165,74 @@ impl Entry {
         self.taken = false;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::Alert;
+    use crate::config::Target;
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_secs(i64::try_from(secs).unwrap_or_default())
+    }
+
+    /// What happens at this second to the episode that fired at that one.
+    fn news(kind: Kind, fired_at: u64, now: u64, env: &str) -> Arc<Notification> {
+        let sample = Notification::test(at(fired_at));
+        let labels = [("env".to_owned(), env.to_owned())].into();
+        let target = Arc::new(Target { labels, ..(*sample.alert.target).clone() });
+        let resolved_at = (!matches!(kind, Kind::Fired | Kind::Reminder)).then(|| at(now));
+        let alert = Alert { id: fired_at.to_string().into(), fired_at: at(fired_at), resolved_at, target, ..sample.alert };
+        Arc::new(Notification { id: format!("{kind:?}{fired_at}").into(), kind, alert, at: at(now), ..sample })
+    }
+
+    fn ended(standing: &Standing) -> Vec<(&str, bool)> {
+        standing.entries().map(|(labels, entry)| (labels["env"].as_str(), entry.ended.is_some())).collect()
+    }
+
+    #[test]
+    fn an_end_is_kept_until_it_has_been_told_for_long_enough() {
+        let mut standing = Standing::default();
+        assert_eq!(standing.take(&news(Kind::Fired, 10, 10, "a"), at(10)), ["Fired10".into()]);
+        assert_eq!(standing.take(&news(Kind::Resolved, 10, 20, "a"), at(900)), []);
+        assert_eq!(standing.forget(at(1_499), Duration::from_secs(600)), []);
+        assert_eq!(standing.pending(), (1, Some(at(20))));
+        assert_eq!(standing.forget(at(1_500), Duration::from_secs(600)), ["Resolved10".into()]);
+        assert_eq!(standing.entries().count(), 0);
+    }
+
+    #[test]
+    fn the_end_of_an_earlier_episode_does_not_end_a_later_one() {
+        let mut standing = Standing::default();
+        standing.resume(&news(Kind::Fired, 30, 30, "a"), at(40));
+        assert_eq!(standing.take(&news(Kind::Resolved, 10, 20, "a"), at(41)), ["Resolved10".into()]);
+        assert_eq!(ended(&standing), [("a", false)]);
+    }
+
+    #[test]
+    fn an_alert_that_comes_back_takes_the_place_of_its_end() {
+        let mut standing = Standing::default();
+        standing.take(&news(Kind::Resolved, 10, 20, "a"), at(20));
+        assert_eq!(standing.take(&news(Kind::Fired, 30, 30, "a"), at(30)), ["Resolved10".into(), "Fired30".into()]);
+        assert_eq!(ended(&standing), [("a", false)]);
+    }
+
+    #[test]
+    fn changed_labels_end_the_alert_that_had_the_old_ones() {
+        let mut standing = Standing::default();
+        standing.take(&news(Kind::Fired, 10, 10, "old"), at(10));
+        standing.resume(&news(Kind::Fired, 10, 10, "new"), at(20));
+        assert_eq!(ended(&standing), [("new", false), ("old", true)]);
+    }
+
+    #[test]
+    fn a_reminder_brings_fresh_words_and_counts_for_nothing() {
+        let mut standing = Standing::default();
+        standing.take(&news(Kind::Fired, 10, 10, "a"), at(10));
+        let (labels, version) = standing.entries().map(|(labels, entry)| (labels.clone(), entry.version)).next().unwrap();
+        assert!(standing.taken(&labels, version) && !standing.taken(&labels, version));
+        standing.take(&news(Kind::Reminder, 10, 50, "a"), at(50));
+        assert_eq!(standing.pending(), (0, None));
+        assert!(standing.entries().all(|(_, entry)| entry.version > version));
+    }
+}
