@@ -1,4 +1,5 @@
-//! No secret of a receiver is ever shown: one test for all of them, over logs, errors and Debug.
+//! No secret of a receiver is ever shown, of no kind of receiver: not in logs, errors and Debug, not on a page, not in metrics or
+//! the API, and not in what others are sent.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use wsprobe::config::{Alertmanager, Authorization, Body, BodyTemplate, Mentions, PagerDuty, Receiver, ReceiverKind, Secret};
 use wsprobe::notify::FailureReason;
 
+use crate::support::daemon::{Running, get};
 use crate::support::notify::*;
 
 const ROUTING_KEY: &str = "pagerdutykeypagerdutykeypagerdut";
@@ -122,5 +124,68 @@ async fn no_log_error_or_debug_output_shows_a_secret() {
         for secret in SECRETS {
             assert!(!line.contains(secret), "{secret} in: {line}");
         }
+    }
+}
+
+/// The receivers of [`receivers`], as a file has them.
+fn yaml(base: &str, target: &str) -> String {
+    let url = format!("{base}/services/T0PSECRETPATH?token=hidden-token");
+    let secrets = format!("url: '{url}', signing_secret: sign-with-this-and-some-more, headers: {{X-Key: header-value-to-hide}}");
+    format!(
+        r#"
+server: {{listen: '127.0.0.1:0'}}
+storage: {{path: ':memory:'}}
+defaults: {{interval: 50ms, timeout: 50ms}}
+targets: [{{name: prod, url: '{target}'}}]
+alerts: [{{name: down, when: {{consecutive_failures: 1}}}}]
+receivers:
+  - {{name: slack, slack: {{webhook_url: '{url}', mentions: {{critical: [channel]}}}}}}
+  - {{name: webhook, webhook: {{{secrets}}}}}
+  - {{name: template, webhook: {{{secrets}, template: '{{"token": "token-in-the-template", "text": {{{{ title }}}}}}'}}}}
+  - {{name: discord, webhook: {{{secrets}, preset: discord}}}}
+  - {{name: teams, webhook: {{{secrets}, preset: teams}}}}
+  - {{name: pagerduty, pagerduty: {{routing_key: {ROUTING_KEY}, url: '{base}'}}}}
+  - name: alertmanager
+    alertmanager: {{urls: ['{base}'], basic_auth: {{username: u, password: password-to-hide}}, headers: {{X-Key: header-value-to-hide}}}}
+"#
+    )
+}
+
+#[tokio::test]
+async fn no_page_metric_api_or_printed_configuration_shows_a_secret() {
+    let (log, _guard) = Log::capture();
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(404)).mount(&server).await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let yaml = yaml(&server.uri(), &format!("ws://{closed}/"));
+    let config = wsprobe::config::parse(&yaml, std::path::Path::new("x.yaml"), &|_| None).unwrap_or_else(|r| panic!("{r}"));
+    let kinds: Vec<_> = config.receivers.iter().map(|receiver| kind_and_body(&receiver.kind)).collect();
+    assert!(KINDS.iter().all(|kind| kinds.contains(kind)), "the walk forgets one: {kinds:?}");
+
+    let daemon = Running::start(&yaml).await;
+    let failed = |name: &str| format!("wsprobe_notification_failures_total{{receiver=\"{name}\",reason=\"gone\"}} 1");
+    let mut metrics = String::new();
+    for name in KINDS {
+        while !metrics.contains(&failed(name)) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            metrics = daemon.metrics().await;
+        }
+    }
+    let mut shown = vec![("metrics", metrics), ("print", config.to_yaml()), ("debug", format!("{config:?}"))];
+    for path in ["/", "/api/v1/targets", "/api/v1/targets/prod", "/api/v1/alerts", "/api/v1/targets/prod/outcomes"] {
+        shown.push((path, get(&format!("{}{path}", daemon.base)).await));
+    }
+    daemon.stop().await;
+    shown.push(("log", log.text()));
+    for (place, text) in shown {
+        for secret in SECRETS {
+            assert!(!text.contains(secret), "{secret} in {place}: {text}");
+        }
+    }
+    // Nor does what one receiver is sent hold what belongs to another.
+    for request in server.received_requests().await.unwrap() {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        let own = SECRETS.iter().filter(|secret| body.contains(**secret)).count();
+        assert!(own == usize::from(body.contains("routing_key") || body.contains("token-in-the-template")), "{body}");
     }
 }
