@@ -182,10 +182,15 @@ impl Pipeline {
     fn take_in(&mut self, outcome: &Arc<Outcome>) {
         let Some(series) = self.targets.get_mut(&outcome.target) else { return };
         series.metrics.record(outcome);
+        self.board.record(outcome);
+        if outcome.is_first_attempt() {
+            // rules, and what is kept for them, only know what a slot says
+            tracing::debug!(target = %outcome.target, reason = %outcome.reason, detail = outcome.detail, "failed, and probed again at once");
+            return;
+        }
         if series.last.replace(outcome.reason) != Some(outcome.reason) {
             say(outcome);
         }
-        self.board.record(outcome);
         let transitions = self.book.on_outcome(outcome, self.clock.now());
         self.take_up(&outcome.target, Some(outcome.clone()), transitions);
     }

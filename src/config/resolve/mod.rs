@@ -5,12 +5,14 @@
 
 mod access;
 mod alerts;
+mod burn_rate;
 mod conversation;
 mod files;
 mod hold;
 mod later;
 mod reach;
 mod receivers;
+mod silence;
 mod storage;
 mod targets;
 

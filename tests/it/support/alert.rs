@@ -48,6 +48,7 @@ pub fn rule(name: &str, when: Condition) -> Rule {
         resolve_after: 2,
         remind_every: None,
         notify: vec![],
+        flapping: true,
     }
 }
 
