@@ -71,7 +71,7 @@ impl Judge for Blind {
     }
 
     fn finding(&self) -> Finding {
-        let said = self.evidence.as_ref().map(|outcome| outcome.detail.clone());
+        let said = self.evidence.as_ref().map(|outcome| outcome.detail.clone()).filter(|detail| !detail.is_empty());
         Finding::Blind { lasted: self.lasted, inconclusive: self.inconclusive, said }
     }
 
