@@ -355,10 +355,10 @@ pub struct AlertView<'a> {
     fired_at: Option<Time>,
     resolved_at: Option<Time>,
     cause: Option<&'a str>,
-    /// It fired again and again, and resolves only once the trouble has stayed away for a while.
-    flapping: bool,
     labels: &'a BTreeMap<String, String>,
     runbook: Option<String>,
+    /// It fired again and again, and resolves only once the trouble has stayed away for a while.
+    flapping: bool,
 }
 
 /// What came of two probes in one slot, in a sentence; `None` where there was one.
@@ -384,8 +384,8 @@ pub fn alert<'a>(alert: &'a Alert, links: &Links) -> AlertView<'a> {
         fired_at: Some(Time(alert.fired_at)),
         resolved_at: alert.resolved_at.map(Time),
         cause: Some(&alert.cause),
-        flapping: alert.flapping.is_some(),
         runbook: Some(links.alert_runbook(alert, diagnosis.as_ref())),
+        flapping: alert.flapping.is_some(),
         ..idle(&alert.target, &alert.rule, if alert.resolved_at.is_some() { "resolved" } else { "firing" })
     }
 }
@@ -419,9 +419,9 @@ fn idle<'a>(target: &'a Target, rule: &'a Rule, state: &'static str) -> AlertVie
         fired_at: None,
         resolved_at: None,
         cause: None,
-        flapping: false,
         labels: &target.labels,
         runbook: None,
+        flapping: false,
     }
 }
 

@@ -5,6 +5,7 @@ mod bounds;
 mod captures;
 mod cli;
 mod config;
+mod confirm;
 mod connectivity;
 mod dashboard;
 mod diagnose;

@@ -83,8 +83,7 @@ fn check_factor(objective: f64, above: f64, value: &Value<'_>) -> Option<()> {
     if above < fastest * (1.0 - 1e-9) {
         return Some(());
     }
-    let fastest = format!("{fastest:.2}");
-    let fastest = fastest.trim_end_matches('0').trim_end_matches('.');
+    let fastest = trimmed(fastest);
     value.reject(
         &format!("can never be exceeded: when every probe fails, the budget burns {fastest} times too fast"),
         format!("write less than {fastest}, for example `above: {}`", example(objective)),
@@ -92,10 +91,14 @@ fn check_factor(objective: f64, above: f64, value: &Value<'_>) -> Option<()> {
     None
 }
 
+fn trimmed(factor: f64) -> String {
+    format!("{factor:.2}").trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// The Workbook's 14.4 where it can be reached, otherwise half of what can.
 fn example(objective: f64) -> String {
     let half = 0.5 / (1.0 - objective);
-    if half >= 14.4 { "14.4".to_owned() } else { format!("{half:.1}") }
+    if half >= 14.4 { "14.4".to_owned() } else { trimmed(half) }
 }
 
 /// Reports a short window that can't hold the failures it takes.
@@ -108,7 +111,7 @@ pub(super) fn check(reader: &Reader<'_>, short: &Spanned<Duration>, watched: &[(
         scalar::show(short.value),
     );
     let (least, interval) = (target.interval * FAILURES, scalar::show(target.interval));
-    let mut help = format!("write `and_over: {}` or more, and a longer `over`, or probe more often", scalar::show(least));
+    let mut help = format!("write `and_over: {}` or more, or probe more often", scalar::show(least));
     match starved.count() {
         0 => {}
         n => help.push_str(&format!("; it is the same for {}", count(n, "other target"))),
