@@ -11,6 +11,7 @@
 
 mod follow_ups;
 mod http_checks;
+mod incidents;
 mod pipeline;
 mod scheduler;
 mod sessions;
@@ -26,7 +27,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Condition, Config};
+use crate::config::{Condition, Config, Storage};
 use crate::http;
 use crate::notify::Dispatcher;
 use crate::observe::{Board, Metrics};
@@ -96,10 +97,11 @@ impl Daemon {
         let board = Arc::new(Board::new(&config));
         let links = Links::new(&config.server.external_url);
         let (answers_tx, answers) = mpsc::unbounded_channel();
-        let settings = store::Settings { path: config.storage.path.clone(), replay: looks_back(&config) };
+        let Storage { path, retention } = config.storage.clone();
+        let settings = store::Settings { path, replay: looks_back(&config), retention };
         let (store, kept) = Store::open(settings, clock.clone(), answers_tx);
         let store = Arc::new(store);
-        let ledger = Arc::new(pipeline::Deliveries { metrics: metrics.clone(), store: store.clone() });
+        let ledger = Arc::new(pipeline::Deliveries { metrics: metrics.clone(), store: store.clone(), clock: clock.clone() });
         let dispatcher = Dispatcher::start(&config.receivers, links, clock.clone(), ledger);
         let ready = Arc::new(AtomicBool::new(false));
         let config = Arc::new(config);
@@ -138,6 +140,7 @@ impl Daemon {
         let state = http::AppState {
             metrics: metrics.clone(),
             board: board.clone(),
+            records: store.records(),
             alerts,
             ready: ready.clone(),
             clock: clock.clone(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::layout::{Frame, Mark, REFRESH, document};
-use super::{AlertRow, AlertRowState, AppState, format, graphics};
+use super::{AlertRow, AlertRowState, AppState, format, graphics, history};
 use crate::config::{Severity, Target};
 use crate::observe::TargetSnapshot;
 use crate::outcome::{Outcome, Verdict};
@@ -51,6 +51,7 @@ pub(super) fn render(app: &AppState, refresh: bool) -> Markup {
             (view.table("Failing too", view.failing.get(MAX_CARDS..).unwrap_or_default()))
             (view.table("No verdict yet", &view.unjudged))
             (view.table("Healthy", &view.healthy))
+            (history::recent(app, view.now))
         }
     };
     document(&frame, &body)
@@ -118,6 +119,7 @@ impl<'a> View<'a> {
                     " The database can't be used, so alerts and undelivered messages would not survive a restart: " (trouble)
                 }
             }
+            (history::undelivered(self.app, self.now))
             @if !blind.is_empty() {
                 p.notice {
                     strong { "This prober could not judge " (format::count(blind.len(), "target")) " just now." }
@@ -190,6 +192,7 @@ impl<'a> View<'a> {
                     (self.facts(snapshot, failure))
                     (self.evidence(failure, first))
                 }
+                (history::of_target(self.app, &snapshot.target.name, self.now))
             }
         }
     }

@@ -32,3 +32,8 @@ use crate::views::Links;
 pub fn plain(notification: &Notification, links: &Links) -> String {
     slack::as_text(&slack::render(notification, links))
 }
+
+/// The message in a few lines without markup: title, detail, diagnosis.
+pub fn summary(notification: &Notification) -> String {
+    wording::summary(notification).join("\n")
+}

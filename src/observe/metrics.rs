@@ -29,6 +29,20 @@ use crate::time::Timestamp;
 /// Why a probe that was due did not run; both are counted from the start.
 const SKIPS: [&str; 2] = ["late", "overrun"];
 
+/// Why a notification is given up while the daemon runs and its receiver is configured; counted from the start, so that the
+/// first one is seen as an increase.
+const GIVEN_UP: [&str; 9] = [
+    "client_error",
+    "expired",
+    "forbidden",
+    "gone",
+    "invalid_payload",
+    "invalid_receiver",
+    "queue_full",
+    "redirected",
+    "unexpected_answer",
+];
+
 /// Every metric of the daemon.
 pub struct Metrics {
     version: String,
@@ -63,6 +77,7 @@ struct ReceiverMetrics {
     name: Arc<str>,
     sent: AtomicU64,
     failed: ByReason,
+    given_up: ByReason,
     pending: AtomicU64,
     oldest_pending: MaybeTime,
 }
@@ -144,6 +159,13 @@ impl Metrics {
     pub fn notification_failed(&self, receiver: &str, reason: &'static str) {
         if let Some(receiver) = self.table().receiver(receiver) {
             receiver.failed.add(reason);
+        }
+    }
+
+    /// A notification was given up for good.
+    pub fn notification_given_up(&self, receiver: &str, reason: &'static str) {
+        if let Some(receiver) = self.table().receiver(receiver) {
+            receiver.given_up.add(reason);
         }
     }
 
@@ -389,6 +411,12 @@ fn encode_receivers(receivers: &[Arc<ReceiverMetrics>], now: Timestamp, w: &mut 
         receivers.iter().flat_map(|r| r.failed.series(&name(r))),
     )?;
     w.family(
+        COUNTER,
+        "wsprobe_notifications_dead_total",
+        "Notifications that were given up and that the receiver never got, by reason; the API keeps them.",
+        receivers.iter().flat_map(|r| r.given_up.series(&name(r))),
+    )?;
+    w.family(
         GAUGE,
         "wsprobe_notifications_pending",
         "Notifications that wait to be delivered.",
@@ -462,6 +490,7 @@ impl ReceiverMetrics {
             name: name.clone(),
             sent: AtomicU64::new(0),
             failed: ByReason::default(),
+            given_up: ByReason::starting_with(&GIVEN_UP),
             pending: AtomicU64::new(0),
             oldest_pending: MaybeTime::default(),
         }
