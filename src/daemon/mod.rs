@@ -10,6 +10,7 @@
 //! No stage blocks the scheduler: a full queue makes finished probes wait, and with them only their own targets.
 
 mod follow_ups;
+mod heartbeat;
 mod http_checks;
 mod incidents;
 mod pipeline;
@@ -156,6 +157,7 @@ impl Daemon {
         let mut pipeline = Pipeline::new(&config, clock.clone(), &metrics, stages, alerts_tx);
         pipeline.resume(kept);
         let (pulse, [scheduler_beat, pipeline_beat]) = systemd::Pulse::new();
+        let pulse = Arc::new(pulse);
         let pipeline = tokio::spawn(pipeline.run(inbox, answers, pipeline_beat));
         let online = tokio::spawn({
             let (connectivity, metrics) = (connectivity.clone(), metrics.clone());
@@ -167,8 +169,15 @@ impl Daemon {
         let http_checks = http_checks::start(pages, seed, &clock, &heard, &shutdown);
         let (held, probed) = probes.into_iter().partition(|probe| probe.target().hold.is_some());
         let sessions = sessions::start(held, &connectivity, seed, &clock, &metrics, &heard, &shutdown);
+        let beats = metrics.clone();
         let scheduler = Scheduler::new(probed, connectivity, seed, &clock, metrics, heard);
         ready.store(true, Ordering::Release);
+        if let Some(heartbeat) = config.heartbeat.clone() {
+            let (board, pulse, storage) = (board.clone(), pulse.clone(), store.health());
+            let watched = heartbeat::Watched { board, pulse, storage, metrics: beats, begun: clock.now(), clock };
+            let shutdown = shutdown.clone();
+            tokio::spawn(async move { shutdown.run_until_cancelled(heartbeat::run(&heartbeat, watched)).await });
+        }
         let service = tokio::spawn(systemd::report(board, pulse, shutdown.clone()));
         tracing::info!(targets = config.targets.len(), rules = config.rules.len(), receivers = config.receivers.len(), "probing");
 

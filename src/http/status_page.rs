@@ -98,6 +98,7 @@ impl<'a> View<'a> {
     fn subline(&self, refresh: bool) -> Markup {
         html! {
             "as of " (self.time(self.now))
+            @if let Some(at) = self.app.metrics.last_heartbeat() { ", last heartbeat " (self.ago(at)) " ago" }
             @if refresh {
                 ", refreshed every " (REFRESH) " s " a href="/?refresh=off" { "pause" }
             } @else {
@@ -113,6 +114,9 @@ impl<'a> View<'a> {
         let why = blind.iter().find_map(|t| t.latest()).map(|o| o.detail.as_str()).filter(|d| !d.is_empty());
         let stale = all().filter(|t| self.overdue(t).is_some()).count();
         html! {
+            @if let Some(trouble) = self.app.metrics.heartbeat_trouble() {
+                p.notice { strong { "No heartbeat gets out." } " Whoever listens for it will be paged: " (trouble) }
+            }
             @if let Some(trouble) = self.app.metrics.storage_trouble() {
                 p.notice {
                     strong { "State is in memory only." }
@@ -334,15 +338,7 @@ impl<'a> View<'a> {
 
     /// How long the next outcome has been missing, when it is more than an interval late.
     fn overdue(&self, snapshot: &TargetSnapshot) -> Option<Duration> {
-        let target = &snapshot.target;
-        let latest = snapshot.latest()?.started_at;
-        let (heard, every) = match target.hold {
-            None => (latest, target.interval),
-            // while a held connection lives, it brings no outcomes but signs of life
-            Some(hold) => (snapshot.last_success.map_or(latest, |at| at.max(latest)), hold.ping_every.max(target.interval)),
-        };
-        let due = heard + every + target.timeout;
-        Some(self.now - due).filter(|&late| late > target.interval)
+        Some(self.now - snapshot.due()?).filter(|&late| late > snapshot.target.interval)
     }
 
     /// Days left of a certificate, marked when they are few.

@@ -21,10 +21,11 @@ mod text;
 pub mod webhook;
 mod wording;
 
+pub use client::{Client, Request};
 pub use decide::{Decision, Why, WhyNot, decide};
 pub use dispatcher::{Dispatcher, Ledger, Lost, Tuning, Undelivered};
 pub use notification::{Kind, Notification, SavedNotification};
-pub use retry::{Backoff, FailureReason};
+pub use retry::{Backoff, Failure, FailureReason};
 
 use crate::views::Links;
 

@@ -18,6 +18,7 @@ use prometheus::proto::{LabelPair, Metric};
 
 use super::addresses::AddressNumbers;
 use super::exposition::{EncodeError, Writer, counter, gauge, label};
+use super::heartbeat::{self, Heartbeat, Heartbeats};
 use super::histogram::{Histogram, PHASE, PROBE, SCHEDULE};
 use super::session_metrics;
 use super::storage::{Storage, StorageState};
@@ -70,6 +71,8 @@ struct Table {
     receivers: Vec<Arc<ReceiverMetrics>>,
     /// Whether this host is online; `None` without witnesses, who alone know.
     online: Option<AtomicBool>,
+    /// `None` where none are sent.
+    heartbeats: Option<Arc<Heartbeats>>,
 }
 
 /// The numbers of one receiver.
@@ -180,6 +183,30 @@ impl Metrics {
         }
     }
 
+    /// The receiver that has been waiting longest for a message, and since when.
+    pub fn oldest_pending(&self) -> Option<(Arc<str>, Timestamp)> {
+        let table = self.table();
+        let waiting = table.receivers.iter().filter_map(|r| Some((r.name.clone(), r.oldest_pending.get()?)));
+        waiting.min_by_key(|(_, since)| *since)
+    }
+
+    /// A heartbeat was due, and this became of it.
+    pub fn heartbeat(&self, beat: &Heartbeat, now: Timestamp) {
+        if let Some(beats) = &self.table().heartbeats {
+            beats.count(beat, now);
+        }
+    }
+
+    /// When the last heartbeat was taken.
+    pub fn last_heartbeat(&self) -> Option<Timestamp> {
+        self.table().heartbeats.as_ref()?.last_sent()
+    }
+
+    /// Why no heartbeat gets out at the moment.
+    pub fn heartbeat_trouble(&self) -> Option<String> {
+        self.table().heartbeats.as_ref()?.trouble()
+    }
+
     /// How the database does, where there is one.
     pub fn storage_state(&self, state: Option<StorageState>) {
         self.storage.set(state);
@@ -255,6 +282,7 @@ impl Metrics {
             self.reloaded_at.get().map(|at| gauge(vec![], at.as_secs_f64())),
         )?;
         self.storage.encode(w)?;
+        heartbeat::encode(self.table().heartbeats.as_deref(), w)?;
         w.family(
             GAUGE,
             "wsprobe_build_info",
@@ -471,7 +499,8 @@ impl Table {
         });
         let known = before.and_then(|t| t.online.as_ref()).is_none_or(|online| online.load(Relaxed));
         let online = (!config.witnesses.is_empty()).then(|| AtomicBool::new(known));
-        Table { targets, receivers: receivers.collect(), online }
+        let heartbeats = config.heartbeat.as_ref().map(|_| before.and_then(|t| t.heartbeats.clone()).unwrap_or_default());
+        Table { targets, receivers: receivers.collect(), online, heartbeats }
     }
 
     fn target(&self, name: &TargetName) -> Option<&Arc<TargetMetrics>> {

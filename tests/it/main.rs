@@ -13,6 +13,7 @@ mod diagnose_wire;
 mod django;
 mod endpoint;
 mod follow_up;
+mod heartbeat;
 mod hold;
 mod http;
 mod http_check;

@@ -218,7 +218,8 @@ async fn a_message_that_its_receiver_refuses_for_good_is_kept_and_shown() {
 async fn history_counts_each_probe_once_over_a_restart() {
     let (url, control) = endpoint().await;
     let folder = TempDir::new().expect("folder");
-    let yaml = yaml(&url, "http://127.0.0.1:9/hook", &on_disk(&folder.path().join("wsprobe.db")))
+    let inbox = Inbox::open().await;
+    let yaml = yaml(&url, &format!("{}/hook", inbox.base), &on_disk(&folder.path().join("wsprobe.db")))
         .replace("interval: 20ms, timeout: 20ms", "interval: 200ms, timeout: 200ms");
     let (mut probes, mut failed) = (0, 0);
     for round in 0..3 {
