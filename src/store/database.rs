@@ -69,6 +69,11 @@ impl Database {
         rows.filter_map(Result::transpose).collect()
     }
 
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.db
+    }
+
     /// One transaction.
     pub(super) fn write(&mut self, writes: &[Write]) -> rusqlite::Result<()> {
         if writes.is_empty() {

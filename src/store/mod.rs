@@ -18,6 +18,8 @@ mod reader;
 mod records;
 mod rollup;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod thin;
 
 use std::path::{Path, PathBuf};

@@ -93,7 +93,9 @@ const STEPS: &[&str] = &[
 /// A database that this version can't read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SchemaError {
-    #[error("the database has version {found}, this wsprobe knows versions up to {known}: it was written by a newer one")]
+    #[error(
+        "the database has version {found}, this wsprobe knows versions up to {known}: it was written by a newer one; run that again, or name another file as `storage.path`"
+    )]
     Newer { found: usize, known: usize },
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),

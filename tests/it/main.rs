@@ -17,6 +17,7 @@ mod heartbeat;
 mod hold;
 mod http;
 mod http_check;
+mod migrations;
 mod notify;
 mod options;
 mod outage;
