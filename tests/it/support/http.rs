@@ -63,6 +63,7 @@ impl Site {
         let config = config(targets);
         let (alerts, rows) = watch::channel(Arc::default());
         let state = AppState {
+            reload: tokio::sync::mpsc::channel(1).0,
             metrics: Metrics::new(&config, "1.2.3"),
             board: Arc::new(Board::new(&config)),
             alerts: rows,
