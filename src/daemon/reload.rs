@@ -3,7 +3,7 @@
 //! ```text
 //! SIGHUP ──────────┐
 //! POST /-/reload ──┼─► one at a time: read ─► make ready ─► pipeline ─► scheduler, sessions, companion GETs
-//! a target file ───┘                  └── any mistake: nothing changes
+//! a target file ───┘                  └─► any mistake: nothing changes
 //! ```
 //!
 //! Nothing here is waited for by a probe. What stays as it was is not touched: slots, counters, history, alerts, held
@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::crew::Crew;
@@ -30,6 +31,10 @@ use crate::probe::{PageProbe, Probe, Shared};
 pub const WAITING: usize = 16;
 /// How long reading may take: a file that is a pipe, or on a disk that hangs, never ends.
 const READ_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often the files of `target_files` are looked at. A change is taken up when it was seen twice, so within three of these
+/// and the time of the reload: the contract says 5 s.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Every target of a configuration, ready to be probed.
 pub struct Prepared {
@@ -78,14 +83,24 @@ impl Reloader {
 
     /// Reloads whenever it is told to, one after the other, until `shutdown`. Gives back who is still at work.
     pub async fn run(mut self, mut triggers: Triggers, shutdown: CancellationToken) -> (Crew<Arc<Probe>>, Crew<Arc<PageProbe>>) {
+        let mut watch = Watch::new(self.config.target_files.seen());
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let answer = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
                 Some(request) = triggers.requests.recv() => Some(request),
                 () = triggers.hangup.notified() => None,
+                _ = look.tick(), if !self.config.target_files.is_empty() => match watch.changed(&self.config).await {
+                    true => None,
+                    false => continue,
+                },
             };
             let Some(result) = shutdown.run_until_cancelled(self.reload()).await else { break };
+            if result.is_ok() {
+                watch = Watch::new(self.config.target_files.seen());
+            }
             if let Some(answer) = answer {
                 let _ = answer.send(result); // who asked may be gone
             }
@@ -145,6 +160,46 @@ impl Reloader {
         }
         tracing::info!("reloaded: {changes}");
         changes.to_string()
+    }
+}
+
+/// Looks at the files of `target_files`.
+struct Watch {
+    /// What was taken up, or refused, last.
+    settled: u64,
+    /// Something else that was seen once: it may be only half written.
+    fresh: Option<u64>,
+    /// A look that is under way; one that hangs is not joined by others.
+    looking: Option<JoinHandle<u64>>,
+}
+
+impl Watch {
+    fn new(settled: u64) -> Self {
+        Watch { settled, fresh: None, looking: None }
+    }
+
+    /// Whether the last look found something new that has come to rest; begins the next look.
+    async fn changed(&mut self, config: &Config) -> bool {
+        let found = match self.looking.take() {
+            Some(looking) if !looking.is_finished() => {
+                self.looking = Some(looking);
+                return false;
+            }
+            Some(looking) => looking.await.ok(),
+            None => None,
+        };
+        let files = config.target_files.clone();
+        self.looking = Some(tokio::task::spawn_blocking(move || files.look()));
+        found.is_some_and(|found| self.note(found))
+    }
+
+    fn note(&mut self, found: u64) -> bool {
+        let seen_before = self.fresh.replace(found) == Some(found);
+        let settles = found != self.settled && seen_before;
+        if settles {
+            self.settled = found;
+        }
+        settles
     }
 }
 
@@ -222,6 +277,15 @@ mod tests {
 
     fn config(yaml: &str) -> Config {
         config::parse(yaml, std::path::Path::new("monitors.yaml"), &|_| None).unwrap_or_else(|report| panic!("{report}"))
+    }
+
+    #[test]
+    fn a_change_of_files_counts_once_and_only_when_it_has_come_to_rest() {
+        let mut watch = Watch::new(1);
+        let told: Vec<bool> = [1, 1, 2, 3, 3, 3, 3, 4, 3, 1, 1, 1].map(|found| watch.note(found)).into();
+        let rests = [4, 10];
+        let expected: Vec<bool> = (0..told.len()).map(|at| rests.contains(&at)).collect();
+        assert_eq!(told, expected);
     }
 
     const BEFORE: &str = r#"
