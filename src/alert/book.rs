@@ -89,6 +89,8 @@ struct Episode {
     page: Option<Arc<PageOutcome>>,
     /// Held because it fired that often within this time.
     flapping: Option<Duration>,
+    /// Who was told of it and is not named by the rule any more: hears the rest all the same.
+    also_tell: Vec<Arc<str>>,
 }
 
 impl Book {
@@ -108,27 +110,46 @@ impl Book {
     }
 
     /// Takes up a changed configuration. A rule on a target that was there before (by both names) keeps its state; its
-    /// window of samples starts anew when its `when` or the target's interval changed. What is gone is forgotten without
-    /// a transition: that nobody looks any more is not a resolution.
-    pub fn reconfigure(&mut self, config: &Config) {
-        let timeline = std::mem::take(&mut self.timeline);
-        let now = timeline.last();
+    /// window of samples starts anew when its `when` or the target's interval changed. That nobody looks any more is not a
+    /// resolution: what fired and is gone is ended by a transition that says so.
+    pub fn reconfigure(&mut self, config: &Config, now: Timestamp) -> Vec<Transition> {
+        let mut timeline = std::mem::take(&mut self.timeline);
+        let now = timeline.advance(now);
         let mut old = std::mem::replace(self, Book::new(config));
-        self.timeline = timeline;
+        (self.timeline, self.gone) = (timeline, std::mem::take(&mut old.gone));
         if old.begun {
             self.begin(now);
         }
         for (at, new) in self.watched.iter_mut().enumerate() {
             let Some(before) = old.index.get(&new.target.name).and_then(|i| old.watched.get_mut(*i)) else { continue };
-            new.latest = before.latest.take();
+            new.latest = before.latest.clone();
             let same_interval = new.target.interval == before.target.interval;
             for (i, slot) in new.slots.iter_mut().enumerate() {
                 if let Some(before) = before.slots.iter_mut().find(|b| b.rule.name == slot.rule.name) {
-                    slot.take_over(before, same_interval, now);
+                    slot.take_over(before, same_interval, config, now);
                     slot.reschedule(&mut self.due, (at, i), now);
+                    slot.note_change(&mut self.unsaved, (at, i));
                 }
             }
         }
+        let mut ended = vec![];
+        for watched in &mut old.watched {
+            let (target, latest) = (&watched.target, watched.latest.as_ref());
+            for slot in &mut watched.slots {
+                let Some(episode) = slot.episode.take() else { continue };
+                let cause = if !self.index.contains_key(&target.name) {
+                    "the target was taken out of the configuration"
+                } else if config.rules.iter().all(|rule| rule.name != slot.rule.name) {
+                    "the rule was taken out of the configuration"
+                } else {
+                    "the rule does not watch this target any more"
+                };
+                let alert = slot.alert(&episode, target, latest, cause.to_owned(), Some(now.wall));
+                self.gone.push((target.name.clone(), slot.rule.name.clone()));
+                ended.push(Transition { kind: TransitionKind::Withdrawn, alert, at: now.wall });
+            }
+        }
+        ended
     }
 
     /// Takes note of the time. Watching begins with the first time that is told.
@@ -425,11 +446,12 @@ impl Slot {
         }
         self.last_id = alert.fired_at.as_nanos().div_euclid(1_000_000);
         let Alert { id, since, fired_at, evidence, page, flapping, .. } = alert;
-        self.episode = Some(Box::new(Episode { id, since, fired_at, finding, evidence, page, flapping }));
+        let also_tell = without(&alert.rule.notify, &self.rule.notify);
+        self.episode = Some(Box::new(Episode { id, since, fired_at, finding, evidence, page, flapping, also_tell }));
         self.kept = self.mark();
     }
 
-    fn take_over(&mut self, before: &mut Slot, same_interval: bool, now: Moment) {
+    fn take_over(&mut self, before: &mut Slot, same_interval: bool, config: &Config, now: Moment) {
         if same_interval && before.rule.when == self.rule.when {
             std::mem::swap(&mut self.judge, &mut before.judge);
             self.reading = before.reading;
@@ -437,6 +459,14 @@ impl Slot {
         (self.machine, self.episode, self.last_id) = (before.machine, before.episode.take(), before.last_id);
         self.firings = std::mem::take(&mut before.firings);
         self.kept = before.kept;
+        if let Some(episode) = &mut self.episode {
+            let told = [&before.rule.notify[..], &episode.also_tell].concat();
+            episode.also_tell = without(&told, &self.rule.notify);
+            episode.also_tell.retain(|name| config.receivers.iter().any(|receiver| receiver.name == *name));
+        }
+        if before.rule != self.rule {
+            self.kept = None; // the rule is kept with its alert
+        }
         if before.terms.remind_every != self.terms.remind_every {
             self.machine.restart_reminders(now.flow, self.terms);
         }
@@ -482,6 +512,7 @@ impl Slot {
             evidence: self.judge.evidence().cloned(),
             page: self.judge.page().cloned(),
             flapping: None,
+            also_tell: vec![],
         }
     }
 
@@ -498,10 +529,14 @@ impl Slot {
         cause: String,
         resolved_at: Option<Timestamp>,
     ) -> Alert {
+        let rule = match episode.also_tell.as_slice() {
+            [] => self.rule.clone(),
+            more => Arc::new(Rule { notify: [&self.rule.notify[..], more].concat(), ..(*self.rule).clone() }),
+        };
         Alert {
             id: episode.id.clone(),
             target: target.clone(),
-            rule: self.rule.clone(),
+            rule,
             since: episode.since,
             fired_at: episode.fired_at,
             resolved_at,
@@ -535,6 +570,11 @@ impl Slot {
         }
         self.due = next;
     }
+}
+
+/// Those of `told` that are not in `named`.
+fn without(told: &[Arc<str>], named: &[Arc<str>]) -> Vec<Arc<str>> {
+    told.iter().filter(|name| !named.contains(name)).cloned().collect()
 }
 
 #[cfg(test)]

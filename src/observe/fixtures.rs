@@ -40,6 +40,7 @@ pub(super) fn config(targets: Vec<Target>) -> Config {
         })],
         witnesses: vec![],
         heartbeat: None,
+        target_files: Default::default(),
     }
 }
 
