@@ -102,13 +102,14 @@ impl BodyTemplate {
         environment.set_fuel(Some(FUEL));
         let escape = if self.is_json() { AutoEscape::Json } else { AutoEscape::None };
         environment.set_auto_escape_callback(move |_| escape.clone());
-        let template = environment.template_from_named_str("template", self.source.expose()).map_err(|e| located(&e))?;
+        let source = self.source.expose();
+        let template = environment.template_from_named_str("template", source).map_err(|e| located(&e, source))?;
         let mut body = Bounded(Vec::new());
         let rendered = template.render_captured_to(minijinja::value::Serde(context), &mut body).map(drop);
         rendered.map_err(|error| match error.kind() {
             minijinja::ErrorKind::WriteFailure => bare(format!("it makes more than {} KiB", MAX_BODY >> 10), None),
             minijinja::ErrorKind::OutOfFuel => bare("it takes too long".into(), Some("repeat less")),
-            _ => located(&error),
+            _ => located(&error, source),
         })?;
         let body = String::from_utf8(body.0).map_err(|_| bare("it makes no UTF-8".into(), None))?;
         if self.is_json()
@@ -130,14 +131,16 @@ fn bare(message: String, help: Option<&'static str>) -> TemplateError {
     TemplateError { message, line: None, range: None, help }
 }
 
-fn located(error: &minijinja::Error) -> TemplateError {
+fn located(error: &minijinja::Error, source: &str) -> TemplateError {
     let message = match error.detail() {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     };
     let help = matches!(error.kind(), minijinja::ErrorKind::UndefinedError)
         .then_some("what may be missing stands in `{% if … %}`; docs/receivers.md lists what there is");
-    TemplateError { message, line: error.line(), range: error.range(), help }
+    // may end within a character that is no token of the language
+    let range = error.range().map(|range| source.floor_char_boundary(range.start)..source.ceil_char_boundary(range.end));
+    TemplateError { message, line: error.line(), range, help }
 }
 
 /// Takes so much and no more.
@@ -188,6 +191,14 @@ mod tests {
             "it takes too long"
         );
         assert_eq!(message("{{ 'x' * 300000 }}", "text/plain").message, "it makes more than 256 KiB");
+    }
+
+    #[test]
+    fn a_place_never_cuts_a_character_in_two() {
+        for source in ["{{\u{c8d43}<$ x }}", "{{ é }}", "é{{ ü", "{% if é", "{{ x.\u{1f534} }}"] {
+            let error = render(source, "text/plain", &json!({})).unwrap_err();
+            assert!(error.range.is_none_or(|range| source.get(range).is_some()), "{source}");
+        }
     }
 
     #[test]

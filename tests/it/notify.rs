@@ -3,6 +3,7 @@
 mod alertmanager;
 mod delivery;
 mod discord;
+mod examples;
 mod pagerduty;
 mod rendering;
 mod secrets;

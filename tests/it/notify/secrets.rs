@@ -57,10 +57,10 @@ fn receivers(base: &str) -> Vec<Arc<Receiver>> {
     kinds.into_iter().map(named).collect()
 }
 
-const KINDS: [&str; 7] = ["slack", "webhook", "template", "discord", "teams", "pagerduty", "alertmanager"];
+pub const KINDS: [&str; 7] = ["slack", "webhook", "template", "discord", "teams", "pagerduty", "alertmanager"];
 
 /// What [`KINDS`] has to list: a new kind does not compile here before it has a name.
-fn kind_and_body(kind: &ReceiverKind) -> &'static str {
+pub fn kind_and_body(kind: &ReceiverKind) -> &'static str {
     match kind {
         ReceiverKind::Slack { .. } => "slack",
         ReceiverKind::Webhook { body: Body::Standard, .. } => "webhook",
@@ -135,6 +135,7 @@ fn yaml(base: &str, target: &str) -> String {
         r#"
 server: {{listen: '127.0.0.1:0'}}
 storage: {{path: ':memory:'}}
+heartbeat: {{url: '{url}', every: 10s}}
 defaults: {{interval: 50ms, timeout: 50ms}}
 targets: [{{name: prod, url: '{target}'}}]
 alerts: [{{name: down, when: {{consecutive_failures: 1}}}}]
