@@ -5,6 +5,7 @@
 
 pub mod diagnostic;
 mod expand;
+mod maintenance;
 mod mask;
 mod policy;
 mod raw;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use diagnostic::Report;
+pub use maintenance::{Days, Maintenance, TimeOfDay, Times};
 pub use mask::{is_public_header, sounds_secret};
 pub use policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector, Severity};
 pub use reach::{Proxy, Witness};
@@ -46,6 +48,8 @@ pub struct Config {
     pub receivers: Vec<Arc<Receiver>>,
     /// Who tells whether this host is online; nobody does unless configured.
     pub witnesses: Vec<Witness>,
+    /// When nobody is told of certain targets.
+    pub maintenance: Vec<Maintenance>,
 }
 
 /// Where metrics, API and status page are served.

@@ -157,6 +157,8 @@ pub struct Target {
     pub expect: Expect,
     /// Whether follow-up requests are made beside a failure.
     pub diagnose: bool,
+    /// While one of these fails, alerts of this one are held back.
+    pub depends_on: Vec<TargetName>,
     /// A plain GET beside the WebSocket, never part of the verdict.
     pub http: Option<HttpCheck>,
     /// There: the connection is held open and reopened when it ends, instead of a probe each `interval`.
@@ -211,6 +213,7 @@ impl Target {
             steps: vec![],
             expect: Expect::default(),
             diagnose: true,
+            depends_on: vec![],
             http: None,
             hold: None,
         }

@@ -38,6 +38,7 @@ pub(super) fn config(targets: Vec<Target>) -> Config {
             kind: ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook") },
         })],
         witnesses: vec![],
+        maintenance: vec![],
     }
 }
 

@@ -6,11 +6,14 @@
 mod access;
 mod alerts;
 mod conversation;
+mod depends;
 mod files;
 mod hold;
 mod later;
+mod maintenance;
 mod reach;
 mod receivers;
+mod selector;
 mod storage;
 mod targets;
 
@@ -109,7 +112,8 @@ fn config(reader: &Reader<'_>, root: Value<'_>) -> Option<Config> {
     let receivers = receivers::read(reader, fields.get("receivers"));
     let rules = alerts::read(reader, fields.get("alerts"), &targets, &receivers);
     let witnesses = fields.get("connectivity").map(|value| reach::connectivity(reader, &value)).unwrap_or_default();
-    later::read(reader, &mut fields, &targets);
+    let maintenance = maintenance::read(reader, fields.get("maintenance"), &targets);
+    later::read(reader, &mut fields);
     fields.finish();
     Some(Config {
         path: Some(reader.source.path.clone()),
@@ -119,6 +123,7 @@ fn config(reader: &Reader<'_>, root: Value<'_>) -> Option<Config> {
         rules,
         receivers: receivers.receivers,
         witnesses,
+        maintenance,
     })
 }
 

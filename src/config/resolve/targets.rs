@@ -21,7 +21,7 @@ use super::super::text::quoted;
 use super::access::{self, Header};
 use super::conversation::{self, ExpectPart, Steps};
 use super::hold::{self, HoldPart};
-use super::{Names, TARGETS_EXAMPLE, files, http_url, later, reach};
+use super::{Names, TARGETS_EXAMPLE, depends, files, http_url, later, reach};
 use crate::outcome::TargetName;
 
 /// The shortest is for tests on loopback; a day between probes is not monitoring.
@@ -70,9 +70,8 @@ pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>) -> Targets {
             None => found.complete = false,
         }
     }
-    for name in depends_on {
-        found.names.check(reader, &name, "target");
-    }
+    depends_on.extend(defaults.depends_on.unwrap_or_default());
+    depends::check(reader, &found, &depends_on);
     found
 }
 
@@ -83,7 +82,7 @@ fn defaults(reader: &Reader<'_>, value: &Value<'_>) -> Option<Part> {
             value.reject("can't have a default", "write it in each target");
         }
     }
-    let part = Part::read(reader, &mut fields, &mut vec![]);
+    let part = Part::read(reader, &mut fields);
     fields.finish();
     Some(part)
 }
@@ -98,8 +97,9 @@ fn target(
     let mut fields = item.fields("a target", "- {name: prod, url: \"wss://example.com/ws/\"}")?;
     let name = names.read(reader, &mut fields, "target", "name: prod");
     let url = fields.require("url", URL_EXAMPLE).and_then(|value| Some((url(&value)?, value.span())));
-    let part = Part::read(reader, &mut fields, depends_on);
+    let part = Part::read(reader, &mut fields);
     fields.finish();
+    depends_on.extend(part.depends_on.iter().flatten().cloned());
     let name = name.and_then(|name| {
         let checked = TargetName::new(&name.value);
         if checked.is_none() {
@@ -159,6 +159,7 @@ struct Part {
     steps: Option<Steps>,
     expect: ExpectPart,
     diagnose: Option<bool>,
+    depends_on: Option<Vec<Spanned<String>>>,
     http: Option<HttpCheck>,
     hold: Option<HoldPart>,
 }
@@ -174,7 +175,7 @@ struct TlsPart {
 }
 
 impl Part {
-    fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, depends_on: &mut Vec<Spanned<String>>) -> Part {
+    fn read(reader: &Reader<'_>, fields: &mut Fields<'_>) -> Part {
         let part = Part {
             interval: fields.get("interval").and_then(|value| value.duration(INTERVAL, "interval: 30s")),
             timeout: fields.get("timeout").and_then(|value| value.duration(TIMEOUT, "timeout: 10s")),
@@ -199,10 +200,11 @@ impl Part {
             steps: fields.get("steps").map(|value| conversation::steps(reader, &value)),
             expect: fields.get("expect").map(|value| conversation::expect(reader, &value)).unwrap_or_default(),
             diagnose: fields.get("diagnose").and_then(|value| value.boolean()).map(|diagnose| diagnose.value),
+            depends_on: fields.get("depends_on").map(|value| depends::read(&value)),
             http: fields.get("http").and_then(|value| http(&value)),
             hold: fields.get("hold").and_then(|value| hold::read(reader, &value)),
         };
-        later::target_keys(fields, depends_on);
+        later::target_keys(fields);
         part
     }
 
@@ -306,6 +308,9 @@ impl Part {
         let ip_version = self.ip_version.as_ref().or(defaults.ip_version.as_ref()).map(|v| v.value).unwrap_or_default();
         let bytes = self.max_message_bytes.as_ref().or(defaults.max_message_bytes.as_ref());
         let hold = self.hold.as_ref().or(defaults.hold.as_ref()).map(|hold| hold.hold);
+        // a default is for the targets behind it, not for those that it names
+        let inherited = || defaults.depends_on.as_ref().filter(|names| names.iter().all(|n| n.value != name.as_str()));
+        let depends_on = self.depends_on.as_ref().or_else(inherited).map(|names| depends::names(names)).unwrap_or_default();
         let tls = if url.is_tls() { self.tls.over(&defaults.tls) } else { TlsOptions::default() };
         Target {
             name,
@@ -328,6 +333,7 @@ impl Part {
                 None => self.expect.over(&defaults.expect),
             },
             diagnose: self.diagnose.or(defaults.diagnose).unwrap_or(true),
+            depends_on,
             http: self.http.or_else(|| defaults.http.clone()),
             hold,
         }

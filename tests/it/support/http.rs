@@ -164,6 +164,7 @@ pub fn config(targets: Vec<Target>) -> Config {
             kind: ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook") },
         })],
         witnesses: vec![],
+        maintenance: vec![],
     }
 }
 
