@@ -70,6 +70,8 @@ pub struct Notification {
     pub at: Timestamp,
     /// What the alert's evidence says.
     pub diagnosis: Option<Diagnosis>,
+    /// One sentence to add: why it is told only now, or what else it explains.
+    pub note: Option<String>,
 }
 
 impl Notification {
@@ -82,6 +84,7 @@ impl Notification {
             diagnosis: views::alert_diagnosis(alert),
             alert: alert.clone(),
             at: *at,
+            note: None,
         }
     }
 
@@ -89,7 +92,7 @@ impl Notification {
     /// overlooks the type pages nobody for a real one.
     pub fn test(at: Timestamp) -> Self {
         let alert = sample_alert(at);
-        Notification { id: id(&alert.id, Kind::Test, at), kind: Kind::Test, alert, at, diagnosis: None }
+        Notification { id: id(&alert.id, Kind::Test, at), kind: Kind::Test, alert, at, diagnosis: None, note: None }
     }
 
     /// The outcome to show beside the alert: the trouble, or for a resolution what ended it.
@@ -114,19 +117,21 @@ pub struct SavedNotification {
     kind: Kind,
     alert: SavedAlert,
     at: Timestamp,
+    #[serde(default)] // not there in what an older version kept
+    note: Option<String>,
 }
 
 impl SavedNotification {
     /// What is to be kept of a notification.
     pub fn of(n: &Notification) -> Self {
-        SavedNotification { id: n.id.clone(), kind: n.kind, alert: SavedAlert::of(&n.alert), at: n.at }
+        SavedNotification { id: n.id.clone(), kind: n.kind, alert: SavedAlert::of(&n.alert), at: n.at, note: n.note.clone() }
     }
 
     /// The notification again; see [`SavedAlert::restore`].
     pub fn restore(self, config: &Config) -> Option<Notification> {
-        let SavedNotification { id, kind, alert, at } = self;
+        let SavedNotification { id, kind, alert, at, note } = self;
         let alert = alert.restore(config)?;
-        Some(Notification { id, kind, diagnosis: views::alert_diagnosis(&alert), alert, at })
+        Some(Notification { id, kind, diagnosis: views::alert_diagnosis(&alert), alert, at, note })
     }
 }
 

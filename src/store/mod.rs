@@ -25,6 +25,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use crate::alert::{Change as AlertChange, Saved};
+use crate::mute::{Change as QuietChange, SavedHeld, Silence};
 use crate::notify::SavedNotification;
 use crate::outcome::Outcome;
 use crate::time::Clock;
@@ -48,6 +49,7 @@ pub struct Change {
     pub number: u64,
     pub outcome: Option<Arc<Outcome>>,
     pub alerts: Vec<AlertChange>,
+    pub quiet: Vec<QuietChange>,
     pub messages: Vec<Message>,
 }
 
@@ -62,6 +64,8 @@ pub struct Message {
 #[derive(Debug, Default)]
 pub struct Kept {
     pub alerts: Vec<Saved>,
+    pub held: Vec<SavedHeld>,
+    pub silences: Vec<Silence>,
     /// In the order in which they were decided.
     pub messages: Vec<Message>,
     /// Oldest first.
@@ -176,7 +180,8 @@ impl Store {
         } else if self.health.waiting.load(Relaxed) > CROWDED && change.outcome.take().is_some() {
             self.health.dropped_outcomes.fetch_add(1, Relaxed);
         }
-        if change.outcome.is_some() || !change.alerts.is_empty() || !change.messages.is_empty() {
+        let quiet = change.quiet.is_empty();
+        if change.outcome.is_some() || !change.alerts.is_empty() || !quiet || !change.messages.is_empty() {
             self.send(Command::Change(Box::new(change)));
         }
     }

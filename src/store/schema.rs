@@ -38,6 +38,19 @@ const STEPS: &[&str] = &[
     ) STRICT;
     CREATE INDEX outcomes_by_time ON outcomes (at);
     ",
+    "
+    CREATE TABLE held (
+        target TEXT NOT NULL,
+        rule   TEXT NOT NULL,
+        state  TEXT NOT NULL, -- JSON: what is to be told when the quiet ends
+        PRIMARY KEY (target, rule)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE silences (
+        id    TEXT NOT NULL PRIMARY KEY,
+        state TEXT NOT NULL -- JSON
+    ) STRICT, WITHOUT ROWID;
+    ",
 ];
 
 /// A database that this version can't read.
