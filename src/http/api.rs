@@ -75,7 +75,7 @@ fn no_such_target(name: &str) -> Response {
     error(StatusCode::NOT_FOUND, &format!("no target is named `{name}`"))
 }
 
-fn error(status: StatusCode, message: &str) -> Response {
+pub(super) fn error(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "error": message }))).into_response()
 }
 

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use hyper::body::Frame;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{AppState, api, layout, runbook, status_page};
+use super::{AppState, api, layout, runbook, status_page, writes};
 
 /// Largest request body; nothing that is served takes one today.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -53,6 +53,7 @@ pub(super) fn router(app: AppState) -> Router {
         .route("/api/v1/targets/{name}", get(api::target))
         .route("/api/v1/targets/{name}/outcomes", get(api::outcomes))
         .route("/api/v1/alerts", get(api::alerts))
+        .merge(writes::guarded(Router::new()))
         .fallback(api::not_found)
         .with_state(site)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
