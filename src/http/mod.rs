@@ -10,6 +10,7 @@ mod graphics;
 mod layout;
 mod routes;
 mod runbook;
+mod silences;
 mod stall;
 mod state;
 mod status_page;
@@ -32,7 +33,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use state::{AlertRow, AlertRowState, AppState, Diagnose, DiagnosisRow, OutcomeJson};
+pub use state::{AlertRow, AlertRowState, AppState, Diagnose, DiagnosisRow, OutcomeJson, SilenceCommand};
 
 /// Connections at a time; more are closed at once. Scrapers, a load balancer and a few browsers need a dozen.
 pub const MAX_CONNECTIONS: usize = 512;

@@ -14,14 +14,14 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, R
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get, post};
 use bytes::Bytes;
 use hyper::body::Frame;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{AppState, api, layout, runbook, status_page, writes};
+use super::{AppState, api, layout, runbook, silences, status_page, writes};
 
-/// Largest request body; nothing that is served takes one today.
+/// Largest request body: far above any silence.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// Scrapes at a time. Each holds a blocking thread for as long as its reader reads.
@@ -53,7 +53,8 @@ pub(super) fn router(app: AppState) -> Router {
         .route("/api/v1/targets/{name}", get(api::target))
         .route("/api/v1/targets/{name}/outcomes", get(api::outcomes))
         .route("/api/v1/alerts", get(api::alerts))
-        .merge(writes::guarded(Router::new()))
+        .route("/api/v1/silences", get(silences::list))
+        .merge(writes::guarded(writing()))
         .fallback(api::not_found)
         .with_state(site)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -63,6 +64,11 @@ pub(super) fn router(app: AppState) -> Router {
             }
             std::future::ready(response)
         }))
+}
+
+/// The routes that change state.
+fn writing() -> Router<Site> {
+    Router::new().route("/api/v1/silences", post(silences::add)).route("/api/v1/silences/{id}", delete(silences::expire))
 }
 
 /// No script ever runs, and the one style sheet that applies is ours: it is named by its hash. Answers show the present, so

@@ -102,7 +102,8 @@ impl Dependencies {
         if let Some((name, _)) = known().find(|(_, known)| known.failing) {
             return Some(Mute::DependsOn { target: name.clone() });
         }
-        known().find_map(|(name, known)| self.settles(name, known, trouble, now).or_else(|| self.awaits(name, known, trouble, now)))
+        known()
+            .find_map(|(name, known)| self.settles(name, known, trouble, now).or_else(|| self.awaits(name, known, trouble, now)))
     }
 
     /// A failing target on which this one depends.

@@ -26,12 +26,22 @@ pub struct Told {
 
 /// What becomes of a transition.
 #[derive(Clone, Debug)]
-pub enum Heard {
+pub enum Fate {
     Tell(Told),
     /// Nobody is told, now; if there is something to tell when the quiet ends, it is told then.
-    Hold(Mute),
+    Hold(Alert, Mute),
     /// It is over, and nobody was told that it began.
-    Never(Mute),
+    Never(Alert, Mute),
+}
+
+impl Fate {
+    /// What it is about.
+    pub fn alert(&self) -> &Alert {
+        match self {
+            Fate::Tell(told) => &told.transition.alert,
+            Fate::Hold(alert, _) | Fate::Never(alert, _) => alert,
+        }
+    }
 }
 
 /// What is held back of one (target, rule): the end of an episode that was told, and then an episode that was not.
@@ -41,7 +51,7 @@ struct Held {
     firing: Option<HeldFiring>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct HeldEnd {
     alert: Alert,
     kind: TransitionKind,
@@ -182,54 +192,51 @@ impl Desk {
     }
 
     /// Decides about a transition. More than one answer comes when something older has to be told first.
-    pub fn hear(&mut self, transition: Transition, now: Timestamp) -> Vec<(Transition, Heard)> {
-        let alert = &transition.alert;
+    pub fn hear(&mut self, transition: Transition, now: Timestamp) -> Vec<Fate> {
+        let alert = transition.alert.clone();
         let key = (alert.target.name.clone(), alert.rule.name.clone());
-        let mute = self.mute(alert, now);
-        let mut answers = vec![];
-        let heard = match transition.kind {
-            TransitionKind::Fired => match mute {
-                Some(mute) => {
-                    let firing = HeldFiring {
-                        id: alert.id.clone(),
-                        fired_at: alert.fired_at,
-                        first: mute.clone(),
-                        last: mute.clone(),
-                    };
-                    self.held.entry(key.clone()).or_default().firing = Some(firing);
-                    self.unsaved.insert(key);
-                    Heard::Hold(mute)
-                }
-                None => {
-                    // the end of the episode before is told first, although no tick has come in between
-                    answers.extend(self.release_end(&key, now).map(|told| (told.transition.clone(), Heard::Tell(told))));
-                    Heard::Tell(Told { note: self.explains(&alert.target.name), transition: transition.clone() })
-                }
-            },
-            TransitionKind::Reminder => match (self.held.get(&key).and_then(|held| held.firing.as_ref()), mute) {
-                (Some(firing), _) => Heard::Hold(firing.last.clone()),
-                (None, Some(mute)) => Heard::Hold(mute),
-                (None, None) => Heard::Tell(Told { transition: transition.clone(), note: None }),
-            },
-            TransitionKind::Resolved | TransitionKind::Withdrawn => {
-                let untold = self.held.get_mut(&key).and_then(|held| held.firing.take());
-                match (untold, mute.filter(Mute::holds_ends)) {
-                    (Some(firing), _) => {
-                        self.unsaved.insert(key);
-                        Heard::Never(firing.last)
-                    }
-                    (None, Some(mute)) => {
-                        let end = HeldEnd { alert: alert.clone(), kind: transition.kind, mute: mute.clone() };
-                        self.held.entry(key.clone()).or_default().end = Some(end);
-                        self.unsaved.insert(key);
-                        Heard::Hold(mute)
-                    }
-                    (None, None) => Heard::Tell(Told { transition: transition.clone(), note: None }),
-                }
+        let mute = self.mute(&alert, now);
+        let untold = self.held.get(&key).and_then(|held| held.firing.as_ref());
+        let fate = match (transition.kind, untold, mute) {
+            (TransitionKind::Fired, _, Some(mute)) => {
+                let (first, last) = (mute.clone(), mute.clone());
+                let firing = HeldFiring { id: alert.id.clone(), fired_at: alert.fired_at, first, last };
+                self.change(&key, |held| held.firing = Some(firing));
+                Fate::Hold(alert, mute)
+            }
+            (TransitionKind::Fired, _, None) => {
+                // the end of the episode before is told first, although no tick has come in between
+                let end = self.release_end(&key, now).map(Fate::Tell);
+                let told = Told { note: self.explains(&alert.target.name), transition };
+                return end.into_iter().chain([Fate::Tell(told)]).collect();
+            }
+            (TransitionKind::Reminder, Some(firing), _) => Fate::Hold(alert, firing.last.clone()),
+            (TransitionKind::Reminder, None, Some(mute)) => Fate::Hold(alert, mute),
+            (TransitionKind::Resolved | TransitionKind::Withdrawn, Some(firing), _) => {
+                let last = firing.last.clone();
+                self.change(&key, |held| held.firing = None);
+                Fate::Never(alert, last)
+            }
+            (kind @ (TransitionKind::Resolved | TransitionKind::Withdrawn), None, Some(mute)) if mute.holds_ends() => {
+                let end = HeldEnd { alert: alert.clone(), kind, mute: mute.clone() };
+                self.change(&key, |held| held.end = Some(end));
+                Fate::Hold(alert, mute)
+            }
+            (TransitionKind::Reminder | TransitionKind::Resolved | TransitionKind::Withdrawn, None, _) => {
+                Fate::Tell(Told { transition, note: None })
             }
         };
-        answers.push((transition, heard));
-        answers
+        vec![fate]
+    }
+
+    /// Changes what is held back of a (target, rule), and remembers that it has to be kept.
+    fn change(&mut self, key: &Key, change: impl FnOnce(&mut Held)) {
+        let held = self.held.entry(key.clone()).or_default();
+        change(held);
+        if held.end.is_none() && held.firing.is_none() {
+            self.held.remove(key);
+        }
+        self.unsaved.insert(key.clone());
     }
 
     /// Lets time pass: says what is to be told because the quiet has ended.
@@ -244,49 +251,37 @@ impl Desk {
         for key in keys {
             told.extend(self.release_end(&key, now));
             told.extend(self.release_firing(&key, book, now));
-            if self.held.get(&key).is_some_and(|held| held.end.is_none() && held.firing.is_none()) {
-                self.held.remove(&key);
-                self.unsaved.insert(key);
-            }
         }
         told
     }
 
     fn release_end(&mut self, key: &Key, now: Timestamp) -> Option<Told> {
-        let end = self.held.get(key)?.end.as_ref()?;
-        if self.mute(&end.alert, now).is_some_and(|mute| mute.holds_ends()) {
+        let HeldEnd { alert, kind, mute } = self.held.get(key)?.end.clone()?;
+        if self.mute(&alert, now).is_some_and(|mute| mute.holds_ends()) {
             return None;
         }
-        let end = self.held.get_mut(key)?.end.take()?;
-        self.unsaved.insert(key.clone());
-        let happened = end.alert.resolved_at.unwrap_or(now);
-        let verb = if end.kind == TransitionKind::Withdrawn { "ended" } else { "resolved" };
-        let note = after_the_quiet(verb, happened, &end.mute, &end.mute, now);
-        Some(Told { transition: Transition { kind: end.kind, alert: end.alert, at: now }, note })
+        self.change(key, |held| held.end = None);
+        let verb = if kind == TransitionKind::Withdrawn { "ended" } else { "resolved" };
+        let note = after_the_quiet(verb, alert.resolved_at.unwrap_or(now), (&mute, &mute), now);
+        Some(Told { transition: Transition { kind, alert, at: now }, note })
     }
 
     fn release_firing(&mut self, key: &Key, book: &Book, now: Timestamp) -> Option<Told> {
-        let id = self.held.get(key)?.firing.as_ref()?.id.clone();
+        let HeldFiring { id, fired_at, first, last } = self.held.get(key)?.firing.clone()?;
         let running = book.of_target(&key.0).into_iter().filter(|status| status.rule.name == key.1).find_map(|s| s.alert);
         let Some(alert) = running.filter(|alert| alert.id == id) else {
             // the rule went with a changed configuration, which is no resolution
-            self.held.get_mut(key)?.firing = None;
-            self.unsaved.insert(key.clone());
+            self.change(key, |held| held.firing = None);
             return None;
         };
-        let mute = self.mute(&alert, now);
-        let firing = self.held.get_mut(key)?.firing.as_mut()?;
-        if let Some(mute) = mute {
-            if firing.last != mute {
-                firing.last = mute;
-                self.unsaved.insert(key.clone());
+        if let Some(mute) = self.mute(&alert, now) {
+            if last != mute {
+                self.change(key, |held| held.firing = Some(HeldFiring { id, fired_at, first, last: mute }));
             }
             return None;
         }
-        let note = after_the_quiet("fired", firing.fired_at, &firing.first, &firing.last, now);
-        self.held.get_mut(key)?.firing = None;
-        self.unsaved.insert(key.clone());
-        let note = note.or_else(|| self.explains(&key.0));
+        self.change(key, |held| held.firing = None);
+        let note = after_the_quiet("fired", fired_at, (&first, &last), now).or_else(|| self.explains(&key.0));
         Some(Told { transition: Transition { kind: TransitionKind::Fired, alert, at: now }, note })
     }
 
@@ -342,6 +337,11 @@ impl Desk {
         Some(silence)
     }
 
+    /// Of how many (target, rule) there is something to tell when the quiet ends.
+    pub fn held_back(&self) -> usize {
+        self.held.len()
+    }
+
     /// What mutes now, for those who show it.
     pub fn shown(&self, now: Timestamp) -> Shown {
         let window = |s: &Schedule| {
@@ -392,31 +392,23 @@ impl Held {
     }
 }
 
-/// Why it is told only now: `fired at 02:14 UTC during maintenance nightly-deploy, which ended at 03:00 UTC`. Nothing, where it
-/// was but a moment.
-fn after_the_quiet(happened: &str, at: Timestamp, first: &Mute, last: &Mute, now: Timestamp) -> Option<String> {
-    let ended = last.until().map_or(now, |until| until.min(now));
-    let at_first = clock_beside(at, now);
+/// Why it is told only now: `fired at 02:14 UTC during maintenance nightly-deploy, which ended at 03:00 UTC`. Nothing, where the
+/// next probe of another was waited for: that was but a moment.
+fn after_the_quiet(happened: &str, at: Timestamp, (first, last): (&Mute, &Mute), now: Timestamp) -> Option<String> {
+    let label = |mute: &Mute| format!("{} {}", mute.kind(), mute.name());
+    let ended = clock_beside(last.until().map_or(now, |until| until.min(now)), now);
+    let when = clock_beside(at, now);
     let during = match first {
-        Mute::Silence { id, .. } => format!("during silence {id}"),
-        Mute::Maintenance { name, .. } => format!("during maintenance {name}"),
-        Mute::DependsOn { target } => format!("while {target}, on which it depends, failed"),
-        Mute::Awaits { .. } | Mute::Settles { .. } if first.is_same(last) => match last {
-            Mute::Awaits { .. } => return None,
-            _ => String::new(),
-        },
+        Mute::Silence { .. } | Mute::Maintenance { .. } => format!(" during {}", label(first)),
+        Mute::DependsOn { target } => format!(" while {target}, on which it depends, failed"),
         Mute::Awaits { .. } | Mute::Settles { .. } => String::new(),
     };
     let end = match last {
-        Mute::DependsOn { target } | Mute::Settles { target, .. } => format!("{target} is healthy again"),
-        Mute::Awaits { target, .. } => format!("{target}, on which it depends, does not explain it"),
-        _ if first.is_same(last) => format!("which ended at {}", clock_beside(ended, now)),
-        Mute::Silence { id, .. } => format!("and was held back by silence {id}, which ended at {}", clock_beside(ended, now)),
-        Mute::Maintenance { name, .. } => {
-            format!("and was held back by maintenance {name}, which ended at {}", clock_beside(ended, now))
-        }
+        Mute::Silence { .. } | Mute::Maintenance { .. } if first.is_same(last) => format!(", which ended at {ended}"),
+        Mute::Silence { .. } | Mute::Maintenance { .. } => format!(", then held back by {} until {ended}", label(last)),
+        Mute::DependsOn { target } | Mute::Settles { target, .. } => format!("; {target} is healthy again"),
+        Mute::Awaits { .. } if first.is_same(last) => return None,
+        Mute::Awaits { target, .. } => format!("; {target}, on which it depends, does not explain it"),
     };
-    let gap = if during.is_empty() { "" } else { " " };
-    let joint = if matches!(last, Mute::DependsOn { .. } | Mute::Settles { .. } | Mute::Awaits { .. }) { ";" } else { "," };
-    Some(format!("{happened} at {at_first}{gap}{during}{joint} {end}"))
+    Some(format!("{happened} at {when}{during}{end}"))
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use calendar::{Occurrence, active, next};
-pub use desk::{Change, Desk, Heard, SavedHeld, Shown, Told, Window};
+pub use desk::{Change, Desk, Fate, SavedHeld, Shown, Told, Window};
 pub use silence::{Refusal, Silence, Silences, Wish};
 
 use crate::outcome::TargetName;
@@ -32,14 +32,28 @@ use crate::time::Timestamp;
 /// What keeps an alert from being told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mute {
-    Silence { id: Arc<str>, until: Timestamp },
-    Maintenance { name: Arc<str>, until: Timestamp },
+    Silence {
+        id: Arc<str>,
+        until: Timestamp,
+    },
+    Maintenance {
+        name: Arc<str>,
+        until: Timestamp,
+    },
     /// This target, on which it depends, fails.
-    DependsOn { target: TargetName },
+    DependsOn {
+        target: TargetName,
+    },
     /// This target, on which it depends, was healthy when it was last probed, which was before the trouble began.
-    Awaits { target: TargetName, until: Timestamp },
+    Awaits {
+        target: TargetName,
+        until: Timestamp,
+    },
     /// This target, on which it depends, is healthy again; whether the dependent is, too, its next probes will show.
-    Settles { target: TargetName, until: Timestamp },
+    Settles {
+        target: TargetName,
+        until: Timestamp,
+    },
 }
 
 impl Mute {

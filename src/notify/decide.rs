@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::notification::Notification;
 use crate::alert::TransitionKind;
-use crate::mute::{Heard, Mute, Told};
+use crate::mute::{Fate, Mute, Told};
 
 /// What becomes of a transition.
 #[derive(Clone, Debug)]
@@ -50,11 +50,11 @@ impl fmt::Display for WhyNot {
 }
 
 /// Decides about one transition, after the quiet has had its say.
-pub fn decide(heard: &Heard) -> Decision {
-    let Told { transition, note } = match heard {
-        Heard::Tell(told) => told,
-        Heard::Hold(mute) => return Decision::Keep(WhyNot::Muted(mute.clone())),
-        Heard::Never(mute) => return Decision::Keep(WhyNot::NeverTold(mute.clone())),
+pub fn decide(fate: &Fate) -> Decision {
+    let Told { transition, note } = match fate {
+        Fate::Tell(told) => told,
+        Fate::Hold(_, mute) => return Decision::Keep(WhyNot::Muted(mute.clone())),
+        Fate::Never(_, mute) => return Decision::Keep(WhyNot::NeverTold(mute.clone())),
     };
     let rule = &transition.alert.rule;
     if rule.notify.is_empty() {

@@ -39,6 +39,8 @@ pub struct Metrics {
     reload_successful: AtomicBool,
     reloaded_at: MaybeTime,
     storage: Storage,
+    silences: AtomicU64,
+    held_back: AtomicU64,
     /// One scrape at a time: the crate's collector computes a counter from the difference to the time before.
     process: Mutex<prometheus::process_collector::ProcessCollector>,
 }
@@ -79,6 +81,8 @@ impl Metrics {
             reload_successful: AtomicBool::new(true),
             reloaded_at: MaybeTime::default(),
             storage: Storage::default(),
+            silences: AtomicU64::new(0),
+            held_back: AtomicU64::new(0),
             process: Mutex::new(prometheus::process_collector::ProcessCollector::for_self()),
         })
     }
@@ -131,6 +135,12 @@ impl Metrics {
         if let Some(known) = &self.table().online {
             known.store(online, Relaxed);
         }
+    }
+
+    /// How many silences are active, and of how many alerts there is something to tell when the quiet ends.
+    pub fn quiet(&self, silences: usize, held_back: usize) {
+        self.silences.store(silences as u64, Relaxed);
+        self.held_back.store(held_back as u64, Relaxed);
     }
 
     /// A receiver accepted a notification. An unknown receiver is ignored, here and below.
@@ -233,6 +243,16 @@ impl Metrics {
             self.reloaded_at.get().map(|at| gauge(vec![], at.as_secs_f64())),
         )?;
         self.storage.encode(w)?;
+        for (name, help, value) in [
+            ("wsprobe_silences_active", "Silences that mute alerts now.", &self.silences),
+            (
+                "wsprobe_alerts_held_back",
+                "Alerts of which there is something to tell when a silence, a window or the failure of another target ends.",
+                &self.held_back,
+            ),
+        ] {
+            w.family(GAUGE, name, help, [gauge(vec![], value.load(Relaxed) as f64)])?;
+        }
         w.family(
             GAUGE,
             "wsprobe_build_info",

@@ -45,7 +45,7 @@ const FORGET_EVERY: Duration = Duration::from_secs(600);
 /// Everything that one event changes, kept as a whole or not at all.
 #[derive(Debug, Default)]
 pub struct Change {
-    /// Answered with this number when it has messages: nobody waits for the rest.
+    /// Answered with this number when it has messages or silences: nobody waits for the rest.
     pub number: u64,
     pub outcome: Option<Arc<Outcome>>,
     pub alerts: Vec<AlertChange>,
@@ -273,7 +273,7 @@ impl Writer {
         for command in batch {
             match command {
                 Command::Change(change) => {
-                    if !change.messages.is_empty() {
+                    if !change.messages.is_empty() || !change.quiet.is_empty() {
                         numbers.push(change.number);
                     }
                     self.mirror.apply(*change, &mut writes);

@@ -42,6 +42,7 @@ fn firing() -> AlertRow {
         severity: Severity::Critical,
         state: AlertRowState::Firing,
         since: NOW.before(35 * SECOND),
+        muted_by: None,
         cause: "3 probes in a row failed".to_owned(),
     }
 }

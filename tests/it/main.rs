@@ -26,6 +26,7 @@ mod reasons;
 mod resolver;
 mod restart;
 mod schedule;
+mod silences;
 mod support;
 mod systemd;
 mod tidy;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use wsprobe::alert::{Alert, Transition, TransitionKind};
 use wsprobe::config::{Condition, Severity};
 use wsprobe::diagnose::{self, Diagnosis};
+use wsprobe::mute::{Fate, Told};
 use wsprobe::notify::{self, Decision, Kind, Notification, WhyNot, slack};
 use wsprobe::outcome::{
     CloseEvidence, Ended, FollowUp, HttpEvidence, MessageEvidence, MessageKind, Outcome, PageOutcome, Phase, Reason, Reply,
@@ -217,7 +218,7 @@ fn a_transition_goes_to_each_receiver_of_its_rule_once() {
         let mut rule = (*down().rule).clone();
         rule.notify = receivers.iter().map(|r| (*r).into()).collect();
         let alert = Alert { rule: Arc::new(rule), ..down() };
-        notify::decide(&wsprobe::alert::Transition { kind: TransitionKind::Fired, alert, at: START })
+        notify::decide(&Fate::Tell(Told { transition: Transition { kind: TransitionKind::Fired, alert, at: START }, note: None }))
     };
     match decide(&["a", "b", "a"]) {
         Decision::Send { to, notification, .. } => {

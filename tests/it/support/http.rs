@@ -66,6 +66,8 @@ impl Site {
             metrics: Metrics::new(&config, "1.2.3"),
             board: Arc::new(Board::new(&config)),
             alerts: rows,
+            quiet: watch::channel(Arc::default()).1,
+            silences: tokio::sync::mpsc::channel(1).0,
             ready: Arc::new(AtomicBool::new(true)),
             clock: Clock::manual(NOW),
             version: "1.2.3".into(),

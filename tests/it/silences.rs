@@ -1,0 +1,187 @@
+//! Silences as people and deploys make them: through the API of the real daemon.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::{Duration, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use wsprobe::endpoint::{Control, Endpoint, Faults, Options};
+
+use crate::support::daemon::{Inbox, PATIENCE, Running, call};
+
+async fn endpoint() -> (String, Control) {
+    let endpoint = Endpoint::bind(Options::default()).await.expect("endpoint");
+    let (url, control) = (endpoint.url(), endpoint.control());
+    tokio::spawn(endpoint.run(CancellationToken::new()));
+    (url, control)
+}
+
+fn redirected() -> Faults {
+    Faults::parse("redirect-301").expect("fault")
+}
+
+/// One target that is down after two failures and up after two successes, and one receiver.
+fn yaml(url: &str, inbox: &Inbox, database: Option<&Path>) -> String {
+    format!(
+        "
+server: {{listen: '127.0.0.1:0'}}
+storage: {{path: '{}'}}
+defaults: {{interval: 20ms, timeout: 20ms, labels: {{env: prod}}}}
+targets: [{{name: prod, url: '{url}'}}]
+alerts: [{{name: down, severity: critical, when: {{consecutive_failures: 2}}, resolve_after: 2}}]
+receivers: [{{name: hook, webhook: {{url: '{}/hook'}}}}]
+",
+        database.map_or(":memory:".into(), |path| path.display().to_string()),
+        inbox.base
+    )
+}
+
+/// Status and body of an answer.
+fn parsed(answer: &str) -> (u16, Value) {
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+    (status, serde_json::from_str(body).unwrap_or_else(|_| panic!("not JSON: {answer}")))
+}
+
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+
+async fn post_with(daemon: &Running, headers: &[(&str, &str)], body: &Value) -> (u16, Value) {
+    parsed(&call("POST", &format!("{}/api/v1/silences", daemon.base), headers, &body.to_string()).await)
+}
+
+async fn post(daemon: &Running, body: &Value) -> (u16, Value) {
+    post_with(daemon, &[JSON], body).await
+}
+
+async fn delete(daemon: &Running, id: &str) -> (u16, Value) {
+    parsed(&call("DELETE", &format!("{}/api/v1/silences/{id}", daemon.base), &[], "").await)
+}
+
+async fn get(daemon: &Running, path: &str) -> Value {
+    parsed(&crate::support::daemon::get(&format!("{}{path}", daemon.base)).await).1
+}
+
+/// Waits until the alert fires, and is shown as muted.
+async fn fires_muted(daemon: &Running) -> Value {
+    let shown = async {
+        loop {
+            let alerts = get(daemon, "/api/v1/alerts").await;
+            let alert = &alerts["items"][0];
+            if alert["state"] == "firing" && !alert["muted_by"].is_null() {
+                return alert.clone();
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, shown).await.expect("it fires, muted")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_silence_held_back_is_told_when_it_is_expired() {
+    let (url, control) = endpoint().await;
+    let mut inbox = Inbox::open().await;
+    let daemon = Running::start(&yaml(&url, &inbox, None)).await;
+    let wish = json!({"targets": ["prod"], "labels": {"env": "prod"}, "rules": ["down"], "for": "30m", "reason": "deploy 1234", "author": "ci"});
+    let (status, silence) = post(&daemon, &wish).await;
+    assert_eq!((status, &silence["state"], &silence["author"]), (201, &"active".into(), &"ci".into()), "{silence}");
+    let id = silence["id"].as_str().expect("an id").to_owned();
+
+    control.set(redirected());
+    let muted = fires_muted(&daemon).await;
+    assert_eq!((&muted["muted_by"]["kind"], &muted["muted_by"]["name"]), (&"silence".into(), &id.as_str().into()), "{muted}");
+    let target = get(&daemon, "/api/v1/targets/prod").await;
+    assert_eq!(target["muted_by"][0]["name"], id.as_str(), "{target}");
+    let page = crate::support::daemon::get(&format!("{}/", daemon.base)).await;
+    assert!(page.contains(&format!("silence {id} until ")), "the page says why nobody was told");
+    let metrics = daemon.metrics().await;
+    assert!(metrics.contains("wsprobe_silences_active 1") && metrics.contains("wsprobe_alerts_held_back 1"), "{metrics}");
+    assert!(metrics.contains("wsprobe_notifications_total{receiver=\"hook\"} 0"), "nothing was sent");
+
+    let (status, ended) = delete(&daemon, &id).await;
+    assert_eq!((status, &ended["state"]), (200, &"ended".into()), "{ended}");
+    let firing = inbox.hook.next().await;
+    assert_eq!((&firing["type"], &firing["data"]["alert"]["target"]), (&"alert.firing".into(), &"prod".into()));
+    let note = firing["data"]["note"].as_str().expect("a note");
+    assert!(note.starts_with("fired at ") && note.contains(&format!("during silence {id}, which ended at")), "{note}");
+    let listed = get(&daemon, "/api/v1/silences").await;
+    assert_eq!((&listed["items"][0]["id"], &listed["items"][0]["state"]), (&id.as_str().into(), &"ended".into()), "{listed}");
+    assert_eq!(delete(&daemon, &id).await.0, 200, "to end it again changes nothing");
+
+    control.clear();
+    assert_eq!(inbox.hook.next().await["type"], "alert.resolved");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_keeps_silences_and_what_they_hold_back() {
+    let (url, control) = endpoint().await;
+    let mut inbox = Inbox::open().await;
+    let folder = TempDir::new().expect("folder");
+    let yaml = yaml(&url, &inbox, Some(&folder.path().join("wsprobe.db")));
+    let daemon = Running::start(&yaml).await;
+    let (_, silence) = post(&daemon, &json!({"for": "30m"})).await;
+    control.set(redirected());
+    let before = fires_muted(&daemon).await;
+    daemon.stop().await;
+
+    let daemon = Running::start(&yaml).await;
+    let after = fires_muted(&daemon).await;
+    assert_eq!(before["since"], after["since"], "it is the same episode");
+    delete(&daemon, silence["id"].as_str().expect("an id")).await;
+    assert_eq!(inbox.hook.next().await["type"], "alert.firing");
+    daemon.stop().await;
+
+    // and what was told before a silence gets its end after it, over a restart, too
+    let daemon = Running::start(&yaml).await;
+    let (_, silence) = post(&daemon, &json!({"for": "30m", "rules": ["down"]})).await;
+    control.clear();
+    daemon.until("it is healthy again", |d| d.target("prod").consecutive > 3 && d.target("prod").last_success.is_some()).await;
+    let resolved = async {
+        while !get(&daemon, "/api/v1/alerts").await["items"].as_array().expect("items").is_empty() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, resolved).await.expect("it resolves");
+    daemon.stop().await;
+    let daemon = Running::start(&yaml).await;
+    delete(&daemon, silence["id"].as_str().expect("an id")).await;
+    let end = inbox.hook.next().await;
+    assert_eq!(end["type"], "alert.resolved");
+    assert!(end["data"]["note"].as_str().expect("a note").starts_with("resolved at "), "{end}");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silence_that_makes_no_sense_is_refused_with_a_remedy() {
+    let (url, _control) = endpoint().await;
+    let inbox = Inbox::open().await;
+    let daemon = Running::start(&yaml(&url, &inbox, None)).await;
+    for (wish, problem, remedy) in [
+        (json!({"targets": ["prodd"], "for": "5m"}), "no target is named `prodd`", "did you mean `prod`?"),
+        (json!({"rules": ["dwn"], "for": "5m"}), "no rule is named `dwn`", "did you mean `down`?"),
+        (json!({"labels": {"env": "prdo"}, "for": "5m"}), "no target fits", "did you mean `env=prod`?"),
+        (json!({"labels": {"envv": "prod"}, "for": "5m"}), "no target fits", "did you mean `env`?"),
+        (json!({"for": "31d"}), "can't last 31days", "between 1s and 30days"),
+        (json!({"for": "0s"}), "can't last 0s", "between 1s"),
+        (json!({"for": "soon"}), "`for` is not a duration", "\"for\": \"30m\""),
+        (json!({}), "missing field `for`", "\"for\": \"30m\""),
+        (json!({"for": "5m", "target": "prod"}), "unknown field `target`", "\"for\": \"30m\""),
+        (json!({"for": "5m", "reason": "x".repeat(501)}), "the reason is too long", "500 characters"),
+        (json!({"for": "5m", "author": "a\u{1b}[31m"}), "control characters", "plain text"),
+        (json!({"for": "5m", "targets": vec!["prod"; 300]}), "too many targets: 300", "200 at most"),
+    ] {
+        let (status, answer) = post(&daemon, &wish).await;
+        assert_eq!(status, 400, "{wish} {answer}");
+        let said = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+        assert!(said("error").contains(problem), "{problem}: {answer}");
+        assert!(said("remedy").contains(remedy), "{remedy}: {answer}");
+    }
+    assert_eq!(post_with(&daemon, &[], &json!({"for": "5m"})).await.0, 415, "not sent as JSON");
+    let foreign = [JSON, ("Origin", "https://evil.example")];
+    assert_eq!(post_with(&daemon, &foreign, &json!({"for": "5m"})).await.0, 403, "a page of another site");
+    let (status, answer) = delete(&daemon, "nosuchid").await;
+    assert_eq!((status, answer["error"].as_str()), (404, Some("there is no such silence")));
+    assert_eq!(get(&daemon, "/api/v1/silences").await, json!({"items": [], "next": null}));
+    daemon.stop().await;
+}
