@@ -28,6 +28,7 @@ pub use maintenance::{Days, Maintenance, TimeOfDay, Times};
 pub use mask::{is_public_header, sounds_secret};
 pub use policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector, Severity};
 pub use reach::{Proxy, Witness};
+pub use scalar::{Wrong, duration as parse_duration, show as show_duration};
 pub use secret::Secret;
 pub use target::{
     Addresses, Authorization, Capture, CaptureFrom, ClientCert, Closer, Expect, ExpectStep, Hold, HttpCheck, IpVersion, JsonTest,

@@ -211,7 +211,6 @@ impl Pipeline {
         };
         self.carry_out(None, released.into_iter().map(Fate::Tell).collect(), Some(receipt));
         self.show_alerts();
-        self.show_quiet();
     }
 
     fn hear(&mut self, answer: Answer) {
@@ -400,6 +399,9 @@ impl Pipeline {
             }
         }
         let (alerts, quiet) = (self.book.changes(), self.desk.changes());
+        if !quiet.is_empty() {
+            self.show_quiet();
+        }
         if outcome.is_none() && alerts.is_empty() && quiet.is_empty() && messages.is_empty() {
             if let Some(receipt) = receipt {
                 receipt();

@@ -42,13 +42,11 @@ pub(super) async fn add(State(site): State<Site>, headers: HeaderMap, body: Byte
         let remedy = "send the header `Content-Type: application/json`";
         return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a silence is written as JSON", remedy);
     }
-    let wish = match serde_json::from_slice::<SilenceRequest>(&body).map_err(|error| error.to_string()) {
-        Ok(request) => request.wish(),
-        Err(problem) => Err(problem),
-    };
-    let wish = match wish {
+    let request = serde_json::from_slice::<SilenceRequest>(&body);
+    let request = request.map_err(|error| (error.to_string(), format!("for example {EXAMPLE}")));
+    let wish = match request.and_then(SilenceRequest::wish) {
         Ok(wish) => wish,
-        Err(problem) => return refused(StatusCode::BAD_REQUEST, &problem, &format!("for example {EXAMPLE}")),
+        Err((problem, remedy)) => return refused(StatusCode::BAD_REQUEST, &problem, &remedy),
     };
     let (answer, answered) = oneshot::channel();
     match ask(&site, SilenceCommand::Add { wish, answer }, answered).await {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, Target, nearest};
+use crate::config::{Config, Target, nearest, show_duration};
 use crate::outcome::TargetName;
 use crate::time::Timestamp;
 
@@ -150,10 +150,9 @@ impl Silences {
 }
 
 fn within_bounds(wish: &Wish) -> Result<(), Refusal> {
-    let show = humantime::format_duration;
     if wish.lasts < SHORTEST || wish.lasts > LONGEST {
-        let remedy = format!("between {} and {}", show(SHORTEST), show(LONGEST));
-        return refuse(format!("a silence can't last {}", show(wish.lasts)), remedy);
+        let remedy = format!("between `{}` and `{}`", show_duration(SHORTEST), show_duration(LONGEST));
+        return refuse(format!("a silence can't last {}", show_duration(wish.lasts)), remedy);
     }
     for (what, text, most) in [("reason", &wish.reason, MAX_REASON), ("author", &wish.author, MAX_AUTHOR)] {
         if text.chars().count() > most {

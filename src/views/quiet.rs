@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Time;
+use crate::config::{Wrong, parse_duration};
 use crate::mute::{Mute, Silence, Wish};
 use crate::outcome::TargetName;
 use crate::time::Timestamp;
@@ -71,10 +71,11 @@ impl SilenceRequest {
     /// What is asked for.
     ///
     /// # Errors
-    /// `for` is not a duration; says so.
-    pub fn wish(self) -> Result<Wish, String> {
+    /// `for` is not a duration; says why, and the remedy.
+    pub fn wish(self) -> Result<Wish, (String, String)> {
         let SilenceRequest { targets, labels, rules, r#for, reason, author } = self;
-        let lasts: Duration = humantime::parse_duration(&r#for).map_err(|_| "`for` is not a duration".to_owned())?;
+        let wrong = |wrong: Wrong| (format!("`for` {}", wrong.message), wrong.help);
+        let lasts = parse_duration(&r#for, "m").map_err(wrong)?;
         Ok(Wish { targets, labels, rules, lasts, reason, author })
     }
 }

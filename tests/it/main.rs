@@ -22,6 +22,7 @@ mod outage;
 mod probe;
 mod prometheus;
 mod proxy;
+mod quiet;
 mod reasons;
 mod resolver;
 mod restart;
