@@ -197,6 +197,17 @@ impl Book {
         transitions
     }
 
+    /// Lets the rhythm of reminders begin anew: people were told only now.
+    pub fn restart_reminders(&mut self, target: &TargetName, rule: &str, now: Timestamp) {
+        let now = self.timeline.advance(now);
+        let Some((at, watched)) = self.index.get(target).and_then(|at| Some((*at, self.watched.get_mut(*at)?))) else { return };
+        for (i, slot) in watched.slots.iter_mut().enumerate().filter(|(_, slot)| *slot.rule.name == *rule) {
+            slot.machine.restart_reminders(now.flow, slot.terms);
+            slot.reschedule(&mut self.due, (at, i), now);
+            slot.note_change(&mut self.unsaved, (at, i));
+        }
+    }
+
     /// What has changed since the last call and has to survive a restart.
     pub fn changes(&mut self) -> Vec<Change> {
         let now = self.timeline.last();

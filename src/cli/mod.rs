@@ -10,6 +10,7 @@ mod logs;
 mod output;
 mod run;
 mod select;
+mod silence;
 mod terminal;
 mod text;
 mod trace;
@@ -50,6 +51,7 @@ enum Command {
     Trace(trace::Args),
     Validate(validate::Args),
     Endpoint(endpoint::Args),
+    Silence(silence::Args),
 }
 
 /// Runs the command on the command line and returns its exit code.
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => on_runtime(Threads::Many, demo::run(args)),
         Command::Check(args) => on_runtime(Threads::One, check::run(args)),
         Command::Trace(args) => on_runtime(Threads::One, trace::run(args)),
+        Command::Silence(args) => on_runtime(Threads::One, silence::run(args)),
         Command::Endpoint(args) => on_runtime(Threads::Many, endpoint::run(args)),
     };
     ExitCode::from(code)

@@ -206,7 +206,7 @@ impl Pipeline {
                 if ended.is_some() {
                     tracing::info!(%id, "silence is expired");
                 }
-                (Box::new(move || drop(answer.send(ended))), self.desk.on_tick(&self.book, now))
+                (Box::new(move || drop(answer.send(ended))), self.desk.on_tick(&mut self.book, now))
             }
         };
         self.carry_out(None, released.into_iter().map(Fate::Tell).collect(), Some(receipt));
@@ -297,7 +297,7 @@ impl Pipeline {
             self.show_states(target);
         }
         let mut fates = self.judge(transitions);
-        fates.extend(self.desk.on_tick(&self.book, now).into_iter().map(Fate::Tell));
+        fates.extend(self.desk.on_tick(&mut self.book, now).into_iter().map(Fate::Tell));
         self.carry_out(None, fates, None);
         self.show_quiet();
         let overdue = self.unsent.iter().take_while(|(_, unsent)| unsent.since.elapsed() > PATIENCE).last();

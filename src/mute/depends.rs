@@ -125,7 +125,7 @@ impl Dependencies {
     fn settles(&self, name: &TargetName, known: &Known, trouble: &Trouble<'_>, now: Timestamp) -> Option<Mute> {
         let recovered = known.recovered_at.filter(|at| *at >= trouble.since)?;
         let own = self.known.get(&trouble.target.name)?;
-        let failed_since = own.failing && own.probed_at.is_some_and(|at| at >= recovered);
+        let failed_since = own.failing && own.probed_at.is_some_and(|at| at > recovered);
         let until = recovered + own.patience.saturating_mul(trouble.resolve_after.saturating_add(1));
         (!failed_since && now < until).then(|| Mute::Settles { target: name.clone(), until })
     }

@@ -240,7 +240,7 @@ impl Desk {
     }
 
     /// Lets time pass: says what is to be told because the quiet has ended.
-    pub fn on_tick(&mut self, book: &Book, now: Timestamp) -> Vec<Told> {
+    pub fn on_tick(&mut self, book: &mut Book, now: Timestamp) -> Vec<Told> {
         for schedule in &mut self.windows {
             schedule.turn(now);
         }
@@ -266,7 +266,7 @@ impl Desk {
         Some(Told { transition: Transition { kind, alert, at: now }, note })
     }
 
-    fn release_firing(&mut self, key: &Key, book: &Book, now: Timestamp) -> Option<Told> {
+    fn release_firing(&mut self, key: &Key, book: &mut Book, now: Timestamp) -> Option<Told> {
         let HeldFiring { id, fired_at, first, last } = self.held.get(key)?.firing.clone()?;
         let running = book.of_target(&key.0).into_iter().filter(|status| status.rule.name == key.1).find_map(|s| s.alert);
         let Some(alert) = running.filter(|alert| alert.id == id) else {
@@ -281,6 +281,7 @@ impl Desk {
             return None;
         }
         self.change(key, |held| held.firing = None);
+        book.restart_reminders(&key.0, &key.1, now);
         let note = after_the_quiet("fired", fired_at, (&first, &last), now).or_else(|| self.explains(&key.0));
         Some(Told { transition: Transition { kind: TransitionKind::Fired, alert, at: now }, note })
     }

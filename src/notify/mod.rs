@@ -21,6 +21,7 @@ mod text;
 pub mod webhook;
 mod wording;
 
+pub use client::tls_config as outbound_tls;
 pub use decide::{Decision, Why, WhyNot, decide};
 pub use dispatcher::{Dispatcher, Ledger, Lost, Tuning, Undelivered};
 pub use notification::{Kind, Notification, SavedNotification};

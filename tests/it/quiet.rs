@@ -68,7 +68,7 @@ impl Story {
         for transition in self.book.on_tick(self.now) {
             fates.extend(self.desk.hear(transition, self.now));
         }
-        fates.extend(self.desk.on_tick(&self.book, self.now).into_iter().map(Fate::Tell));
+        fates.extend(self.desk.on_tick(&mut self.book, self.now).into_iter().map(Fate::Tell));
         self.take(fates);
     }
 
@@ -106,6 +106,16 @@ impl Story {
 
     fn recovers(&mut self, target: &str) -> &mut Self {
         self.answers(target, Reason::Ok)
+    }
+
+    fn all_fail(&mut self) -> &mut Self {
+        self.answers.iter_mut().for_each(|(_, reason)| *reason = Reason::UpgradeServerError);
+        self
+    }
+
+    fn all_recover(&mut self) -> &mut Self {
+        self.answers.iter_mut().for_each(|(_, reason)| *reason = Reason::Ok);
+        self
     }
 
     fn silence(&mut self, lasts: Duration) -> Arc<str> {
@@ -208,6 +218,16 @@ fn a_silence_that_ends_in_an_incident_lets_it_be_told() {
 }
 
 #[test]
+fn reminders_count_from_when_people_were_told() {
+    let mut story = Story::prod(vec![window("w", "00:00", "00:25")]);
+    story
+        .fails("prod")
+        .until(mins(54))
+        .told(&["00:25 prod fired: fired at 00:01 UTC during maintenance w, which ended at 00:25 UTC"]);
+    story.until(mins(55)).told(&["00:55 prod reminder"]);
+}
+
+#[test]
 fn a_silence_that_is_expired_by_hand_lets_it_be_told_at_once() {
     let mut story = Story::prod(vec![]);
     let id = story.silence(hours(2));
@@ -275,16 +295,16 @@ fn behind_the_edge(names: &[&str]) -> Story {
 fn an_edge_that_fails_with_five_targets_behind_it_is_one_message_that_says_so() {
     let names = ["a", "b", "c", "d", "e"];
     let mut story = behind_the_edge(&names);
-    names.iter().chain(&["edge"]).for_each(|name| drop(story.fails(name)));
+    story.all_fail();
     story.until(mins(20)).told(&["00:01 edge fired: 5 targets depend on it, and their alerts are held back: a, b, c, d, e"]);
-    names.iter().chain(&["edge"]).for_each(|name| drop(story.recovers(name)));
+    story.all_recover();
     story.until(hours(2)).told(&["00:21 edge resolved"]);
 }
 
 #[test]
 fn a_target_that_still_fails_when_its_edge_is_well_again_is_told() {
     let mut story = behind_the_edge(&["a", "b"]);
-    ["a", "b", "edge"].iter().for_each(|name| drop(story.fails(name)));
+    story.all_fail();
     story.until(mins(10));
     story.told(&["00:01 edge fired: 2 targets depend on it, and their alerts are held back: a, b"]);
     story.recovers("edge").recovers("a").until(mins(20));

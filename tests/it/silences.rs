@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use wsprobe::endpoint::{Control, Endpoint, Faults, Options};
 
 use crate::support::daemon::{Inbox, PATIENCE, Running, call};
+use crate::support::process::{ran, wsprobe};
 
 async fn endpoint() -> (String, Control) {
     let endpoint = Endpoint::bind(Options::default()).await.expect("endpoint");
@@ -184,5 +185,64 @@ async fn a_silence_that_makes_no_sense_is_refused_with_a_remedy() {
     let (status, answer) = delete(&daemon, "nosuchid").await;
     assert_eq!((status, answer["error"].as_str()), (404, Some("there is no such silence")));
     assert_eq!(get(&daemon, "/api/v1/silences").await, json!({"items": [], "next": null}));
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_makes_lists_and_ends_silences() {
+    let (url, _control) = endpoint().await;
+    let inbox = Inbox::open().await;
+    let daemon = Running::start(&yaml(&url, &inbox, None)).await;
+    let silence = async |args: &[&str]| ran(wsprobe().arg("silence").args(args).env("WSPROBE_SERVER", &daemon.base)).await;
+
+    let none = silence(&["list"]).await;
+    assert_eq!((none.code, none.stdout.as_str()), (Some(0), "no silence is active, and none ended in the last day\n"));
+    let made = silence(&[
+        "add",
+        "prod",
+        "--for",
+        "30m",
+        "--rule",
+        "down",
+        "--label",
+        "env=prod",
+        "--reason",
+        "deploy 1234",
+        "--author",
+        "ci",
+    ])
+    .await;
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let id = made.stdout.trim();
+    assert!(!id.is_empty() && id.chars().all(|c| c.is_ascii_hexdigit()), "the id alone, for scripts: {}", made.stdout);
+    let said = ": prod, env=prod, rule down (deploy 1234, by ci)";
+    assert!(made.stderr.starts_with("active until ") && made.stderr.trim_end().ends_with(said), "{}", made.stderr);
+    let listed = silence(&["list"]).await;
+    assert!(listed.stdout.starts_with(&format!("{id}  active until ")), "{}", listed.stdout);
+    let listed: Value = serde_json::from_str(&silence(&["list", "--output", "json"]).await.stdout).expect("JSON");
+    assert_eq!((&listed["items"][0]["id"], &listed["next"]), (&id.into(), &Value::Null));
+    let ended = silence(&["expire", id]).await;
+    assert!(ended.code == Some(0) && ended.stdout.contains("  ended at "), "{}{}", ended.stdout, ended.stderr);
+
+    let anonymous = silence(&["add", "--for", "1h", "--output", "json"]).await;
+    let anonymous: Value = serde_json::from_str(&anonymous.stdout).expect("JSON");
+    assert!(anonymous["author"].as_str().expect("author").contains('@'), "{anonymous}");
+
+    for (args, code, said) in [
+        (vec!["add", "prodd", "--for", "5m"], 2, "no target is named `prodd` (did you mean `prod`?)"),
+        (vec!["add", "--for", "soon"], 2, "`for` is not a duration"),
+        (vec!["add", "prod"], 2, "--for <DURATION>"),
+        (vec!["add", "--for", "5m", "--label", "env"], 2, "write it as NAME=VALUE"),
+        (vec!["add", "--for", "5m", "--label", "env=a", "--label", "env=b"], 2, "is given twice"),
+        (vec!["list", "--server", "ftp://127.0.0.1/"], 2, "is not an http or https URL"),
+        (vec!["expire", "nosuchid"], 1, "there is no such silence"),
+        (vec!["expire", "../targets"], 1, "there is no such silence"),
+        (vec!["list", "--server", "http://127.0.0.1:1"], 1, "http://127.0.0.1:1 can't be reached: is `wsprobe run` running?"),
+        (vec!["list", "--server", &inbox.base], 1, "not as wsprobe does: is it the right address?"),
+    ] {
+        let ran = silence(&args).await;
+        assert_eq!(ran.code, Some(code), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(said) && ran.stdout.is_empty(), "{args:?}: {}", ran.stderr);
+    }
     daemon.stop().await;
 }
