@@ -309,8 +309,8 @@ fn a_target_that_still_fails_when_its_edge_is_well_again_is_told() {
     story.told(&["00:01 edge fired: 2 targets depend on it, and their alerts are held back: a, b"]);
     story.recovers("edge").recovers("a").until(mins(20));
     story.told(&[
-        "00:11 b fired: fired at 00:01 UTC while edge, on which it depends, failed; edge is healthy again",
         "00:11 edge resolved",
+        "00:11 b fired: fired at 00:01 UTC while edge, on which it depends, failed; edge is healthy again",
     ]);
 }
 
