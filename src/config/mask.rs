@@ -18,7 +18,7 @@ const PUBLIC: &[&str] = &[
     // top level
     "<<", "server", "storage", "defaults", "targets", "target_files", "alerts", "receivers", "maintenance", "connectivity",
     "cloudwatch", "probe_endpoint", "shard", "listen", "external_url", "path", "retention", "witnesses", "namespace", "region",
-    "every", "enabled", "allow", "days", "from", "to", "timezone",
+    "every", "enabled", "allow", "days", "from", "to", "timezone", "start", "end",
     // targets
     "name", "url", "interval", "timeout", "subprotocols", "addresses", "username", "type", "proxy_url", "confirm", "depends_on",
     "diagnose", "ip_version", "tls", "server_name", "min_version", "verify", "max_message_bytes", "hold", "for", "ping_every", "http",
@@ -97,6 +97,12 @@ impl Masks {
         let mut finder = Finder { source, spans: vec![] };
         finder.node(root, Trust::Public);
         Masks::new(source, finder.spans)
+    }
+
+    /// Finds the secrets of a text whose tree is not the whole of it, unless `whole`: what was left out may hold some too.
+    pub fn of_tree_or_lines(source: &Source, root: &Node, whole: bool) -> Self {
+        let masks = Masks::of_tree(source, root);
+        if whole { masks } else { masks.and(Masks::of_lines(source), source) }
     }
 
     /// Finds what may be secrets in a text that can't be read, by the looks of its lines.

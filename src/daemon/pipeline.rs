@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use super::incidents;
 use super::systemd::Beat;
 use crate::alert::{Book, State, Transition, TransitionKind};
-use crate::config::Config;
+use crate::config::{Config, Target};
 use crate::diagnose::diagnose;
 use crate::http::{AlertRow, AlertRowState, DiagnosisRow, SilenceCommand};
 use crate::mute::{Desk, Fate, Shown};
@@ -17,7 +18,7 @@ use crate::notify::{Decision, Dispatcher, FailureReason, Ledger, Notification, S
 use crate::observe::{AlertLevel, Board, Metrics, StorageState, TargetMetrics};
 use crate::outcome::{Outcome, PageOutcome, Reason, Reply, TargetName};
 use crate::probe::Pong;
-use crate::store::{Answer, Change, Kept, Message, Store};
+use crate::store::{Answer, Change, Incident, Kept, Message, Store};
 use crate::time::{Clock, Timestamp};
 use crate::views::{self, Links};
 
@@ -37,6 +38,8 @@ pub enum Heard {
     Page(Arc<PageOutcome>),
     /// A held connection was alive then.
     Alive { target: TargetName, at: Timestamp, life: Life },
+    /// Another configuration is in force from now on; answered when it is taken up.
+    Reload(Arc<Config>, oneshot::Sender<()>),
 }
 
 /// What shows that a held connection is alive.
@@ -88,6 +91,8 @@ pub struct Views {
 
 /// What is kept of one target between two outcomes.
 struct Series {
+    /// Without its query: outcomes of another one say nothing of the target.
+    url: String,
     metrics: Arc<TargetMetrics>,
     last: Option<Reason>,
     /// Whether the last companion GET was led back to itself.
@@ -102,13 +107,9 @@ impl Pipeline {
         (board, dispatcher, store): (Arc<Board>, Arc<Dispatcher>, Arc<Store>),
         Views { alerts, quiet }: Views,
     ) -> Self {
-        let targets = config.targets.iter().filter_map(|target| {
-            let metrics = metrics.target(&target.name)?;
-            Some((target.name.clone(), Series { metrics, last: None, loops: false }))
-        });
         Pipeline {
-            targets: targets.collect(),
-            rules: config.rules.iter().enumerate().map(|(n, rule)| (rule.name.clone(), n)).collect(),
+            targets: series(config, metrics, HashMap::new()),
+            rules: places(config),
             book: Book::new(config),
             desk: Desk::new(config, clock.now()),
             shown_active: BTreeSet::new(),
@@ -141,6 +142,10 @@ impl Pipeline {
                     Some(Heard::Outcome(outcome)) => self.take_in(&outcome),
                     Some(Heard::Page(page)) => self.take_in_page(&page),
                     Some(Heard::Alive { target, at, life }) => self.note_life(&target, at, life),
+                    Some(Heard::Reload(config, taken_up)) => {
+                        self.reload(config);
+                        let _ = taken_up.send(()); // nobody waits for it while the daemon ends
+                    }
                     None => break,
                 },
                 Some(answer) = answers.recv() => self.hear(answer),
@@ -209,7 +214,27 @@ impl Pipeline {
                 (Box::new(move || drop(answer.send(ended))), self.desk.on_tick(&mut self.book, now))
             }
         };
-        self.carry_out(None, released.into_iter().map(Fate::Tell).collect(), Some(receipt));
+        self.carry_out(None, released.into_iter().map(Fate::Tell).collect(), vec![], Some(receipt));
+        self.show_alerts();
+    }
+
+    /// Takes up another configuration: what stays goes on, what is gone leaves nothing behind, and alerts that nobody watches
+    /// any more are closed with a word.
+    fn reload(&mut self, config: Arc<Config>) {
+        self.metrics.reload(&config);
+        self.board.reload(&config);
+        let ended = self.book.reconfigure(&config, self.clock.now());
+        self.targets = series(&config, &self.metrics, std::mem::take(&mut self.targets));
+        self.rules = places(&config);
+        self.shown_active.retain(|target| self.targets.contains_key(target));
+        self.desk.reconfigure(&config, self.clock.now());
+        self.dispatcher.reconfigure(&config.receivers);
+        self.config = config;
+        self.hand_on(None, ended);
+        let targets: Vec<TargetName> = self.targets.keys().cloned().collect();
+        for target in &targets {
+            self.show_states(target);
+        }
         self.show_alerts();
     }
 
@@ -234,12 +259,18 @@ impl Pipeline {
     }
 
     fn take_in(&mut self, outcome: &Arc<Outcome>) {
-        let Some(series) = self.targets.get_mut(&outcome.target) else { return };
+        // begun before a reload, it may be of a target that is gone, or was another one then
+        let Some(series) = self.targets.get_mut(&outcome.target).filter(|series| series.url == outcome.url) else { return };
         series.metrics.record(outcome);
+        self.board.record(outcome);
+        if outcome.is_first_attempt() {
+            // rules, and what is kept for them, only know what a slot says
+            tracing::debug!(target = %outcome.target, reason = %outcome.reason, detail = outcome.detail, "failed, and probed again at once");
+            return;
+        }
         if series.last.replace(outcome.reason) != Some(outcome.reason) {
             say(outcome);
         }
-        self.board.record(outcome);
         self.desk.note(outcome);
         let transitions = self.book.on_outcome(outcome, self.clock.now());
         self.take_up(&outcome.target, Some(outcome.clone()), transitions);
@@ -296,9 +327,10 @@ impl Pipeline {
         for target in &touched {
             self.show_states(target);
         }
+        let incidents = transitions.iter().filter_map(incidents::incident).collect();
         let mut fates = self.judge(transitions);
         fates.extend(self.desk.on_tick(&mut self.book, now).into_iter().map(Fate::Tell));
-        self.carry_out(None, fates, None);
+        self.carry_out(None, fates, incidents, None);
         self.show_quiet();
         let overdue = self.unsent.iter().take_while(|(_, unsent)| unsent.since.elapsed() > PATIENCE).last();
         let overdue = overdue.map(|(number, _)| *number);
@@ -362,8 +394,9 @@ impl Pipeline {
 
     /// Has everything that one event changed kept as a whole; what it says to people is sent after that.
     fn hand_on(&mut self, outcome: Option<Arc<Outcome>>, transitions: Vec<Transition>) {
+        let incidents = transitions.iter().filter_map(incidents::incident).collect();
         let fates = self.judge(transitions);
-        self.carry_out(outcome, fates, None);
+        self.carry_out(outcome, fates, incidents, None);
     }
 
     /// What becomes of transitions while something may be muted.
@@ -383,7 +416,7 @@ impl Pipeline {
         fates
     }
 
-    fn carry_out(&mut self, outcome: Option<Arc<Outcome>>, fates: Vec<Fate>, receipt: Option<Receipt>) {
+    fn carry_out(&mut self, outcome: Option<Arc<Outcome>>, fates: Vec<Fate>, incidents: Vec<Incident>, receipt: Option<Receipt>) {
         let mut messages = vec![];
         for fate in fates {
             let alert = fate.alert();
@@ -413,7 +446,7 @@ impl Pipeline {
             let saved = SavedNotification::of(notification);
             to.iter().map(move |receiver| Message { receiver: receiver.clone(), notification: saved.clone() })
         });
-        let change = Change { number: self.number, outcome, alerts, quiet, messages: to_keep.collect() };
+        let change = Change { number: self.number, outcome, alerts, quiet, messages: to_keep.collect(), incidents };
         if !messages.is_empty() || receipt.is_some() {
             self.unsent.insert(self.number, Unsent { since: Instant::now(), messages, receipt });
         }
@@ -433,6 +466,22 @@ impl Pipeline {
             changed
         });
     }
+}
+
+/// What is kept of each target; of those that were there before, under the same URL, it is the same.
+fn series(config: &Config, metrics: &Metrics, mut before: HashMap<TargetName, Series>) -> HashMap<TargetName, Series> {
+    let of = |target: &Arc<Target>| {
+        let (url, metrics) = (target.url.public(), metrics.target(&target.name)?);
+        let known = before.remove(&target.name).filter(|known| known.url == url);
+        let (last, loops) = known.map_or((None, false), |known| (known.last, known.loops));
+        Some((target.name.clone(), Series { url, metrics, last, loops }))
+    };
+    config.targets.iter().filter_map(of).collect()
+}
+
+/// Place of each rule in the configuration, by name.
+fn places(config: &Config) -> HashMap<Arc<str>, usize> {
+    config.rules.iter().enumerate().map(|(n, rule)| (rule.name.clone(), n)).collect()
 }
 
 /// One line in the log whenever a target's reason changes.
@@ -474,6 +523,7 @@ pub fn outcome_json(links: Links) -> impl Fn(&Outcome) -> serde_json::Value + Se
 pub struct Deliveries {
     pub metrics: Arc<Metrics>,
     pub store: Arc<Store>,
+    pub clock: Clock,
 }
 
 impl Ledger for Deliveries {
@@ -483,6 +533,11 @@ impl Ledger for Deliveries {
 
     fn failed(&self, receiver: &str, reason: FailureReason) {
         self.metrics.notification_failed(receiver, reason.as_str());
+    }
+
+    fn given_up(&self, receiver: &Arc<str>, notification: &Notification, reason: FailureReason) {
+        self.metrics.notification_given_up(receiver, reason.as_str());
+        self.store.given_up(incidents::dead_letter(receiver, notification, reason, self.clock.now()));
     }
 
     fn done(&self, receiver: &Arc<str>, id: &Arc<str>) {

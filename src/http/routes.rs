@@ -17,9 +17,9 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use bytes::Bytes;
 use hyper::body::Frame;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{AppState, api, layout, runbook, silences, status_page, writes};
+use super::{AppState, api, layout, records, runbook, silences, status_page, writes};
 
 /// Largest request body: far above any silence.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -52,7 +52,10 @@ pub(super) fn router(app: AppState) -> Router {
         .route("/api/v1/targets", get(api::targets))
         .route("/api/v1/targets/{name}", get(api::target))
         .route("/api/v1/targets/{name}/outcomes", get(api::outcomes))
+        .route("/api/v1/targets/{name}/history", get(records::history))
         .route("/api/v1/alerts", get(api::alerts))
+        .route("/api/v1/incidents", get(records::incidents))
+        .route("/api/v1/notifications/failed", get(records::dead_letters))
         .route("/api/v1/silences", get(silences::list))
         .merge(writes::guarded(writing()))
         .fallback(api::not_found)
@@ -68,7 +71,10 @@ pub(super) fn router(app: AppState) -> Router {
 
 /// The routes that change state.
 fn writing() -> Router<Site> {
-    Router::new().route("/api/v1/silences", post(silences::add)).route("/api/v1/silences/{id}", delete(silences::expire))
+    Router::new()
+        .route("/-/reload", post(reload))
+        .route("/api/v1/silences", post(silences::add))
+        .route("/api/v1/silences/{id}", delete(silences::expire))
 }
 
 /// No script ever runs, and the one style sheet that applies is ours: it is named by its hash. Answers show the present, so
@@ -98,6 +104,27 @@ async fn ready(State(site): State<Site>) -> Response {
         "ready\n".into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready: starting or shutting down\n").into_response()
+    }
+}
+
+/// Reads the configuration again; answers when it is in force, or was refused. The text is for people, and for the log of a
+/// deployment.
+async fn reload(State(site): State<Site>) -> Response {
+    let (answer, result) = oneshot::channel();
+    if let Err(error) = site.app.reload.try_send(answer) {
+        let why = match error {
+            mpsc::error::TrySendError::Full(_) => "too many reloads are waiting already: try again in a moment\n",
+            mpsc::error::TrySendError::Closed(_) => "not reloaded: shutting down\n",
+        };
+        return (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
+    }
+    match result.await {
+        Ok(Ok(changes)) => format!("reloaded: {changes}\n").into_response(),
+        Ok(Err(why)) => {
+            let text = format!("reload refused, the configuration before stays in force:\n{why}\n");
+            (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+        }
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "not reloaded: shutting down\n").into_response(),
     }
 }
 

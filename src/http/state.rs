@@ -9,6 +9,7 @@ use crate::config::Severity;
 use crate::mute::{Mute, Refusal, Shown, Silence, Wish};
 use crate::observe::{Board, Metrics};
 use crate::outcome::{Outcome, TargetName};
+use crate::store::Records;
 use crate::time::{Clock, Timestamp};
 
 /// Everything that the pages and the API are made of. Cheap to clone.
@@ -16,6 +17,8 @@ use crate::time::{Clock, Timestamp};
 pub struct AppState {
     pub metrics: Arc<Metrics>,
     pub board: Arc<Board>,
+    /// Incidents, history and messages that were given up.
+    pub records: Arc<Records>,
     /// Alerts that are pending or firing.
     pub alerts: watch::Receiver<Arc<Vec<AlertRow>>>,
     /// What mutes alerts now.
@@ -30,7 +33,12 @@ pub struct AppState {
     pub diagnose: Diagnose,
     /// The one JSON shape of an outcome.
     pub outcome_json: OutcomeJson,
+    /// Where a reload is asked for.
+    pub reload: mpsc::Sender<ReloadRequest>,
 }
+
+/// Answered with what a reload changed, or why it was refused; dropped when the daemon ends.
+pub type ReloadRequest = oneshot::Sender<Result<String, String>>;
 
 /// From a failure to its diagnosis, if there is one.
 pub type Diagnose = Arc<dyn Fn(&Outcome) -> Option<DiagnosisRow> + Send + Sync>;

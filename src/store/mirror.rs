@@ -1,12 +1,12 @@
 //! Alerts and outbox as they should be in the database: small, and what makes recovery simple.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::records::{DeadLetter, IN_MEMORY, Incident};
 use super::{Change, Kept, Message, QuietChange};
 use crate::outcome::{Outcome, TargetName};
-use crate::time::Timestamp;
 
 /// Everything but the outcomes, in memory.
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ pub(super) struct Mirror {
     silences: BTreeMap<Arc<str>, Arc<str>>,
     outbox: BTreeMap<u64, Row>,
     places: BTreeMap<(Arc<str>, Arc<str>), u64>,
+    /// Incidents and dead letters that are not known to be in the database; the oldest go when it stays away for long.
+    unwritten: VecDeque<Write>,
 }
 
 /// A row of the outbox.
@@ -52,10 +54,9 @@ pub(super) enum Write {
         seq: u64,
     },
     Outcome(Arc<Outcome>),
-    /// Deletes outcomes.
-    Forget {
-        before: Timestamp,
-    },
+    /// An incident began, or ended.
+    Incident(Arc<Incident>),
+    DeadLetter(Arc<DeadLetter>),
 }
 
 impl Mirror {
@@ -85,6 +86,9 @@ impl Mirror {
                 }
             });
         }
+        for incident in change.incidents {
+            self.record(Write::Incident(Arc::new(incident)), writes);
+        }
         for Message { receiver, notification } in change.messages {
             let Some(message) = json(&notification) else { continue };
             let seq = self.outbox.last_key_value().map_or(1, |(last, _)| last + 1);
@@ -100,6 +104,20 @@ impl Mirror {
             self.outbox.remove(&seq);
             writes.push(Write::Unqueue { seq });
         }
+    }
+
+    /// Adds a row that is only ever added to, and keeps it until it is known to be written.
+    pub(super) fn record(&mut self, row: Write, writes: &mut Vec<Write>) {
+        if self.unwritten.len() >= IN_MEMORY {
+            self.unwritten.pop_front();
+        }
+        self.unwritten.push_back(row.clone());
+        writes.push(row);
+    }
+
+    /// Everything that was handed out is in the database, or nothing is meant to be.
+    pub(super) fn written(&mut self) {
+        self.unwritten.clear();
     }
 
     pub(super) fn put_alert(&mut self, target: TargetName, rule: Arc<str>, state: Arc<str>) {
@@ -138,7 +156,7 @@ impl Mirror {
         new
     }
 
-    /// Everything, as changes of an empty database.
+    /// Everything, as changes of a database without alerts and messages.
     pub(super) fn writes(&self) -> Vec<Write> {
         let alerts = self.alerts.iter().map(|((target, rule), state)| Write::Alert {
             target: target.clone(),
@@ -152,7 +170,7 @@ impl Mirror {
             state: Some(state.clone()),
         });
         let silences = self.silences.iter().map(|(id, state)| Write::Silence { id: id.clone(), state: Some(state.clone()) });
-        alerts.chain(held).chain(silences).chain(outbox).collect()
+        alerts.chain(held).chain(silences).chain(outbox).chain(self.unwritten.iter().cloned()).collect()
     }
 
     /// What was kept, read. What can't be read was written by another version: it is said and left out.

@@ -22,7 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("notify", &["time", "config", "outcome", "alert", "mute", "diagnose", "views"]),
     ("views", &["time", "config", "outcome", "observe", "alert", "mute", "diagnose"]),
     ("store", &["time", "config", "outcome", "alert", "mute", "notify"]),
-    ("http", &["time", "config", "outcome", "observe", "mute", "views"]),
+    ("http", &["time", "config", "outcome", "observe", "mute", "views", "store"]),
     ("endpoint", &["time", "config", "outcome"]),
     (
         "daemon",

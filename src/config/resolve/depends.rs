@@ -27,26 +27,24 @@ pub(super) fn names(written: &[Spanned<String>]) -> Vec<TargetName> {
     names
 }
 
-/// Reports names that no target has, and targets that depend on themselves.
-pub(super) fn check(reader: &Reader<'_>, targets: &Targets, written: &[Spanned<String>]) {
-    let mut seen = BTreeSet::new();
-    let known = written.iter().filter(|name| seen.insert(name.span)).filter(|n| targets.names.check(reader, n, "target")).count();
-    if known < seen.len() || !targets.complete {
-        return;
-    }
+/// Reports names that no target has. True when there are none.
+pub(super) fn check_names(reader: &Reader<'_>, targets: &Targets, written: &[Spanned<String>]) -> bool {
+    written.iter().fold(true, |known, name| targets.names.check(reader, name, "target") && known)
+}
+
+/// Reports targets that depend on themselves, over others, too. `written` stands in the file of this reader.
+pub(super) fn check_circles(reader: &Reader<'_>, targets: &Targets, written: &[Spanned<String>]) {
     let edges: BTreeMap<&str, &[TargetName]> =
         targets.targets.iter().map(|target| (target.name.as_str(), target.depends_on.as_slice())).collect();
     let mut done = BTreeSet::new();
-    for (target, place) in targets.targets.iter().zip(&targets.places) {
-        let Some(circle) = circle(target.name.as_str(), &edges, &mut done) else { continue };
-        let shown = circle.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(" → ");
-        let place = written.iter().find(|w| w.value == circle[1] && w.span > *place).map_or(*place, |written| written.span);
-        reader.report(
-            Draft::new(Code::Conflict, place, format!("targets depend on each other in a circle: {shown}"))
-                .help("remove one of these `depends_on`: if all of them failed, nobody would be told"),
-        );
-        return;
-    }
+    let Some(circle) = targets.targets.iter().find_map(|target| circle(target.name.as_str(), &edges, &mut done)) else { return };
+    let shown = circle.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(" → ");
+    let message = format!("targets depend on each other in a circle: {shown}");
+    let draft = match written.iter().find(|written| circle.contains(&written.value.as_str())) {
+        Some(written) => Draft::new(Code::Conflict, written.span, message),
+        None => Draft::of_file(Code::Conflict, message),
+    };
+    reader.report(draft.help("remove one of these `depends_on`: if all of them failed, nobody would be told"));
 }
 
 /// A way from this target back to itself, or to another that is in a circle. Not recursive: the way may be long.

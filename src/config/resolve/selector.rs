@@ -39,8 +39,8 @@ fn matching(reader: &Reader<'_>, targets: &Targets, item: &Value<'_>) -> Option<
     }
     let matching = Match::Labels(labels);
     let selector = Selector::Any(vec![matching.clone()]);
-    // Targets with mistakes have labels too: judge only when all are known.
-    if targets.complete && !targets.targets.iter().any(|target| selector.selects(target)) {
+    // Targets with mistakes have labels too, and those of files come and go: judge only when all are known.
+    if targets.complete && targets.files.is_empty() && !targets.targets.iter().any(|target| selector.selects(target)) {
         let message = "no target has these labels";
         reader.report(Draft::new(Code::UnknownName, item.span(), message).help(known_labels(targets)));
         return None;
