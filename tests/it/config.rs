@@ -258,9 +258,14 @@ fn print_keeps_every_value_of_the_whole_schema() {
     let again = config::parse(&config.to_yaml(), path, &env).unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(again.rules, config.rules);
     assert_eq!((&again.server, &again.witnesses), (&config.server, &config.witnesses));
+    assert_eq!(again.maintenance, config.maintenance);
     for (a, b) in again.targets.iter().zip(&config.targets) {
         let masked = |t: &wsprobe::config::Target| {
-            format!("{:?}", (&t.steps, &t.expect, &t.tls, &t.labels, &t.subprotocols, t.timeout, t.diagnose, &t.proxy))
+            format!(
+                "{:?} {:?}",
+                t.depends_on,
+                (&t.steps, &t.expect, &t.tls, &t.labels, &t.subprotocols, t.timeout, t.diagnose, &t.proxy)
+            )
         };
         assert_eq!(masked(a), masked(b));
     }
