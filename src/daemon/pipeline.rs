@@ -13,7 +13,7 @@ use crate::alert::{Book, State, Transition, TransitionKind};
 use crate::config::{Config, Target};
 use crate::diagnose::diagnose;
 use crate::http::{AlertRow, AlertRowState, DiagnosisRow, SilenceCommand};
-use crate::mute::{Desk, Fate, Shown};
+use crate::mute::{Change as QuietChange, Desk, Fate, Shown};
 use crate::notify::{Decision, Dispatcher, FailureReason, Ledger, Notification, SavedNotification, decide};
 use crate::observe::{AlertLevel, Board, Metrics, StorageState, TargetMetrics};
 use crate::outcome::{Outcome, PageOutcome, Reason, Reply, TargetName};
@@ -432,7 +432,8 @@ impl Pipeline {
             }
         }
         let (alerts, quiet) = (self.book.changes(), self.desk.changes());
-        if !quiet.is_empty() {
+        self.metrics.held_back(self.desk.held_back());
+        if quiet.iter().any(|change| matches!(change, QuietChange::Silence { .. })) {
             self.show_quiet();
         }
         if outcome.is_none() && alerts.is_empty() && quiet.is_empty() && messages.is_empty() {
@@ -457,7 +458,7 @@ impl Pipeline {
     fn show_quiet(&self) {
         let now = self.clock.now();
         let shown = self.desk.shown(now);
-        self.metrics.quiet(shown.silences.active(now).count(), self.desk.held_back());
+        self.metrics.silences(shown.silences.active(now).count());
         self.quiet.send_if_modified(|before| {
             let changed = **before != shown;
             if changed {

@@ -160,10 +160,14 @@ impl Metrics {
         }
     }
 
-    /// How many silences are active, and of how many alerts there is something to tell when the quiet ends.
-    pub fn quiet(&self, silences: usize, held_back: usize) {
-        self.silences.store(silences as u64, Relaxed);
-        self.held_back.store(held_back as u64, Relaxed);
+    /// So many silences are active.
+    pub fn silences(&self, active: usize) {
+        self.silences.store(active as u64, Relaxed);
+    }
+
+    /// Of so many alerts there is something to tell when the quiet ends.
+    pub fn held_back(&self, alerts: usize) {
+        self.held_back.store(alerts as u64, Relaxed);
     }
 
     /// A receiver accepted a notification. An unknown receiver is ignored, here and below.

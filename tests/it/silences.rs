@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tokio::time::{Duration, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use wsprobe::endpoint::{Control, Endpoint, Faults, Options};
+use wsprobe::time::{Clock, Timestamp};
 
 use crate::support::daemon::{Inbox, PATIENCE, Running, call};
 use crate::support::process::{ran, wsprobe};
@@ -245,4 +246,52 @@ async fn the_command_line_makes_lists_and_ends_silences() {
         assert!(ran.stderr.contains(said) && ran.stdout.is_empty(), "{args:?}: {}", ran.stderr);
     }
     daemon.stop().await;
+}
+
+/// A window that ends then.
+fn window_until(end: Timestamp) -> String {
+    format!("maintenance: [{{name: move, targets: [prod], start: 2026-01-01T00:00:00Z, end: '{end}'}}]\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_maintenance_window_held_back_is_told_when_it_ends() {
+    let (url, control) = endpoint().await;
+    let mut inbox = Inbox::open().await;
+    let end = Clock::system().now() + Duration::from_secs(4);
+    control.set(redirected());
+    let daemon = Running::start(&(yaml(&url, &inbox, None) + &window_until(end))).await;
+    let muted = fires_muted(&daemon).await;
+    assert_eq!((&muted["muted_by"]["kind"], &muted["muted_by"]["name"]), (&"maintenance".into(), &"move".into()), "{muted}");
+    let page = crate::support::daemon::get(&format!("{}/", daemon.base)).await;
+    assert!(page.contains("nobody is told: maintenance move until "), "{page}");
+    let firing = inbox.hook.next().await;
+    assert!(Clock::system().now() >= end, "not before the window ended");
+    assert!(firing["data"]["note"].as_str().expect("a note").contains(" during maintenance move, which ended at "), "{firing}");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn targets_behind_an_edge_that_fails_are_one_message_and_are_well_with_it() {
+    let (url, control) = endpoint().await;
+    let mut inbox = Inbox::open().await;
+    let targets = |name: &str| format!("{{name: {name}, url: '{url}', depends_on: [edge]}}");
+    let yaml = yaml(&url, &inbox, None).replace("interval: 20ms, timeout: 20ms", "interval: 50ms, timeout: 5s").replace(
+        &format!("targets: [{{name: prod, url: '{url}'}}]"),
+        &format!("targets: [{}, {}, {{name: edge, url: '{url}'}}]", targets("a"), targets("b")),
+    );
+    control.set(redirected());
+    let daemon = Running::start(&yaml).await;
+    let firing = inbox.hook.next().await;
+    assert_eq!((&firing["type"], &firing["data"]["alert"]["target"]), (&"alert.firing".into(), &"edge".into()));
+    assert_eq!(firing["data"]["note"], "2 targets depend on it, and their alerts are held back: a, b");
+    daemon.until("all three fail", |d| ["a", "b", "edge"].iter().all(|name| d.target(name).consecutive > 5)).await;
+    let alerts = get(&daemon, "/api/v1/alerts").await;
+    let held = alerts["items"].as_array().expect("items").iter().filter(|a| a["muted_by"]["name"] == "edge").count();
+    assert_eq!(held, 2, "{alerts}");
+    control.clear();
+    let resolved = inbox.hook.next().await;
+    assert_eq!((&resolved["type"], &resolved["data"]["alert"]["target"]), (&"alert.resolved".into(), &"edge".into()));
+    daemon.until("all three are well", |d| ["a", "b", "edge"].iter().all(|name| d.target(name).consecutive > 5)).await;
+    daemon.stop().await;
+    assert!(inbox.hook.is_empty(), "of those behind it nothing was told");
 }

@@ -45,6 +45,11 @@ impl Inbox {
 }
 
 impl Messages {
+    /// Whether nothing waits to be read.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub async fn next(&mut self) -> Value {
         timeout(PATIENCE, self.0.recv()).await.expect("a message in time").expect("inbox")
     }
