@@ -5,6 +5,7 @@
 //! to tell is not decided here: that is `notify`.
 
 mod book;
+mod company;
 mod condition;
 mod finding;
 mod saved;
@@ -13,6 +14,7 @@ mod timeline;
 mod window;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use book::Book;
 pub use saved::{Change, Saved, SavedAlert};
@@ -27,6 +29,9 @@ pub struct Transition {
     pub kind: TransitionKind,
     pub alert: Alert,
     pub at: Timestamp,
+    /// Others are on their way to the same: the same kind of transition by the same rule may be expected of them within this
+    /// time. `None`: nobody is, as far as is known.
+    pub company: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -63,6 +63,7 @@ struct ReceiverMetrics {
     name: Arc<str>,
     sent: AtomicU64,
     failed: ByReason,
+    superseded: AtomicU64,
     pending: AtomicU64,
     oldest_pending: MaybeTime,
 }
@@ -144,6 +145,13 @@ impl Metrics {
     pub fn notification_failed(&self, receiver: &str, reason: &'static str) {
         if let Some(receiver) = self.table().receiver(receiver) {
             receiver.failed.add(reason);
+        }
+    }
+
+    /// A notification need not be told any more.
+    pub fn notification_superseded(&self, receiver: &str) {
+        if let Some(receiver) = self.table().receiver(receiver) {
+            receiver.superseded.fetch_add(1, Relaxed);
         }
     }
 
@@ -389,6 +397,12 @@ fn encode_receivers(receivers: &[Arc<ReceiverMetrics>], now: Timestamp, w: &mut 
         receivers.iter().flat_map(|r| r.failed.series(&name(r))),
     )?;
     w.family(
+        COUNTER,
+        "wsprobe_notifications_superseded_total",
+        "Reminders that were not delivered before a newer one, or the resolution, made them needless.",
+        receivers.iter().map(|r| counter(name(r), r.superseded.load(Relaxed))),
+    )?;
+    w.family(
         GAUGE,
         "wsprobe_notifications_pending",
         "Notifications that wait to be delivered.",
@@ -462,6 +476,7 @@ impl ReceiverMetrics {
             name: name.clone(),
             sent: AtomicU64::new(0),
             failed: ByReason::default(),
+            superseded: AtomicU64::new(0),
             pending: AtomicU64::new(0),
             oldest_pending: MaybeTime::default(),
         }

@@ -91,7 +91,7 @@ fn every_message_reads_well_at_three_in_the_morning() {
 
 /// A message with what the table makes of its evidence.
 fn diagnosed(alert: Alert) -> Notification {
-    Notification::of(&Transition { kind: TransitionKind::Fired, at: alert.fired_at, alert })
+    Notification::of(&Transition { kind: TransitionKind::Fired, at: alert.fired_at, alert, company: None })
 }
 
 /// A redirect to www, where the upgrade works.
@@ -217,7 +217,7 @@ fn a_transition_goes_to_each_receiver_of_its_rule_once() {
         let mut rule = (*down().rule).clone();
         rule.notify = receivers.iter().map(|r| (*r).into()).collect();
         let alert = Alert { rule: Arc::new(rule), ..down() };
-        notify::decide(&wsprobe::alert::Transition { kind: TransitionKind::Fired, alert, at: START })
+        notify::decide(&wsprobe::alert::Transition { kind: TransitionKind::Fired, alert, at: START, company: None })
     };
     match decide(&["a", "b", "a"]) {
         Decision::Send { to, notification, .. } => {

@@ -138,7 +138,7 @@ pub fn down() -> Alert {
 /// A message about an alert, so long after its beginning.
 pub fn message(kind: TransitionKind, alert: Alert, after: Duration) -> Notification {
     let at = alert.since + after;
-    Notification { diagnosis: Some(diagnosis()), ..Notification::of(&Transition { kind, alert, at }) }
+    Notification { diagnosis: Some(diagnosis()), ..Notification::of(&Transition { kind, alert, at, company: None }) }
 }
 
 pub fn fired() -> Notification {
@@ -164,12 +164,12 @@ pub fn withdrawn() -> Notification {
 }
 
 pub fn slack(name: &str, url: &str) -> Arc<Receiver> {
-    Arc::new(Receiver { name: name.into(), kind: ReceiverKind::Slack { webhook_url: Secret::inline(url) } })
+    Arc::new(Receiver::new(name, ReceiverKind::Slack { webhook_url: Secret::inline(url) }))
 }
 
 pub fn webhook(name: &str, url: &str) -> Arc<Receiver> {
     let kind = ReceiverKind::Webhook { url: Secret::inline(url), signing_secret: None, headers: vec![] };
-    Arc::new(Receiver { name: name.into(), kind })
+    Arc::new(Receiver::new(name, kind))
 }
 
 /// What a dispatcher reported.
@@ -177,6 +177,11 @@ pub fn webhook(name: &str, url: &str) -> Arc<Receiver> {
 pub enum Event {
     Sent(String),
     Failed(String, FailureReason),
+    Superseded(String),
+    /// The id of a notification that need not be sent again.
+    Done(String),
+    /// A dead letter: the id of a notification, and its text.
+    GivenUp(String, FailureReason, String),
     Pending(String, usize, Option<Timestamp>),
 }
 
@@ -190,7 +195,15 @@ impl Ledger for Recorder {
     fn failed(&self, receiver: &str, reason: FailureReason) {
         let _ = self.0.send(Event::Failed(receiver.into(), reason));
     }
-    fn done(&self, _receiver: &Arc<str>, _id: &Arc<str>) {}
+    fn superseded(&self, receiver: &str) {
+        let _ = self.0.send(Event::Superseded(receiver.into()));
+    }
+    fn done(&self, _receiver: &Arc<str>, id: &Arc<str>) {
+        let _ = self.0.send(Event::Done(id.to_string()));
+    }
+    fn given_up(&self, _receiver: &Arc<str>, notification: &Arc<Notification>, reason: FailureReason, text: &str) {
+        let _ = self.0.send(Event::GivenUp(notification.id.to_string(), reason, text.to_owned()));
+    }
     fn pending(&self, receiver: &str, count: usize, oldest: Option<Timestamp>) {
         let _ = self.0.send(Event::Pending(receiver.into(), count, oldest));
     }
@@ -235,7 +248,7 @@ impl Delivery {
 
     /// The next delivery or failure.
     pub async fn next(&mut self) -> Event {
-        self.until(|event| !matches!(event, Event::Pending(..))).await
+        self.until(|event| matches!(event, Event::Sent(_) | Event::Failed(..))).await
     }
 
     /// Waits for an event; a test that waits for ten seconds has failed.
@@ -253,7 +266,7 @@ impl Delivery {
 
     /// What was reported and not yet looked at, deliveries and failures only.
     pub fn rest(&mut self) -> Vec<Event> {
-        std::iter::from_fn(|| self.events.try_recv().ok()).filter(|e| !matches!(e, Event::Pending(..))).collect()
+        std::iter::from_fn(|| self.events.try_recv().ok()).filter(|e| matches!(e, Event::Sent(_) | Event::Failed(..))).collect()
     }
 }
 
