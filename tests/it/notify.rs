@@ -1,5 +1,6 @@
 //! What people are told: every message readable, every receiver's rules kept, nothing lost, no secret shown.
 
 mod delivery;
+mod grouping;
 mod rendering;
 mod secrets;

@@ -17,7 +17,7 @@ use wsprobe::views;
 use crate::support::notify::*;
 
 /// Compares with a file in tests/notify/.
-fn snapshot(name: &str, text: &str) {
+pub fn snapshot(name: &str, text: &str) {
     insta::with_settings!({snapshot_path => "../../notify", prepend_module_to_snapshot => false, omit_expression => true}, {
         insta::assert_snapshot!(name, text);
     });
@@ -262,7 +262,7 @@ fn utf16(text: &str) -> usize {
 }
 
 /// Slack's limits, and nothing from a peer that is markup or can't be seen.
-fn check(payload: &Value) {
+pub fn check(payload: &Value) {
     let top = payload["text"].as_str().unwrap();
     assert!(!top.trim().is_empty() && utf16(top) <= 2_000);
     assert_eq!(payload["attachments"].as_array().unwrap().len(), 1);
