@@ -294,3 +294,209 @@ impl Places {
         self.fired.is_none() && self.reminder.is_none() && self.over.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Rule, Target, TargetUrl};
+    use crate::outcome::TargetName;
+
+    const TOGETHER: Mode = Mode::Together { wait: Duration::from_secs(30) };
+    const START: Timestamp = Timestamp::from_secs(1_000);
+
+    /// A queue, and a clock that a story moves.
+    struct Story {
+        queue: Queue,
+        mode: Mode,
+        now: Instant,
+    }
+
+    /// `kind target rule episode`, such as `fired prod down 1`.
+    fn event(text: &str, company: Option<u64>) -> Arc<Notification> {
+        let words: Vec<&str> = text.split(' ').collect();
+        let [kind, name, rule, episode] = words.as_slice() else { panic!("{text}") };
+        let kind = match *kind {
+            "fired" => Kind::Fired,
+            "reminder" => Kind::Reminder,
+            "resolved" => Kind::Resolved,
+            "withdrawn" => Kind::Withdrawn,
+            _ => Kind::Test,
+        };
+        let mut n = Notification::test(START);
+        let url = TargetUrl::parse("wss://example.com/").unwrap();
+        n.alert.target = Arc::new(Target::new(TargetName::lossy(name), url));
+        n.alert.rule = Arc::new(Rule { name: (*rule).into(), ..(*n.alert.rule).clone() });
+        n.alert.id = format!("{name}/{rule}/{episode}").into();
+        Arc::new(Notification { id: text.into(), kind, company: company.map(Duration::from_secs), ..n })
+    }
+
+    fn told(items: &[Item]) -> Vec<String> {
+        let ids = |item: &Item| item.members().map(|n| n.id.to_string()).collect::<Vec<_>>().join(" + ");
+        items.iter().map(ids).collect()
+    }
+
+    impl Story {
+        fn of(mode: Mode) -> Self {
+            Story { queue: Queue::default(), mode, now: Instant::now() }
+        }
+
+        fn push(&mut self, text: &str, company: Option<u64>) -> Vec<String> {
+            let superseded = self.queue.push(event(text, company), self.mode, self.now);
+            superseded.into_iter().map(|n| n.id.to_string()).collect()
+        }
+
+        fn all(&mut self, events: &[&str]) {
+            events.iter().for_each(|text| drop(self.push(text, None)));
+        }
+
+        fn after(&mut self, secs: u64) -> &mut Self {
+            self.now += Duration::from_secs(secs);
+            self
+        }
+
+        fn take(&mut self) -> Option<Parcel> {
+            match self.queue.take(self.mode, self.now, false) {
+                Next::Tell(parcel) => Some(parcel),
+                Next::Wait(_) | Next::Nothing => None,
+            }
+        }
+
+        #[track_caller]
+        fn tells(&mut self, expected: &[&str]) {
+            assert_eq!(self.take().map(|parcel| told(&parcel.items)).unwrap_or_default(), expected);
+        }
+
+        /// How long it waits, in seconds.
+        fn waits(&mut self) -> Option<u64> {
+            match self.queue.take(self.mode, self.now, false) {
+                Next::Wait(until) => Some((until - self.now).as_secs()),
+                _ => None,
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_of_one_sort_is_told_as_one_and_each_sort_in_its_turn() {
+        let mut story = Story::of(TOGETHER);
+        story.all(&["resolved a down 1", "fired b down 1", "resolved c slow 1", "fired d slow 1", "test x y 1", "test x y 2"]);
+        story.tells(&["resolved a down 1", "resolved c slow 1"]);
+        story.tells(&["fired b down 1", "fired d slow 1"]);
+        story.tells(&["test x y 1"]);
+        story.tells(&["test x y 2"]);
+        story.tells(&[]);
+    }
+
+    #[test]
+    fn nothing_overtakes_what_was_said_before_of_the_same_rule_and_target() {
+        let mut story = Story::of(TOGETHER);
+        story.all(&["fired a down 2", "withdrawn b down 1", "fired b down 2", "withdrawn a down 2", "fired c down 1"]);
+        story.tells(&["fired a down 2", "fired c down 1"]);
+        story.tells(&["withdrawn b down 1", "withdrawn a down 2"]);
+        story.tells(&["fired b down 2"]);
+    }
+
+    #[test]
+    fn a_machine_gets_each_by_itself_in_order_and_without_needless_reminders() {
+        let mut story = Story::of(Mode::Each);
+        story.all(&["fired a down 1", "fired b down 1", "reminder a down 1"]);
+        assert_eq!(story.push("resolved a down 1", Some(10)), ["reminder a down 1"]);
+        for text in ["fired a down 1", "fired b down 1", "resolved a down 1"] {
+            story.tells(&[text]);
+        }
+    }
+
+    #[test]
+    fn a_newer_reminder_replaces_an_older_one_and_a_resolution_every_one() {
+        let mut story = Story::of(TOGETHER);
+        story.all(&["reminder a down 1", "reminder b down 1"]);
+        assert_eq!(story.push("reminder a down 1", None), ["reminder a down 1"]);
+        assert_eq!(story.push("resolved b down 1", None), ["reminder b down 1"]);
+        story.tells(&["reminder a down 1"]);
+        story.tells(&["resolved b down 1"]);
+    }
+
+    #[test]
+    fn an_alert_that_is_over_before_it_could_be_told_is_summed_up() {
+        let mut story = Story::of(TOGETHER);
+        story.all(&["fired a down 1", "resolved a down 1", "fired a down 2", "resolved a down 2", "fired a down 3"]);
+        story.tells(&["fired a down 1 + resolved a down 1", "fired a down 2 + resolved a down 2"]);
+        story.tells(&["fired a down 3"]);
+    }
+
+    #[test]
+    fn what_is_put_back_may_still_be_overtaken_by_events() {
+        let mut story = Story::of(TOGETHER);
+        story.all(&["fired a down 1", "fired b down 1"]);
+        let parcel = story.take().unwrap();
+        story.all(&["resolved a down 1", "fired c down 1"]);
+        story.queue.put_back(&parcel, story.mode);
+        story.tells(&["fired b down 1", "fired c down 1"]);
+        story.tells(&["fired a down 1 + resolved a down 1"]);
+        assert!(story.queue.places.is_empty() && story.queue.bins.is_empty(), "{:?}", story.queue);
+
+        story.all(&["reminder a down 2"]);
+        let parcel = story.take().unwrap();
+        story.all(&["reminder a down 2"]);
+        assert_eq!(story.queue.put_back(&parcel, story.mode).len(), 1, "the one that was put back is the older");
+        assert_eq!(story.queue.len(), 1);
+    }
+
+    #[test]
+    fn the_first_waits_for_those_on_their_way_and_no_longer_than_the_receiver_wants() {
+        // (company of each event in s, at which second it comes), and when all are told
+        let table: [(&[(Option<u64>, u64)], u64); 6] = [
+            (&[(None, 0)], 0),
+            (&[(Some(10), 0)], 10),
+            (&[(Some(100), 0)], 30),
+            (&[(Some(10), 0), (Some(10), 5)], 15),
+            (&[(Some(20), 0), (Some(20), 15), (Some(20), 29)], 30),
+            (&[(Some(20), 0), (None, 7)], 7),
+        ];
+        for (events, expected) in table {
+            let mut story = Story::of(TOGETHER);
+            for (n, (company, at)) in events.iter().enumerate() {
+                story.now =
+                    story.now.max(story.now + Duration::from_secs(*at - n.checked_sub(1).map_or(0, |before| events[before].1)));
+                story.push(&format!("fired t{n} down 1"), *company);
+            }
+            let last = events.last().unwrap().1;
+            assert_eq!(story.waits().unwrap_or(0) + last, expected, "{events:?}");
+            if expected > last {
+                assert_eq!(story.after(expected - last).take().unwrap().items.len(), events.len(), "{events:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_nobody_to_wait_for_does_not_wait_with_others() {
+        let mut story = Story::of(TOGETHER);
+        story.push("fired a slow 1", Some(20));
+        story.push("fired b down 1", None);
+        story.push("resolved c slow 1", None);
+        story.tells(&["fired b down 1"]);
+        story.tells(&["resolved c slow 1"]);
+        assert_eq!(story.waits(), Some(20));
+        story.queue.settle(&"down".into(), Kind::Fired);
+        assert_eq!(story.waits(), Some(20));
+        story.queue.settle(&"slow".into(), Kind::Fired);
+        story.tells(&["fired a slow 1"]);
+    }
+
+    #[test]
+    fn what_is_due_waits_behind_what_is_not_of_its_own_alert() {
+        let mut story = Story::of(TOGETHER);
+        story.push("fired a down 1", Some(20));
+        story.push("withdrawn a down 1", None);
+        assert_eq!(story.waits(), Some(20), "or the end would be told before the beginning");
+        assert!(matches!(story.queue.take(TOGETHER, story.now, true), Next::Tell(_)), "the last call ends every wait");
+    }
+
+    #[test]
+    fn a_receiver_that_becomes_a_machine_gets_both_ends_of_what_was_summed_up() {
+        let mut story = Story::of(TOGETHER);
+        story.all(&["fired a down 1", "resolved a down 1"]);
+        story.mode = Mode::Each;
+        story.tells(&["fired a down 1"]);
+        story.tells(&["resolved a down 1"]);
+    }
+}

@@ -37,10 +37,7 @@ pub struct ByCause<'a> {
 impl ByCause<'_> {
     /// Names of all its targets.
     pub fn names(&self) -> Vec<&str> {
-        let mut names: Vec<_> = self.hosts.iter().flat_map(|(_, names)| names).copied().collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+        in_order(self.hosts.iter().flat_map(|(_, names)| names).copied().collect())
     }
 }
 
@@ -72,12 +69,7 @@ fn of_cause<'a>(hosts: BTreeMap<String, Vec<&'a Notification>>) -> Option<ByCaus
     let mut hosts: Vec<_> = hosts.into_iter().collect();
     hosts.sort_by_key(|(_, all)| std::cmp::Reverse(all.len()));
     let example = *hosts.first()?.1.first()?;
-    let names = |all: Vec<&'a Notification>| {
-        let mut names: Vec<&'a str> = all.into_iter().map(|n| n.alert.target.name.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    };
+    let names = |all: Vec<&'a Notification>| in_order(all.into_iter().map(|n| n.alert.target.name.as_str()).collect());
     let count = hosts.iter().map(|(_, all)| all.len()).sum();
     let hosts = hosts.into_iter().map(|(host, all)| (host, names(all))).collect();
     Some(ByCause { reason: wording::reason(example), count, example, hosts })
@@ -254,18 +246,32 @@ pub fn thousands(n: usize) -> String {
     out
 }
 
-/// Names one after the other, as many as fit in `max` characters, and how many are left: `a, b, c and 4,986 more`.
-pub fn listed(names: &[&str], max: usize) -> String {
+/// Names one after the other, as many as fit in `max` characters, and how many are left.
+pub fn listed(names: &[&str], max: usize) -> (String, usize) {
     let mut out = String::new();
     for (i, name) in names.iter().enumerate() {
         let separator = if i == 0 { "" } else { ", " };
         if i > 0 && out.len() + separator.len() + name.len() > max {
-            return format!("{out} and {} more", thousands(names.len() - i));
+            return (out, names.len() - i);
         }
         out.push_str(separator);
         out.push_str(name);
     }
-    out
+    (out, 0)
+}
+
+/// Each name once, `prod-2` before `prod-10`.
+fn in_order(mut names: Vec<&str>) -> Vec<&str> {
+    names.sort_by(|a, b| counted(a).cmp(&counted(b)).then_with(|| a.cmp(b)));
+    names.dedup();
+    names
+}
+
+/// A name without the number at its end, and how great that is: its length, then its digits.
+fn counted(name: &str) -> (&str, usize, &str) {
+    let text = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let number = name[text.len()..].trim_start_matches('0');
+    (text, number.len(), number)
 }
 
 /// How long it lasted, from the shortest to the longest: `12m`, `4m to 12m`.
@@ -275,5 +281,34 @@ pub fn lasted(parcel: &Parcel) -> String {
     match (human(min), human(max)) {
         (min, max) if min == max => max,
         (min, max) => format!("{min} to {max}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_in_the_order_in_which_people_count() {
+        assert_eq!(in_order(vec!["prod-10", "prod-2", "api", "prod-2", "prod"]), ["api", "prod", "prod-2", "prod-10"]);
+    }
+
+    #[test]
+    fn as_many_names_are_listed_as_fit_and_at_least_one() {
+        assert_eq!(listed(&["a", "b", "c"], 4), ("a, b".to_owned(), 1));
+        assert_eq!(listed(&["a", "b", "c"], 7), ("a, b, c".to_owned(), 0));
+        assert_eq!(listed(&["a-long-name", "b"], 4), ("a-long-name".to_owned(), 1));
+    }
+
+    #[test]
+    fn great_numbers_are_readable() {
+        assert_eq!([0, 999, 4_986, 1_234_567].map(thousands), ["0", "999", "4,986", "1,234,567"]);
+    }
+
+    #[test]
+    fn a_time_of_another_day_says_which() {
+        let at = Timestamp::from_secs(1_767_323_045);
+        assert_eq!(hour(at, at + Duration::from_secs(3_600)), "03:04 UTC");
+        assert_eq!(hour(at, at + Duration::from_secs(86_400)), "2026-01-02 03:04 UTC");
     }
 }

@@ -1,6 +1,7 @@
 //! What people are told: every message readable, every receiver's rules kept, nothing lost, no secret shown.
 
 mod delivery;
+mod exactly_once;
 mod grouping;
 mod rendering;
 mod secrets;

@@ -15,7 +15,7 @@ use crate::views::Links;
 /// Causes that get a section; whoever has more reads them on the status page.
 const CAUSES: usize = 5;
 /// Characters of names of the first cause, and of each other one.
-const NAMES: [usize; 2] = [700, 300];
+const NAMES: [usize; 2] = [400, 250];
 /// With so many hosts, names are listed by host.
 const HOSTS: usize = 4;
 
@@ -26,7 +26,7 @@ pub(super) fn render(parcel: &Parcel, links: &Links) -> Value {
     let mut blocks = vec![];
     let mut shown = 0;
     for (n, (by, cause)) in rules.iter().flat_map(|by| by.causes.iter().map(move |cause| (by, cause))).take(CAUSES).enumerate() {
-        blocks.extend(section(&cause_text(by, cause, news, rules.len() > 1, NAMES[n.min(1)])));
+        blocks.extend(section(&cause_text(by, cause, (news, rules.len() > 1), NAMES[n.min(1)], links)));
         shown += cause.count;
     }
     let left = parcel.items.len() - shown;
@@ -40,47 +40,57 @@ pub(super) fn render(parcel: &Parcel, links: &Links) -> Value {
 }
 
 /// How many, what, where; why and what to do; who.
-fn cause_text(by: &ByRule<'_>, cause: &ByCause<'_>, news: News, several_rules: bool, names: usize) -> String {
-    let mut head = match (several_rules, cause.count == by.count) {
-        (false, true) => format!("*All {}*", thousands(cause.count)),
-        (false, false) => format!("*{} of {}*", thousands(cause.count), thousands(by.count)),
-        (true, true) => format!("*{}* {}", thousands(cause.count), code(&by.rule.name, 100)),
-        (true, false) => format!("*{} of {}* {}", thousands(cause.count), thousands(by.count), code(&by.rule.name, 100)),
+fn cause_text(by: &ByRule<'_>, cause: &ByCause<'_>, (news, several_rules): (News, bool), names: usize, links: &Links) -> String {
+    let count = match cause.count == by.count {
+        true if several_rules => format!("*{}*", thousands(cause.count)),
+        true => format!("*All {}*", thousands(cause.count)),
+        false => format!("*{} of {}*", thousands(cause.count), thousands(by.count)),
     };
-    head += &cause.reason.map(|reason| format!(" {}", code(reason.as_str(), 100))).unwrap_or_default();
-    head += &match cause.hosts.as_slice() {
-        [(host, _)] => format!(" at {}", code(host, 150)),
-        _ => plain(&together::place(cause), 100),
+    let place = match cause.hosts.as_slice() {
+        [(host, _)] => format!("at {}", code(host, 150)),
+        several => format!("at {} hosts", thousands(several.len())),
     };
-    let mut lines = vec![head];
-    let urgent = matches!(news, News::Event(Kind::Fired | Kind::Reminder));
-    match (&cause.example.diagnosis, cause.reason) {
-        (Some(d), _) => {
-            lines.push(prose(&d.summary, 300));
-            if urgent {
-                lines.push(format!("*Fix:* {}", prose(&d.fix, 350)));
-            }
+    let rule = several_rules.then(|| code(&by.rule.name, 100));
+    let reason = cause.reason.map(|reason| code(reason.as_str(), 100));
+    let head: Vec<String> = [Some(count), rule, reason, Some(place)].into_iter().flatten().collect();
+    let mut lines = vec![head.join(" ")];
+    lines.extend(why(cause, matches!(news, News::Event(Kind::Fired | Kind::Reminder))));
+
+    let who = |names: &[&str], max| match listed(names, max) {
+        (names, 0) => plain(&names, 500),
+        (names, left) => {
+            let page = link(&links.page(), "status page");
+            format!("{} and {} more, see the {page}", plain(&names, 500), thousands(left))
         }
-        (None, Some(_)) => {
-            let detail = cause.example.alert.evidence.as_ref().map(|o| o.detail.as_str()).filter(|detail| !detail.is_empty());
-            lines.extend(detail.map(|detail| format!("for example {}", code(detail, 200))));
-        }
-        (None, None) => {
-            lines.push(format!("for example {}: {}", cause.example.alert.target.name, prose(&cause.example.alert.cause, 300)))
-        }
-    }
+    };
     match cause.hosts.as_slice() {
         several @ [_, _, ..] if several.len() <= HOSTS => {
             let each = names / several.len();
-            lines.extend(
-                several.iter().map(|(host, at)| {
-                    format!("{} at {}: {}", thousands(at.len()), code(host, 100), plain(&listed(at, each), 400))
-                }),
-            );
+            lines.extend(several.iter().map(|(host, at)| format!("at {}: {}", code(host, 100), who(at, each))));
         }
-        _ => lines.push(plain(&listed(&cause.names(), names), 900)),
+        _ => lines.push(who(&cause.names(), names)),
     }
     lines.join("\n")
+}
+
+/// Cause and remedy, in the words of one alert where they may differ between hosts.
+fn why(cause: &ByCause<'_>, urgent: bool) -> Vec<String> {
+    let alert = &cause.example.alert;
+    let instance = match cause.hosts.as_slice() {
+        [_] => String::new(),
+        _ => format!("for example {}: ", alert.target.name),
+    };
+    match (&cause.example.diagnosis, cause.reason) {
+        (Some(d), _) => {
+            let fix = urgent.then(|| format!("*Fix:* {}", prose(&d.fix, 350)));
+            [Some(format!("{instance}{}", prose(&d.summary, 300))), fix].into_iter().flatten().collect()
+        }
+        (None, Some(_)) => {
+            let detail = alert.evidence.as_ref().map(|o| o.detail.as_str()).filter(|detail| !detail.is_empty());
+            detail.map(|detail| format!("for example {}: {}", alert.target.name, code(detail, 200))).into_iter().collect()
+        }
+        (None, None) => vec![format!("for example {}: {}", alert.target.name, prose(&alert.cause, 300))],
+    }
 }
 
 fn fields(parcel: &Parcel, rules: &[ByRule<'_>], news: News) -> Vec<Value> {

@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use wsprobe::alert::{Alert, Transition, TransitionKind};
 use wsprobe::config::{Condition, Receiver, ReceiverKind, Rule, Secret, Selector, Severity, Target, TargetUrl};
 use wsprobe::diagnose::Diagnosis;
-use wsprobe::notify::{Backoff, Dispatcher, FailureReason, Ledger, Notification, Tuning};
+use wsprobe::notify::{Backoff, Dispatcher, FailureReason, Ledger, Notification, Tuning, Undelivered};
 use wsprobe::outcome::{HttpEvidence, Outcome, Phase, Reason, TargetName, Timings, TlsEvidence};
 use wsprobe::time::{Clock, Timestamp};
 use wsprobe::views::Links;
@@ -262,6 +262,12 @@ impl Delivery {
             }
         };
         tokio::time::timeout(Duration::from_secs(10), search).await.expect("it did not happen within 10 s")
+    }
+
+    /// Delivers what waits, for as long as a test may take; everything that was reported and not yet looked at.
+    pub async fn end(mut self) -> (Undelivered, Vec<Event>) {
+        let left = self.dispatcher.drain(Duration::from_secs(20), false).await;
+        (left, std::iter::from_fn(|| self.events.try_recv().ok()).collect())
     }
 
     /// What was reported and not yet looked at, deliveries and failures only.
