@@ -32,8 +32,8 @@ pub trait Ledger: Send + Sync {
     fn superseded(&self, receiver: &str);
     /// A notification left the queue of this receiver, delivered or superseded. It is not to be sent again after a restart.
     fn done(&self, receiver: &Arc<str>, id: &Arc<str>);
-    /// A notification left the queue of this receiver and was not delivered: a dead letter, with its text as a person reads it.
-    /// It is not to be sent again after a restart.
+    /// A notification left the queue of this receiver and was not delivered: a dead letter, with its text in a few lines. It is
+    /// not to be sent again after a restart.
     fn given_up(&self, receiver: &Arc<str>, notification: &Arc<Notification>, reason: FailureReason, text: &str);
     /// So many notifications wait for this receiver, the oldest since then.
     fn pending(&self, receiver: &str, count: usize, oldest: Option<Timestamp>);

@@ -24,7 +24,7 @@ pub(super) fn lose(shared: &Shared, receiver: &Arc<str>, items: &[Item], reason:
 pub(super) fn give_up(shared: &Shared, receiver: &Arc<str>, items: &[Item], reason: FailureReason) {
     for n in members(items) {
         shared.ledger.failed(receiver, reason);
-        shared.ledger.given_up(receiver, n, reason, &super::plain(n, &shared.links));
+        shared.ledger.given_up(receiver, n, reason, &wording::summary(n).join("\n"));
     }
 }
 

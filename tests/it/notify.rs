@@ -2,6 +2,7 @@
 
 mod delivery;
 mod exactly_once;
+mod giving_up;
 mod grouping;
 mod rendering;
 mod secrets;

@@ -15,15 +15,15 @@ use wsprobe::time::Timestamp;
 
 use crate::support::notify::*;
 
-fn sent(to: &str) -> Event {
+pub fn sent(to: &str) -> Event {
     Event::Sent(to.into())
 }
 
-fn failed(to: &str, reason: FailureReason) -> Event {
+pub fn failed(to: &str, reason: FailureReason) -> Event {
     Event::Failed(to.into(), reason)
 }
 
-async fn server(answers: impl IntoIterator<Item = ResponseTemplate>) -> MockServer {
+pub async fn server(answers: impl IntoIterator<Item = ResponseTemplate>) -> MockServer {
     let server = MockServer::start().await;
     for (i, answer) in answers.into_iter().enumerate() {
         let priority = u8::try_from(i + 1).unwrap();
@@ -37,12 +37,12 @@ fn value(request: &Request, name: &str) -> String {
     request.headers.get(name).unwrap_or_else(|| panic!("no header {name}")).to_str().unwrap().to_owned()
 }
 
-fn json(request: &Request) -> serde_json::Value {
+pub fn json(request: &Request) -> serde_json::Value {
     serde_json::from_slice(&request.body).unwrap()
 }
 
 /// A server that takes connections and says nothing.
-async fn silent() -> (TcpListener, String) {
+pub async fn silent() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     (listener, url)

@@ -304,7 +304,7 @@ pub fn check(payload: &Value) {
 }
 
 /// Whatever a peer may send, with a liking for what hurts.
-fn hostile() -> impl Strategy<Value = String> {
+pub fn hostile() -> impl Strategy<Value = String> {
     let nasty = prop::sample::select(vec![
         "<!channel>",
         "<https://evil.example|click>",

@@ -270,6 +270,11 @@ impl Delivery {
         (left, std::iter::from_fn(|| self.events.try_recv().ok()).collect())
     }
 
+    /// Everything that was reported and not yet looked at.
+    pub fn all(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.events.try_recv().ok()).collect()
+    }
+
     /// What was reported and not yet looked at, deliveries and failures only.
     pub fn rest(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.events.try_recv().ok()).filter(|e| matches!(e, Event::Sent(_) | Event::Failed(..))).collect()

@@ -74,11 +74,6 @@ impl Storm {
         self.tell(transitions);
     }
 
-    pub fn tick(&mut self) {
-        let transitions = self.book.on_tick(self.now());
-        self.tell(transitions);
-    }
-
     fn tell(&mut self, transitions: Vec<Transition>) {
         for transition in &transitions {
             if let Decision::Send { to, notification, .. } = decide(transition) {
