@@ -10,7 +10,9 @@
 //! No stage blocks the scheduler: a full queue makes finished probes wait, and with them only their own targets.
 
 mod follow_ups;
+mod heartbeat;
 mod http_checks;
+mod incidents;
 mod pipeline;
 mod scheduler;
 mod sessions;
@@ -26,7 +28,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Condition, Config};
+use crate::config::{Condition, Config, Storage};
 use crate::http;
 use crate::notify::Dispatcher;
 use crate::observe::{Board, Metrics};
@@ -96,10 +98,11 @@ impl Daemon {
         let board = Arc::new(Board::new(&config));
         let links = Links::new(&config.server.external_url);
         let (answers_tx, answers) = mpsc::unbounded_channel();
-        let settings = store::Settings { path: config.storage.path.clone(), replay: looks_back(&config) };
+        let Storage { path, retention } = config.storage.clone();
+        let settings = store::Settings { path, replay: looks_back(&config), retention };
         let (store, kept) = Store::open(settings, clock.clone(), answers_tx);
         let store = Arc::new(store);
-        let ledger = Arc::new(pipeline::Deliveries { metrics: metrics.clone(), store: store.clone() });
+        let ledger = Arc::new(pipeline::Deliveries { metrics: metrics.clone(), store: store.clone(), clock: clock.clone() });
         let dispatcher = Dispatcher::start(&config.receivers, links, clock.clone(), ledger);
         let ready = Arc::new(AtomicBool::new(false));
         let config = Arc::new(config);
@@ -138,6 +141,7 @@ impl Daemon {
         let state = http::AppState {
             metrics: metrics.clone(),
             board: board.clone(),
+            records: store.records(),
             alerts,
             ready: ready.clone(),
             clock: clock.clone(),
@@ -153,6 +157,7 @@ impl Daemon {
         let mut pipeline = Pipeline::new(&config, clock.clone(), &metrics, stages, alerts_tx);
         pipeline.resume(kept);
         let (pulse, [scheduler_beat, pipeline_beat]) = systemd::Pulse::new();
+        let pulse = Arc::new(pulse);
         let pipeline = tokio::spawn(pipeline.run(inbox, answers, pipeline_beat));
         let online = tokio::spawn({
             let (connectivity, metrics) = (connectivity.clone(), metrics.clone());
@@ -164,8 +169,15 @@ impl Daemon {
         let http_checks = http_checks::start(pages, seed, &clock, &heard, &shutdown);
         let (held, probed) = probes.into_iter().partition(|probe| probe.target().hold.is_some());
         let sessions = sessions::start(held, &connectivity, seed, &clock, &metrics, &heard, &shutdown);
+        let beats = metrics.clone();
         let scheduler = Scheduler::new(probed, connectivity, seed, &clock, metrics, heard);
         ready.store(true, Ordering::Release);
+        if let Some(heartbeat) = config.heartbeat.clone() {
+            let (board, pulse, storage) = (board.clone(), pulse.clone(), store.health());
+            let watched = heartbeat::Watched { board, pulse, storage, metrics: beats, begun: clock.now(), clock };
+            let shutdown = shutdown.clone();
+            tokio::spawn(async move { shutdown.run_until_cancelled(heartbeat::run(&heartbeat, watched)).await });
+        }
         let service = tokio::spawn(systemd::report(board, pulse, shutdown.clone()));
         tracing::info!(targets = config.targets.len(), rules = config.rules.len(), receivers = config.receivers.len(), "probing");
 

@@ -13,7 +13,7 @@ use super::super::secret::Secret;
 use super::super::target::{
     Addresses, Authorization, CaptureFrom, Closer, Expect, IpVersion, JsonTest, Matcher, Step, Target, TlsOptions, TlsVersion,
 };
-use super::super::{Config, Server, Storage};
+use super::super::{Config, Heartbeat, Server, Storage};
 
 use std::path::Path;
 
@@ -28,6 +28,7 @@ pub(in super::super) fn print(config: &Config) -> String {
         ("alerts", list(config.rules.iter().map(|r| rule(r)))),
         ("receivers", list(config.receivers.iter().map(|receiver| printer.receiver(receiver)))),
         ("connectivity", connectivity(&config.witnesses)),
+        ("heartbeat", config.heartbeat.as_ref().map_or(Value::Null, |heartbeat| printer.heartbeat(heartbeat))),
     ]);
     serde_yaml::to_string(&whole).unwrap_or_default()
 }
@@ -72,7 +73,14 @@ impl Printer<'_> {
 
     fn storage(&self, storage: &Storage) -> Value {
         let path = storage.path.as_ref().map_or(Storage::MEMORY.into(), |path| path.to_string_lossy());
-        map([("path", text(path))])
+        map([("path", text(path)), ("retention", text(show(storage.retention)))])
+    }
+
+    fn heartbeat(&self, heartbeat: &Heartbeat) -> Value {
+        let mut mapping = Mapping::new();
+        secret_entry(self.folder, &mut mapping, "url", &heartbeat.url);
+        mapping.insert(text("every"), text(show(heartbeat.every)));
+        Value::Mapping(mapping)
     }
 
     fn target(&self, target: &Target) -> Value {

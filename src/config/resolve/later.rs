@@ -29,9 +29,6 @@ pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, targets: &Targe
         }
         value.not_available("remove it: until then alerts are sent at any time");
     }
-    if let Some(value) = fields.get_later("heartbeat") {
-        heartbeat(reader, &value);
-    }
     if let Some(value) = fields.get_later("cloudwatch") {
         cloudwatch(&value);
     }
@@ -83,19 +80,6 @@ fn maintenance(reader: &Reader<'_>, item: &Value<'_>, targets: &Targets) {
 
 fn two_digits(text: &str) -> Option<u8> {
     (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
-}
-
-fn heartbeat(reader: &Reader<'_>, value: &Value<'_>) {
-    if let Some(mut fields) = value.fields("`heartbeat`", "heartbeat: {url: \"https://hc-ping.example.com/uuid\", every: 1m}") {
-        if let Some(url) = files::secret(reader, &mut fields, ["url", "url_file"], true)
-            && let Err(problem) = http_url(url.value.expose())
-        {
-            value.reject(&format!("has a `url` that {problem}"), "for example `https://hc-ping.example.com/uuid`");
-        }
-        every(&mut fields);
-        fields.finish();
-    }
-    value.not_available("remove it: until then nothing tells you that wsprobe itself is down; watch its `/-/healthy`");
 }
 
 fn every(fields: &mut Fields<'_>) {

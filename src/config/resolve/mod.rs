@@ -8,6 +8,7 @@ mod alerts;
 mod burn_rate;
 mod conversation;
 mod files;
+mod heartbeat;
 mod hold;
 mod later;
 mod reach;
@@ -111,6 +112,7 @@ fn config(reader: &Reader<'_>, root: Value<'_>) -> Option<Config> {
     let receivers = receivers::read(reader, fields.get("receivers"));
     let rules = alerts::read(reader, fields.get("alerts"), &targets, &receivers);
     let witnesses = fields.get("connectivity").map(|value| reach::connectivity(reader, &value)).unwrap_or_default();
+    let heartbeat = fields.get("heartbeat").and_then(|value| heartbeat::read(reader, &value));
     later::read(reader, &mut fields, &targets);
     fields.finish();
     Some(Config {
@@ -121,6 +123,7 @@ fn config(reader: &Reader<'_>, root: Value<'_>) -> Option<Config> {
         rules,
         receivers: receivers.receivers,
         witnesses,
+        heartbeat,
     })
 }
 

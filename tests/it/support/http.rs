@@ -22,6 +22,7 @@ use wsprobe::config::{
 use wsprobe::http::{AlertRow, AppState, DiagnosisRow, Server};
 use wsprobe::observe::{Board, Metrics};
 use wsprobe::outcome::{HttpEvidence, Outcome, Phase, Reason, TargetName, Timings, TlsEvidence};
+use wsprobe::store::Records;
 use wsprobe::time::{Clock, Timestamp};
 
 /// Nothing here takes longer, unless it hangs.
@@ -65,6 +66,7 @@ impl Site {
         let state = AppState {
             metrics: Metrics::new(&config, "1.2.3"),
             board: Arc::new(Board::new(&config)),
+            records: Arc::new(Records::in_memory()),
             alerts: rows,
             ready: Arc::new(AtomicBool::new(true)),
             clock: Clock::manual(NOW),
@@ -165,6 +167,7 @@ pub fn config(targets: Vec<Target>) -> Config {
             kind: ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook") },
         })],
         witnesses: vec![],
+        heartbeat: None,
     }
 }
 

@@ -192,6 +192,7 @@ impl Ledger for Recorder {
     fn failed(&self, receiver: &str, reason: FailureReason) {
         let _ = self.0.send(Event::Failed(receiver.into(), reason));
     }
+    fn given_up(&self, _receiver: &Arc<str>, _notification: &Notification, _reason: FailureReason) {}
     fn done(&self, _receiver: &Arc<str>, _id: &Arc<str>) {}
     fn pending(&self, receiver: &str, count: usize, oldest: Option<Timestamp>) {
         let _ = self.0.send(Event::Pending(receiver.into(), count, oldest));
