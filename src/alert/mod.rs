@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use book::Book;
+pub use flap::TIMES as TIMES_TO_FLAP;
 pub use saved::{Change, Saved, SavedAlert};
 
 use crate::config::{Rule, Target};

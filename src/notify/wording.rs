@@ -3,6 +3,7 @@
 use super::batch::News;
 use super::notification::{Kind, Notification};
 use super::text::{clip, human, one_line};
+use crate::alert::TIMES_TO_FLAP;
 use crate::config::{Condition, Severity};
 use crate::outcome::Reason;
 use crate::views;
@@ -26,10 +27,17 @@ pub fn headline(n: &Notification) -> String {
 
 /// The whole story in one line: `staging is down: upgrade_redirected`.
 pub fn title(n: &Notification) -> String {
-    let told = event(n);
-    match (n.alert.flapping.map(human), n.kind) {
-        (Some(_), Kind::Fired | Kind::Reminder) => format!("{told} (flapping)"),
-        (Some(calm), Kind::Resolved) => format!("{told}, the last {calm} of it without trouble"),
+    let (told, target) = (event(n), &n.alert.target.name);
+    let reason = reason(n).map(|r| format!(": {r}")).unwrap_or_default();
+    match (n.alert.flapping.map(human), n.kind, &n.alert.rule.when) {
+        (Some(within), Kind::Fired, Condition::ConsecutiveFailures(_)) => {
+            format!("{target} is flapping: down {TIMES_TO_FLAP} times in {within}{reason}")
+        }
+        (Some(_), Kind::Reminder, Condition::ConsecutiveFailures(_)) => {
+            format!("{target} is still flapping, for {}{reason}", human(n.lasted()))
+        }
+        (Some(_), Kind::Fired | Kind::Reminder, _) => format!("{told} (flapping)"),
+        (Some(calm), Kind::Resolved, _) => format!("{told}, the last {calm} of it without trouble"),
         _ => told,
     }
 }
@@ -86,10 +94,8 @@ fn event(n: &Notification) -> String {
         }
         (Condition::SessionShorterThan(_), Kind::Resolved) => format!("connections to {target} last again after {lasted}"),
 
-        (Condition::BurnRate { .. }, Kind::Fired) => format!("{target} uses up its error budget: {}", before_semicolon(&cause)),
-        (Condition::BurnRate { .. }, Kind::Reminder) => {
-            format!("{target} still uses up its error budget, for {lasted}: {}", before_semicolon(&cause))
-        }
+        (Condition::BurnRate { .. }, Kind::Fired) => format!("{target}: {}{reason}", before_colon(&cause)),
+        (Condition::BurnRate { .. }, Kind::Reminder) => format!("{target}: {}, for {lasted}{reason}", before_colon(&cause)),
         (Condition::BurnRate { .. }, Kind::Resolved) => format!("{target} keeps to its error budget again after {lasted}"),
 
         (Condition::NoVerdictFor(_), Kind::Fired) => format!("wsprobe is blind for {target}: nothing is known for {lasted}"),
@@ -125,8 +131,9 @@ pub fn tells_more(n: &Notification) -> bool {
     n.alert.page.is_some() || matches!(n.alert.rule.when, Condition::BurnRate { .. } | Condition::NoVerdictFor(_))
 }
 
-fn before_semicolon(cause: &str) -> &str {
-    cause.split(';').next().unwrap_or(cause)
+/// `budget burns 23x too fast`, without the numbers behind it.
+fn before_colon(cause: &str) -> &str {
+    cause.split(':').next().unwrap_or(cause)
 }
 
 /// The reason of the evidence; `None` where the rule fired on healthy probes.

@@ -84,7 +84,8 @@ fn trouble(n: &Notification, links: &Links) -> Vec<Value> {
     let mut blocks = Vec::new();
 
     let mut story = Vec::new();
-    if let Some(outcome) = evidence.filter(|o| !o.detail.is_empty()) {
+    let in_cause = matches!(alert.rule.when, Condition::NoVerdictFor(_));
+    if let Some(outcome) = evidence.filter(|o| !o.detail.is_empty() && !in_cause) {
         story.push(code(&outcome.detail, 400));
     }
     if wording::tells_more(n) {
