@@ -157,6 +157,8 @@ pub struct Target {
     pub expect: Expect,
     /// Whether follow-up requests are made beside a failure.
     pub diagnose: bool,
+    /// A failure is probed again at once, and the second probe is the verdict.
+    pub confirm: bool,
     /// A plain GET beside the WebSocket, never part of the verdict.
     pub http: Option<HttpCheck>,
     /// There: the connection is held open and reopened when it ends, instead of a probe each `interval`.
@@ -210,6 +212,7 @@ impl Target {
             max_message_bytes: Self::DEFAULT_MAX_MESSAGE_BYTES,
             steps: vec![],
             expect: Expect::default(),
+            confirm: false,
             diagnose: true,
             http: None,
             hold: None,

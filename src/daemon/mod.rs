@@ -11,7 +11,9 @@
 
 mod crew;
 mod follow_ups;
+mod heartbeat;
 mod http_checks;
+mod incidents;
 mod pipeline;
 mod reload;
 mod scheduler;
@@ -28,7 +30,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Condition, Config, Target};
+use crate::config::{Condition, Config, Storage, Target};
 use crate::http;
 use crate::notify::Dispatcher;
 use crate::observe::{Board, Metrics};
@@ -96,10 +98,11 @@ impl Daemon {
         let board = Arc::new(Board::new(&config));
         let links = Links::new(&config.server.external_url);
         let (answers_tx, answers) = mpsc::unbounded_channel();
-        let settings = store::Settings { path: config.storage.path.clone(), replay: looks_back(&config) };
+        let Storage { path, retention } = config.storage.clone();
+        let settings = store::Settings { path, replay: looks_back(&config), retention };
         let (store, kept) = Store::open(settings, clock.clone(), answers_tx);
         let store = Arc::new(store);
-        let ledger = Arc::new(pipeline::Deliveries { metrics: metrics.clone(), store: store.clone() });
+        let ledger = Arc::new(pipeline::Deliveries { metrics: metrics.clone(), store: store.clone(), clock: clock.clone() });
         let dispatcher = Dispatcher::start(&config.receivers, links, clock.clone(), ledger);
         let ready = Arc::new(AtomicBool::new(false));
         let config = Arc::new(config);
@@ -164,6 +167,7 @@ impl Daemon {
             reload,
             metrics: metrics.clone(),
             board: board.clone(),
+            records: store.records(),
             alerts,
             ready: ready.clone(),
             clock: clock.clone(),
@@ -179,6 +183,7 @@ impl Daemon {
         let mut pipeline = Pipeline::new(&config, clock.clone(), &metrics, stages, alerts_tx);
         pipeline.resume(kept);
         let (pulse, [scheduler_beat, pipeline_beat]) = systemd::Pulse::new();
+        let pulse = Arc::new(pulse);
         let pipeline = tokio::spawn(pipeline.run(inbox, answers, pipeline_beat));
         let online = tokio::spawn({
             let (connectivity, metrics) = (connectivity.clone(), metrics.clone());
@@ -189,6 +194,13 @@ impl Daemon {
         let seed = schedule::seed(&rustix::system::uname().nodename().to_string_lossy());
         let scheduler = Scheduler::new(polled, connectivity.clone(), seed, &clock, metrics.clone(), heard.clone());
         let (schedule, reloads) = mpsc::channel(1);
+        if let Some(heartbeat) = config.heartbeat.clone() {
+            let (board, pulse, storage) = (board.clone(), pulse.clone(), store.health());
+            let (metrics, begun, clock) = (metrics.clone(), clock.now(), clock.clone());
+            let watched = heartbeat::Watched { board, pulse, storage, metrics, begun, clock };
+            let shutdown = shutdown.clone();
+            tokio::spawn(async move { shutdown.run_until_cancelled(heartbeat::run(&heartbeat, watched)).await });
+        }
         let mut reloader = Reloader {
             config: config.clone(),
             means: Means { connectivity, seed, clock, metrics: metrics.clone(), heard },
@@ -245,7 +257,10 @@ fn looks_back(config: &Config) -> Duration {
     let rules = config.rules.iter().map(|rule| match rule.when {
         Condition::ConsecutiveFailures(needed) => slowest.saturating_mul(needed.saturating_add(1)),
         Condition::FailureRatio { over, .. } | Condition::RedirectRatio { over, .. } | Condition::Latency { over, .. } => over,
+        Condition::BurnRate { over, .. } => over,
         Condition::CertificateExpiresWithin(_) => slowest.saturating_mul(2),
+        // nobody looked while the daemon was down
+        Condition::NoVerdictFor(_) => Duration::ZERO,
         // companion GETs and sessions are not kept: their count starts anew
         Condition::HttpSelfRedirect(_) | Condition::SessionShorterThan(_) => Duration::ZERO,
     });

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use super::incidents;
 use super::systemd::Beat;
 use crate::alert::{Book, State, Transition, TransitionKind};
 use crate::config::{Config, Target};
@@ -206,10 +207,15 @@ impl Pipeline {
         // begun before a reload, it may be of a target that is gone, or was another one then
         let Some(series) = self.targets.get_mut(&outcome.target).filter(|series| series.url == outcome.url) else { return };
         series.metrics.record(outcome);
+        self.board.record(outcome);
+        if outcome.is_first_attempt() {
+            // rules, and what is kept for them, only know what a slot says
+            tracing::debug!(target = %outcome.target, reason = %outcome.reason, detail = outcome.detail, "failed, and probed again at once");
+            return;
+        }
         if series.last.replace(outcome.reason) != Some(outcome.reason) {
             say(outcome);
         }
-        self.board.record(outcome);
         let transitions = self.book.on_outcome(outcome, self.clock.now());
         self.take_up(&outcome.target, Some(outcome.clone()), transitions);
     }
@@ -321,6 +327,7 @@ impl Pipeline {
     /// Has everything that one event changed kept as a whole; what it says to people is sent after that.
     fn hand_on(&mut self, outcome: Option<Arc<Outcome>>, transitions: Vec<Transition>) {
         let mut messages = vec![];
+        let incidents = transitions.iter().filter_map(incidents::incident).collect();
         for transition in transitions {
             let (target, rule) = (&transition.alert.target.name, &transition.alert.rule.name);
             match transition.kind {
@@ -343,7 +350,7 @@ impl Pipeline {
             let saved = SavedNotification::of(notification);
             to.iter().map(move |receiver| Message { receiver: receiver.clone(), notification: saved.clone() })
         });
-        let change = Change { number: self.number, outcome, alerts, messages: to_keep.collect() };
+        let change = Change { number: self.number, outcome, alerts, messages: to_keep.collect(), incidents };
         if !messages.is_empty() {
             self.unsent.insert(self.number, Unsent { since: Instant::now(), messages });
         }
@@ -406,6 +413,7 @@ pub fn outcome_json(links: Links) -> impl Fn(&Outcome) -> serde_json::Value + Se
 pub struct Deliveries {
     pub metrics: Arc<Metrics>,
     pub store: Arc<Store>,
+    pub clock: Clock,
 }
 
 impl Ledger for Deliveries {
@@ -415,6 +423,11 @@ impl Ledger for Deliveries {
 
     fn failed(&self, receiver: &str, reason: FailureReason) {
         self.metrics.notification_failed(receiver, reason.as_str());
+    }
+
+    fn given_up(&self, receiver: &Arc<str>, notification: &Notification, reason: FailureReason) {
+        self.metrics.notification_given_up(receiver, reason.as_str());
+        self.store.given_up(incidents::dead_letter(receiver, notification, reason, self.clock.now()));
     }
 
     fn done(&self, receiver: &Arc<str>, id: &Arc<str>) {

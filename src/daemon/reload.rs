@@ -144,7 +144,9 @@ impl Reloader {
         let Prepared { mut config, shared, polled, held, pages } = prepared;
         let changes = Changes::between(&self.config, &config);
         // what needs a restart is as it was, and is told again at the next reload
-        (config.server, config.storage) = (self.config.server.clone(), self.config.storage.clone());
+        let in_force = &*self.config;
+        (config.server, config.storage) = (in_force.server.clone(), in_force.storage.clone());
+        config.heartbeat = in_force.heartbeat.clone();
         let config = Arc::new(config);
         let (taken_up, done) = oneshot::channel();
         if self.means.heard.send(Heard::Reload(config.clone(), taken_up)).await.is_ok() {
@@ -240,6 +242,7 @@ impl Changes {
             ("server.listen", old.server.listen != new.server.listen),
             ("server.external_url", old.server.external_url != new.server.external_url),
             ("storage", old.storage != new.storage),
+            ("heartbeat", old.heartbeat != new.heartbeat),
         ];
         changes.restart = fixed.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect();
         changes

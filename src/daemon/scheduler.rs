@@ -14,7 +14,7 @@ use super::pipeline::Heard;
 use super::systemd::Beat;
 use crate::observe::Metrics;
 use crate::outcome::Outcome;
-use crate::probe::{Connectivity, Probe};
+use crate::probe::{Connectivity, Probe, confirming};
 use crate::schedule::{Due, Guard, InFlight, SkipReason, Ticker};
 use crate::time::Clock;
 
@@ -140,7 +140,7 @@ impl Slot {
         };
         self.metrics.probe_started();
         let outcome = tokio::select! {
-            outcome = self.probe() => Some(outcome),
+            outcome = self.probe_and_confirm() => Some(outcome),
             () = self.abandon.cancelled() => None,
         };
         self.metrics.probe_ended();
@@ -148,9 +148,26 @@ impl Slot {
             let mut follow_ups = self.follow_ups.lock().await;
             let asking = follow_ups.attach(&self.probe, &mut outcome, slot_ends);
             self.abandon.run_until_cancelled(asking).await;
-            let _ = self.heard.send(Heard::Outcome(Arc::new(outcome))).await; // closed only when the daemon ends
+            self.tell(&Arc::new(outcome)).await;
         }
         drop(guard);
+    }
+
+    /// Probes, and probes a failure again at once where the target says so: the second outcome is the slot's. Both belong to one
+    /// slot: a slot that comes in the meantime is skipped, as for a slow probe.
+    async fn probe_and_confirm(&self) -> Outcome {
+        match self.probe.to_confirm(self.probe().await) {
+            Err(outcome) => outcome,
+            Ok(first) => {
+                let first = Arc::new(first);
+                self.tell(&first).await;
+                confirming(&first, self.probe().await)
+            }
+        }
+    }
+
+    async fn tell(&self, outcome: &Arc<Outcome>) {
+        let _ = self.heard.send(Heard::Outcome(outcome.clone())).await; // closed only when the daemon ends
     }
 
     /// Probes once; what this host's own network explains is not blamed on the target.

@@ -17,7 +17,7 @@ use crate::outcome::Verdict;
 /// How often the status line is renewed; the watchdog is fed at least that often.
 const STATUS_EVERY: Duration = Duration::from_secs(2);
 /// A stage that has not moved for this long is stuck. Both loops move once a second when idle.
-const STUCK_AFTER: Duration = Duration::from_secs(10);
+pub(super) const STUCK_AFTER: Duration = Duration::from_secs(10);
 
 /// The status after a reload that was refused, until one is accepted.
 const REFUSED: &str = "reload refused, see the log: the configuration before is in force";
@@ -44,7 +44,8 @@ impl Pulse {
         (Pulse { start, stages }, beats)
     }
 
-    fn all_moved_within(&self, limit: Duration) -> bool {
+    /// Whether every stage has moved within this time.
+    pub(super) fn all_moved_within(&self, limit: Duration) -> bool {
         let now = self.start.elapsed().as_millis() as u64;
         self.stages.iter().all(|last| now.saturating_sub(last.load(Ordering::Relaxed)) <= limit.as_millis() as u64)
     }
@@ -58,7 +59,7 @@ impl Beat {
 }
 
 /// Tells systemd that the daemon is ready, then keeps status and watchdog going until `shutdown`, then says so.
-pub async fn report(board: Arc<Board>, metrics: Arc<Metrics>, pulse: Pulse, shutdown: CancellationToken) {
+pub async fn report(board: Arc<Board>, metrics: Arc<Metrics>, pulse: Arc<Pulse>, shutdown: CancellationToken) {
     let status_line = || match metrics.config_is_current() {
         true => status_line(&board),
         false => format!("{REFUSED}; {}", status_line(&board)),

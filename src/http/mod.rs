@@ -7,7 +7,9 @@
 mod api;
 mod format;
 mod graphics;
+mod history;
 mod layout;
+mod records;
 mod routes;
 mod runbook;
 mod stall;

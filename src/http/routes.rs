@@ -19,7 +19,7 @@ use bytes::Bytes;
 use hyper::body::Frame;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{AppState, api, layout, runbook, status_page, writes};
+use super::{AppState, api, layout, records, runbook, status_page, writes};
 
 /// Largest request body; nothing that is served takes one today.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -52,7 +52,10 @@ pub(super) fn router(app: AppState) -> Router {
         .route("/api/v1/targets", get(api::targets))
         .route("/api/v1/targets/{name}", get(api::target))
         .route("/api/v1/targets/{name}/outcomes", get(api::outcomes))
+        .route("/api/v1/targets/{name}/history", get(records::history))
         .route("/api/v1/alerts", get(api::alerts))
+        .route("/api/v1/incidents", get(records::incidents))
+        .route("/api/v1/notifications/failed", get(records::dead_letters))
         .merge(writes::guarded(Router::new().route("/-/reload", post(reload))))
         .fallback(api::not_found)
         .with_state(site)

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::config::Severity;
 use crate::observe::{Board, Metrics};
 use crate::outcome::{Outcome, TargetName};
+use crate::store::Records;
 use crate::time::{Clock, Timestamp};
 
 /// Everything that the pages and the API are made of. Cheap to clone.
@@ -15,6 +16,8 @@ use crate::time::{Clock, Timestamp};
 pub struct AppState {
     pub metrics: Arc<Metrics>,
     pub board: Arc<Board>,
+    /// Incidents, history and messages that were given up.
+    pub records: Arc<Records>,
     /// Alerts that are pending or firing.
     pub alerts: watch::Receiver<Arc<Vec<AlertRow>>>,
     /// True while the scheduler runs: shown by `/-/ready`. The server sets it to false when it shuts down.

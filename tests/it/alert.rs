@@ -1,5 +1,9 @@
 //! What an alert does and says, told as stories: a rule, probes as they come in, and everything that was said.
 
+mod blind;
+mod burning;
+mod configured;
+mod flapping;
 mod properties;
 
 use std::sync::Arc;

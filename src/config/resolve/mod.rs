@@ -5,12 +5,15 @@
 
 mod access;
 mod alerts;
+mod burn_rate;
 mod conversation;
 mod files;
+mod heartbeat;
 mod hold;
 mod later;
 mod reach;
 mod receivers;
+mod silence;
 mod storage;
 mod target_files;
 mod targets;
@@ -108,6 +111,7 @@ fn config(reader: &Reader<'_>, root: Value<'_>) -> Option<Config> {
     let receivers = receivers::read(reader, fields.get("receivers"));
     let rules = alerts::read(reader, fields.get("alerts"), &targets, &receivers);
     let witnesses = fields.get("connectivity").map(|value| reach::connectivity(reader, &value)).unwrap_or_default();
+    let heartbeat = fields.get("heartbeat").and_then(|value| heartbeat::read(reader, &value));
     later::read(reader, &mut fields, &targets);
     fields.finish();
     Some(Config {
@@ -119,6 +123,7 @@ fn config(reader: &Reader<'_>, root: Value<'_>) -> Option<Config> {
         rules,
         receivers: receivers.receivers,
         witnesses,
+        heartbeat,
     })
 }
 

@@ -181,6 +181,7 @@ struct Part {
     max_message_bytes: Option<Spanned<u64>>,
     steps: Option<Steps>,
     expect: ExpectPart,
+    confirm: Option<Spanned<bool>>,
     diagnose: Option<bool>,
     http: Option<HttpCheck>,
     hold: Option<HoldPart>,
@@ -221,6 +222,7 @@ impl Part {
                 .and_then(|value| value.size(MESSAGE_BYTES, "max_message_bytes: 64KiB")),
             steps: fields.get("steps").map(|value| conversation::steps(reader, &value)),
             expect: fields.get("expect").map(|value| conversation::expect(reader, &value)).unwrap_or_default(),
+            confirm: fields.get("confirm").and_then(|value| value.boolean()),
             diagnose: fields.get("diagnose").and_then(|value| value.boolean()).map(|diagnose| diagnose.value),
             http: fields.get("http").and_then(|value| http(&value)),
             hold: fields.get("hold").and_then(|value| hold::read(reader, &value)),
@@ -235,6 +237,9 @@ impl Part {
         self.check_addresses(reader, defaults, url, url_span);
         if let Some(hold) = self.hold.as_ref().or(defaults.hold.as_ref()) {
             hold.check(reader, self.expect.close.as_ref(), self.addresses.as_ref().or(defaults.addresses.as_ref()));
+            if let Some(confirm) = self.confirm.as_ref().or(defaults.confirm.as_ref()).filter(|confirm| confirm.value) {
+                hold.check_confirm(reader, confirm.span);
+            }
         }
         let authorization = self.authorization.as_ref().or(defaults.authorization.as_ref());
         let header = self.headers.iter().chain(&defaults.headers).find(|header| header.name == http::header::AUTHORIZATION);
@@ -309,18 +314,25 @@ impl Part {
     }
 
     /// Interval and timeout. A timeout may be longer than the interval: a target never overlaps itself, and the slots that a slow
-    /// probe costs are counted. The default one never is, so that a target that hangs is probed at every slot.
+    /// probe costs are counted. The default one never is, so that a target that hangs is probed at every slot, twice when it is
+    /// probed again to confirm a failure.
     fn times(&self, defaults: &Part) -> (Duration, Duration) {
         let value = |own: &Option<Spanned<Duration>>, default: &Option<Spanned<Duration>>| {
             own.as_ref().or(default.as_ref()).map(|d| d.value)
         };
         let interval = value(&self.interval, &defaults.interval).unwrap_or(Target::DEFAULT_INTERVAL);
-        let timeout = value(&self.timeout, &defaults.timeout).unwrap_or(Target::DEFAULT_TIMEOUT.min(interval));
+        let timeout = value(&self.timeout, &defaults.timeout)
+            .unwrap_or(Target::DEFAULT_TIMEOUT.min(if self.confirms(defaults) { interval / 2 } else { interval }));
         (interval, timeout)
+    }
+
+    fn confirms(&self, defaults: &Part) -> bool {
+        self.confirm.as_ref().or(defaults.confirm.as_ref()).is_some_and(|confirm| confirm.value)
     }
 
     fn over(self, defaults: &Part, name: TargetName, url: TargetUrl) -> Target {
         let (interval, timeout) = self.times(defaults);
+        let confirm = self.confirms(defaults);
         let mut labels = defaults.labels.clone();
         labels.extend(self.labels);
         let inherited = defaults.headers.iter().filter(|header| self.headers.iter().all(|own| own.name != header.name));
@@ -350,6 +362,7 @@ impl Part {
                 Some(_) => self.expect.of_held(&defaults.expect),
                 None => self.expect.over(&defaults.expect),
             },
+            confirm,
             diagnose: self.diagnose.or(defaults.diagnose).unwrap_or(true),
             http: self.http.or_else(|| defaults.http.clone()),
             hold,
