@@ -444,6 +444,13 @@ mod fuzz {
 }
 
 #[test]
+fn a_rule_may_wait_for_labels_that_target_files_bring_later() {
+    let rest = "targets: []\nalerts: [{name: down, targets: [{team: b}], when: {consecutive_failures: 2}}]\n";
+    parse(&format!("target_files: [nothing.d/*.yaml]\n{rest}")).unwrap();
+    assert!(parse(&rest.replace("[]", "[{name: a, url: 'ws://a/'}]")).is_err());
+}
+
+#[test]
 fn every_configuration_in_the_docs_is_valid() {
     for (file, count) in [("README.md", 1), ("docs/probing.md", 5)] {
         let text = fs::read_to_string(file).unwrap();
