@@ -32,6 +32,7 @@ pub(super) fn config(targets: Vec<Target>) -> Config {
             resolve_after: 1,
             remind_every: None,
             notify: vec![],
+            flapping: true,
         })],
         receivers: vec![Arc::new(Receiver {
             name: "ops".into(),
@@ -39,6 +40,7 @@ pub(super) fn config(targets: Vec<Target>) -> Config {
         })],
         witnesses: vec![],
         heartbeat: None,
+        target_files: Default::default(),
     }
 }
 

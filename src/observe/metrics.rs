@@ -119,6 +119,11 @@ impl Metrics {
         self.reload_successful.store(false, Relaxed);
     }
 
+    /// Whether the configuration in force is what was read last.
+    pub fn config_is_current(&self) -> bool {
+        self.reload_successful.load(Relaxed)
+    }
+
     /// The handle of a target, to be resolved once and kept; `None` when no such target is configured.
     pub fn target(&self, name: &TargetName) -> Option<Arc<TargetMetrics>> {
         self.table().target(name).cloned()

@@ -143,6 +143,7 @@ impl Printer<'_> {
         put("max_message_bytes", text(show_size(target.max_message_bytes as u64)));
         put("steps", list(target.steps.iter().map(step)));
         put("expect", expect(&target.expect));
+        put("confirm", Value::Bool(target.confirm));
         put("diagnose", Value::Bool(target.diagnose));
         if let Some(http) = &target.http {
             let query = http.url.query().map_or(String::new(), |_| format!("?{MASK}"));
@@ -299,6 +300,7 @@ fn rule(rule: &Rule) -> Value {
         ("resolve_after", Value::from(rule.resolve_after)),
         ("remind_every", rule.remind_every.map_or(text("never"), |every| text(show(every)))),
         ("notify", list(rule.notify.iter().map(text))),
+        ("flapping", Value::Bool(rule.flapping)),
     ])
 }
 
@@ -315,7 +317,16 @@ fn condition(condition: &Condition) -> Value {
             ("over", text(show(*over))),
             ("min_samples", Value::from(*min_samples)),
         ]),
-        Condition::CertificateExpiresWithin(limit) | Condition::SessionShorterThan(limit) => text(show(*limit)),
+        Condition::CertificateExpiresWithin(limit) | Condition::SessionShorterThan(limit) | Condition::NoVerdictFor(limit) => {
+            text(show(*limit))
+        }
+        Condition::BurnRate { objective, above, over, and_over, min_samples } => map([
+            ("objective", ratio(*objective)),
+            ("above", Value::from(*above)),
+            ("over", text(show(*over))),
+            ("and_over", text(show(*and_over))),
+            ("min_samples", Value::from(*min_samples)),
+        ]),
         Condition::HttpSelfRedirect(n) => Value::from(*n),
     }
 }

@@ -64,6 +64,7 @@ impl Site {
         let config = config(targets);
         let (alerts, rows) = watch::channel(Arc::default());
         let state = AppState {
+            reload: tokio::sync::mpsc::channel(1).0,
             metrics: Metrics::new(&config, "1.2.3"),
             board: Arc::new(Board::new(&config)),
             records: Arc::new(Records::in_memory()),
@@ -160,6 +161,7 @@ pub fn config(targets: Vec<Target>) -> Config {
             resolve_after: 1,
             remind_every: None,
             notify: vec![],
+            flapping: true,
         })],
         receivers: vec![Arc::new(Receiver {
             name: "ops".into(),
@@ -167,6 +169,7 @@ pub fn config(targets: Vec<Target>) -> Config {
         })],
         witnesses: vec![],
         heartbeat: None,
+        target_files: Default::default(),
     }
 }
 
