@@ -34,6 +34,10 @@ demo *ARGS:
 bench:
     cargo bench --bench probe_cost
 
+# How long a reload of 10,000 targets takes, and whether it costs a probe
+reload-many:
+    cargo test --release --locked --test it -- --ignored --nocapture ten_thousand_targets
+
 # Fuzz each target for a minute (cargo install --locked cargo-fuzz); see fuzz/README.md
 fuzz SECONDS="60":
     fuzz/run {{SECONDS}}

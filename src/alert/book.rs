@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::company::{Companies, Stage};
 use super::condition::{Judge, judge};
 use super::finding::{Finding, spell};
 use super::flap::{self, Calm, Firings};
@@ -36,6 +37,7 @@ pub struct Book {
     unsaved: BTreeSet<(usize, usize)>,
     /// Kept states of which nothing is known any more.
     gone: Vec<(TargetName, Arc<str>)>,
+    companies: Companies,
 }
 
 /// One target and the rules that watch it.
@@ -64,6 +66,14 @@ struct Slot {
     last_id: i64,
     /// What was last handed out to be kept.
     kept: Option<Mark>,
+    /// Place of the rule in the configuration.
+    rule_at: usize,
+    /// As what it is counted among those that its rule watches.
+    stage: Stage,
+    /// Whether the latest sample counted against the target.
+    against: bool,
+    /// Longest time until its next outcome.
+    within: Duration,
 }
 
 /// What makes the kept state of a firing alert outdated when it changes: not each further failure, which would be written down
@@ -89,6 +99,8 @@ struct Episode {
     page: Option<Arc<PageOutcome>>,
     /// Held because it fired that often within this time.
     flapping: Option<Duration>,
+    /// Who was told of it and is not named by the rule any more: hears the rest all the same.
+    also_tell: Vec<Arc<str>>,
 }
 
 impl Book {
@@ -104,31 +116,52 @@ impl Book {
             begun: false,
             unsaved: BTreeSet::new(),
             gone: vec![],
+            companies: Companies::new(config.rules.iter().map(|rule| rule.name.clone())),
         }
     }
 
     /// Takes up a changed configuration. A rule on a target that was there before (by both names) keeps its state; its
-    /// window of samples starts anew when its `when` or the target's interval changed. What is gone is forgotten without
-    /// a transition: that nobody looks any more is not a resolution.
-    pub fn reconfigure(&mut self, config: &Config) {
-        let timeline = std::mem::take(&mut self.timeline);
-        let now = timeline.last();
+    /// window of samples starts anew when its `when` or the target's interval changed. That nobody looks any more is not a
+    /// resolution: what fired and is gone is ended by a transition that says so.
+    pub fn reconfigure(&mut self, config: &Config, now: Timestamp) -> Vec<Transition> {
+        let mut timeline = std::mem::take(&mut self.timeline);
+        let now = timeline.advance(now);
         let mut old = std::mem::replace(self, Book::new(config));
-        self.timeline = timeline;
+        (self.timeline, self.gone) = (timeline, std::mem::take(&mut old.gone));
         if old.begun {
             self.begin(now);
         }
         for (at, new) in self.watched.iter_mut().enumerate() {
             let Some(before) = old.index.get(&new.target.name).and_then(|i| old.watched.get_mut(*i)) else { continue };
-            new.latest = before.latest.take();
+            new.latest = before.latest.clone();
             let same_interval = new.target.interval == before.target.interval;
             for (i, slot) in new.slots.iter_mut().enumerate() {
                 if let Some(before) = before.slots.iter_mut().find(|b| b.rule.name == slot.rule.name) {
-                    slot.take_over(before, same_interval, now);
+                    slot.take_over(before, same_interval, config, now);
                     slot.reschedule(&mut self.due, (at, i), now);
+                    slot.note_change(&mut self.unsaved, (at, i));
+                    slot.keep_company(&mut self.companies, None, now);
                 }
             }
         }
+        let mut ended = vec![];
+        for watched in &mut old.watched {
+            let (target, latest) = (&watched.target, watched.latest.as_ref());
+            for slot in &mut watched.slots {
+                let Some(episode) = slot.episode.take() else { continue };
+                let cause = if !self.index.contains_key(&target.name) {
+                    "the target was taken out of the configuration"
+                } else if config.rules.iter().all(|rule| rule.name != slot.rule.name) {
+                    "the rule was taken out of the configuration"
+                } else {
+                    "the rule does not watch this target any more"
+                };
+                let alert = slot.alert(&episode, target, latest, cause.to_owned(), Some(now.wall));
+                self.gone.push((target.name.clone(), slot.rule.name.clone()));
+                ended.push(Transition { kind: TransitionKind::Withdrawn, alert, at: now.wall, company: None });
+            }
+        }
+        ended
     }
 
     /// Takes note of the time. Watching begins with the first time that is told.
@@ -147,6 +180,7 @@ impl Book {
                 slot.judge.begin(now);
                 slot.reading = slot.judge.read(now);
                 slot.reschedule(&mut self.due, (at, i), now);
+                slot.keep_company(&mut self.companies, None, now);
             }
         }
     }
@@ -170,8 +204,9 @@ impl Book {
             if let (true, Some(episode)) = (against, &mut slot.episode) {
                 episode.evidence = Some(outcome.clone());
             }
+            slot.against = against;
             let step = slot.step(Occasion::Probe { healthy }, now, &watched.target, watched.latest.as_ref());
-            transitions.extend(step);
+            transitions.extend(slot.keep_company(&mut self.companies, step, now));
             slot.reschedule(&mut self.due, (at, i), now);
             slot.note_change(&mut self.unsaved, (at, i));
         }
@@ -188,11 +223,12 @@ impl Book {
         let mut transitions = vec![];
         for (i, slot) in watched.slots.iter_mut().enumerate().filter(|(_, slot)| slot.judge.heeds_inconclusive()) {
             slot.judge.observe_inconclusive(outcome);
+            slot.against = true;
             if let Some(episode) = &mut slot.episode {
                 episode.evidence = Some(outcome.clone());
             }
             let step = slot.step(Occasion::Probe { healthy: false }, now, &watched.target, watched.latest.as_ref());
-            transitions.extend(step);
+            transitions.extend(slot.keep_company(&mut self.companies, step, now));
             slot.reschedule(&mut self.due, (at, i), now);
             slot.note_change(&mut self.unsaved, (at, i));
         }
@@ -210,7 +246,9 @@ impl Book {
             if let (true, Some(episode)) = (against, &mut slot.episode) {
                 episode.page = Some(page.clone());
             }
-            transitions.extend(slot.step(Occasion::Probe { healthy: !against }, now, &watched.target, watched.latest.as_ref()));
+            slot.against = against;
+            let step = slot.step(Occasion::Probe { healthy: !against }, now, &watched.target, watched.latest.as_ref());
+            transitions.extend(slot.keep_company(&mut self.companies, step, now));
             slot.reschedule(&mut self.due, (at, i), now);
             slot.note_change(&mut self.unsaved, (at, i));
         }
@@ -226,7 +264,8 @@ impl Book {
         let mut transitions = vec![];
         for (i, slot) in watched.slots.iter_mut().enumerate() {
             slot.judge.lives(lasted, now);
-            transitions.extend(slot.step(Occasion::Alive, now, &watched.target, watched.latest.as_ref()));
+            let step = slot.step(Occasion::Alive, now, &watched.target, watched.latest.as_ref());
+            transitions.extend(slot.keep_company(&mut self.companies, step, now));
             slot.reschedule(&mut self.due, (at, i), now);
             slot.note_change(&mut self.unsaved, (at, i));
         }
@@ -250,11 +289,18 @@ impl Book {
             let Some(watched) = self.watched.get_mut(at) else { continue };
             let Some(slot) = watched.slots.get_mut(i) else { continue };
             slot.due = None;
-            transitions.extend(slot.step(Occasion::Tick, now, &watched.target, watched.latest.as_ref()));
+            let step = slot.step(Occasion::Tick, now, &watched.target, watched.latest.as_ref());
+            transitions.extend(slot.keep_company(&mut self.companies, step, now));
             slot.reschedule(&mut self.due, (at, i), now);
             slot.note_change(&mut self.unsaved, (at, i));
         }
         transitions
+    }
+
+    /// Rules and kinds of transition to which nobody is on the way any more, since this was last asked: whoever waits for company
+    /// (see [`Transition::company`]) need not wait longer.
+    pub fn settled(&mut self) -> Vec<(Arc<str>, TransitionKind)> {
+        self.companies.settled()
     }
 
     /// What has changed since the last call and has to survive a restart.
@@ -301,7 +347,7 @@ impl Book {
                 let cause = "the target or the rule was taken out of the configuration".to_owned();
                 self.gone.push((alert.target.name.clone(), alert.rule.name.clone()));
                 let alert = Alert { resolved_at: Some(now.wall), cause, ..alert };
-                ended.push(Transition { kind: TransitionKind::Withdrawn, alert, at: now.wall });
+                ended.push(Transition { kind: TransitionKind::Withdrawn, alert, at: now.wall, company: None });
                 continue;
             };
             if slot.episode.is_some() {
@@ -363,13 +409,14 @@ impl Episode {
 
 impl Watched {
     fn new(target: &Arc<Target>, rules: &[Arc<Rule>]) -> Self {
-        let slots = rules.iter().filter(|rule| rule.watches(target)).map(|rule| Slot::new(rule, target)).collect();
+        let rules = rules.iter().enumerate().filter(|(_, rule)| rule.watches(target));
+        let slots = rules.map(|(at, rule)| Slot::new(rule, at, target)).collect();
         Watched { target: target.clone(), latest: None, slots }
     }
 }
 
 impl Slot {
-    fn new(rule: &Arc<Rule>, target: &Target) -> Self {
+    fn new(rule: &Arc<Rule>, rule_at: usize, target: &Target) -> Self {
         let (judge, resolve_after) = judge(rule, target);
         Slot {
             rule: rule.clone(),
@@ -382,6 +429,10 @@ impl Slot {
             due: None,
             last_id: i64::MIN,
             kept: None,
+            rule_at,
+            stage: Stage::default(),
+            against: false,
+            within: target.interval + target.timeout,
         }
     }
 
@@ -425,18 +476,28 @@ impl Slot {
         }
         self.last_id = alert.fired_at.as_nanos().div_euclid(1_000_000);
         let Alert { id, since, fired_at, evidence, page, flapping, .. } = alert;
-        self.episode = Some(Box::new(Episode { id, since, fired_at, finding, evidence, page, flapping }));
+        let also_tell = without(&alert.rule.notify, &self.rule.notify);
+        self.episode = Some(Box::new(Episode { id, since, fired_at, finding, evidence, page, flapping, also_tell }));
         self.kept = self.mark();
     }
 
-    fn take_over(&mut self, before: &mut Slot, same_interval: bool, now: Moment) {
+    fn take_over(&mut self, before: &mut Slot, same_interval: bool, config: &Config, now: Moment) {
         if same_interval && before.rule.when == self.rule.when {
             std::mem::swap(&mut self.judge, &mut before.judge);
             self.reading = before.reading;
         }
         (self.machine, self.episode, self.last_id) = (before.machine, before.episode.take(), before.last_id);
         self.firings = std::mem::take(&mut before.firings);
+        self.against = before.against;
         self.kept = before.kept;
+        if let Some(episode) = &mut self.episode {
+            let told = [&before.rule.notify[..], &episode.also_tell].concat();
+            episode.also_tell = without(&told, &self.rule.notify);
+            episode.also_tell.retain(|name| config.receivers.iter().any(|receiver| receiver.name == *name));
+        }
+        if before.rule != self.rule {
+            self.kept = None; // the rule is kept with its alert
+        }
         if before.terms.remind_every != self.terms.remind_every {
             self.machine.restart_reminders(now.flow, self.terms);
         }
@@ -467,7 +528,7 @@ impl Slot {
                 self.alert(&episode, target, latest, episode.finding.past(), Some(now.wall))
             }
         };
-        Some(Transition { kind, alert, at: now.wall })
+        Some(Transition { kind, alert, at: now.wall, company: None })
     }
 
     fn begin(&mut self, now: Moment, target: &Target) -> Episode {
@@ -482,6 +543,7 @@ impl Slot {
             evidence: self.judge.evidence().cloned(),
             page: self.judge.page().cloned(),
             flapping: None,
+            also_tell: vec![],
         }
     }
 
@@ -498,10 +560,14 @@ impl Slot {
         cause: String,
         resolved_at: Option<Timestamp>,
     ) -> Alert {
+        let rule = match episode.also_tell.as_slice() {
+            [] => self.rule.clone(),
+            more => Arc::new(Rule { notify: [&self.rule.notify[..], more].concat(), ..(*self.rule).clone() }),
+        };
         Alert {
             id: episode.id.clone(),
             target: target.clone(),
-            rule: self.rule.clone(),
+            rule,
             since: episode.since,
             fired_at: episode.fired_at,
             resolved_at,
@@ -511,6 +577,22 @@ impl Slot {
             flapping: episode.flapping,
             latest: latest.cloned(),
         }
+    }
+
+    /// Counts itself where it stands now, and says of its own transition what company it may expect.
+    fn keep_company(&mut self, companies: &mut Companies, step: Option<Transition>, now: Moment) -> Option<Transition> {
+        let before = self.stage;
+        self.stage = match self.machine {
+            Machine::Pending if self.against => Stage::Falling,
+            Machine::Inactive | Machine::Pending => Stage::Quiet,
+            Machine::Firing { healthy_in_a_row: 0, .. } => Stage::Firing,
+            Machine::Firing { .. } => Stage::Recovering,
+        };
+        companies.moves(self.rule_at, before, self.stage, self.within);
+        step.map(|transition| {
+            let company = companies.expects(self.rule_at, transition.kind, before, self.within, now.flow);
+            Transition { company, ..transition }
+        })
     }
 
     /// Remembers a change that has to survive a restart.
@@ -535,6 +617,11 @@ impl Slot {
         }
         self.due = next;
     }
+}
+
+/// Those of `told` that are not in `named`.
+fn without(told: &[Arc<str>], named: &[Arc<str>]) -> Vec<Arc<str>> {
+    told.iter().filter(|name| !named.contains(name)).cloned().collect()
 }
 
 #[cfg(test)]

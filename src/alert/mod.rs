@@ -7,6 +7,7 @@
 mod blind;
 mod book;
 mod burn;
+mod company;
 mod condition;
 mod finding;
 mod flap;
@@ -32,6 +33,9 @@ pub struct Transition {
     pub kind: TransitionKind,
     pub alert: Alert,
     pub at: Timestamp,
+    /// Others are on their way to the same: the same kind of transition by the same rule may be expected of them within this
+    /// time. `None`: nobody is, as far as is known.
+    pub company: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

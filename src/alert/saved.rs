@@ -79,7 +79,19 @@ impl SavedAlert {
                 Arc::new(Target { labels: self.labels, ..Target::new(self.target, url) })
             }
         };
-        let rule = config.rules.iter().find(|r| r.name == self.rule.name).cloned().unwrap_or(self.rule);
+        let rule = match config.rules.iter().find(|r| r.name == self.rule.name) {
+            None => self.rule,
+            Some(rule) => {
+                // who was told hears the rest, though the rule does not name them any more
+                let known = |name: &&Arc<str>| config.receivers.iter().any(|receiver| receiver.name == **name);
+                let more: Vec<_> =
+                    self.rule.notify.iter().filter(known).filter(|name| !rule.notify.contains(name)).cloned().collect();
+                match more.is_empty() {
+                    true => rule.clone(),
+                    false => Arc::new(Rule { notify: [rule.notify.clone(), more].concat(), ..(**rule).clone() }),
+                }
+            }
+        };
         let SavedAlert { id, since, fired_at, resolved_at, cause, evidence, page, flapping, latest, .. } = self;
         Some(Alert { id, target, rule, since, fired_at, resolved_at, cause, evidence, page, flapping, latest })
     }

@@ -15,6 +15,7 @@ mod scalar;
 mod secret;
 mod source;
 mod target;
+mod target_files;
 mod template;
 mod text;
 
@@ -32,6 +33,7 @@ pub use target::{
     Addresses, Authorization, Capture, CaptureFrom, ClientCert, Closer, Expect, ExpectStep, Hold, HttpCheck, IpVersion, JsonTest,
     Matcher, Step, Target, TargetUrl, TlsOptions, TlsVersion, UrlError,
 };
+pub use target_files::TargetFiles;
 pub use template::{Form, Place, Template};
 pub use text::nearest;
 
@@ -43,6 +45,8 @@ pub struct Config {
     pub server: Server,
     pub storage: Storage,
     pub targets: Vec<Arc<Target>>,
+    /// Where some of them are listed.
+    pub target_files: TargetFiles,
     pub rules: Vec<Arc<Rule>>,
     pub receivers: Vec<Arc<Receiver>>,
     /// Who tells whether this host is online; nobody does unless configured.

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::incidents;
 use super::systemd::Beat;
 use crate::alert::{Book, State, Transition, TransitionKind};
-use crate::config::Config;
+use crate::config::{Config, Target};
 use crate::diagnose::diagnose;
 use crate::http::{AlertRow, AlertRowState, DiagnosisRow};
 use crate::notify::{Decision, Dispatcher, FailureReason, Ledger, Notification, SavedNotification, decide};
@@ -37,6 +37,8 @@ pub enum Heard {
     Page(Arc<PageOutcome>),
     /// A held connection was alive then.
     Alive { target: TargetName, at: Timestamp, life: Life },
+    /// Another configuration is in force from now on; answered when it is taken up.
+    Reload(Arc<Config>, oneshot::Sender<()>),
 }
 
 /// What shows that a held connection is alive.
@@ -71,10 +73,14 @@ pub struct Pipeline {
 struct Unsent {
     since: Instant,
     messages: Vec<(Vec<Arc<str>>, Arc<Notification>)>,
+    /// What nobody is on the way to any more, once they are sent.
+    settled: Vec<(Arc<str>, TransitionKind)>,
 }
 
 /// What is kept of one target between two outcomes.
 struct Series {
+    /// Without its query: outcomes of another one say nothing of the target.
+    url: String,
     metrics: Arc<TargetMetrics>,
     last: Option<Reason>,
     /// Whether the last companion GET was led back to itself.
@@ -89,13 +95,9 @@ impl Pipeline {
         (board, dispatcher, store): (Arc<Board>, Arc<Dispatcher>, Arc<Store>),
         alerts: watch::Sender<Arc<Vec<AlertRow>>>,
     ) -> Self {
-        let targets = config.targets.iter().filter_map(|target| {
-            let metrics = metrics.target(&target.name)?;
-            Some((target.name.clone(), Series { metrics, last: None, loops: false }))
-        });
         Pipeline {
-            targets: targets.collect(),
-            rules: config.rules.iter().enumerate().map(|(n, rule)| (rule.name.clone(), n)).collect(),
+            targets: series(config, metrics, HashMap::new()),
+            rules: places(config),
             book: Book::new(config),
             shown_active: BTreeSet::new(),
             config: config.clone(),
@@ -120,6 +122,10 @@ impl Pipeline {
                     Some(Heard::Outcome(outcome)) => self.take_in(&outcome),
                     Some(Heard::Page(page)) => self.take_in_page(&page),
                     Some(Heard::Alive { target, at, life }) => self.note_life(&target, at, life),
+                    Some(Heard::Reload(config, taken_up)) => {
+                        self.reload(config);
+                        let _ = taken_up.send(()); // nobody waits for it while the daemon ends
+                    }
                     None => break,
                 },
                 Some(answer) = answers.recv() => self.hear(answer),
@@ -163,6 +169,25 @@ impl Pipeline {
         self.show_alerts();
     }
 
+    /// Takes up another configuration: what stays goes on, what is gone leaves nothing behind, and alerts that nobody watches
+    /// any more are closed with a word.
+    fn reload(&mut self, config: Arc<Config>) {
+        self.metrics.reload(&config);
+        self.board.reload(&config);
+        let ended = self.book.reconfigure(&config, self.clock.now());
+        self.targets = series(&config, &self.metrics, std::mem::take(&mut self.targets));
+        self.rules = places(&config);
+        self.shown_active.retain(|target| self.targets.contains_key(target));
+        self.dispatcher.reconfigure(&config.receivers);
+        self.config = config;
+        self.hand_on(None, ended);
+        let targets: Vec<TargetName> = self.targets.keys().cloned().collect();
+        for target in &targets {
+            self.show_states(target);
+        }
+        self.show_alerts();
+    }
+
     fn hear(&mut self, answer: Answer) {
         match answer {
             Answer::Kept(number) => self.send_all_before(number + 1),
@@ -177,11 +202,13 @@ impl Pipeline {
             for (to, notification) in unsent.messages {
                 self.dispatcher.submit(&to, &notification);
             }
+            self.let_go(&unsent.settled);
         }
     }
 
     fn take_in(&mut self, outcome: &Arc<Outcome>) {
-        let Some(series) = self.targets.get_mut(&outcome.target) else { return };
+        // begun before a reload, it may be of a target that is gone, or was another one then
+        let Some(series) = self.targets.get_mut(&outcome.target).filter(|series| series.url == outcome.url) else { return };
         series.metrics.record(outcome);
         self.board.record(outcome);
         if outcome.is_first_attempt() {
@@ -232,6 +259,7 @@ impl Pipeline {
     fn take_up(&mut self, target: &TargetName, outcome: Option<Arc<Outcome>>, transitions: Vec<Transition>) {
         let changed = self.show_states(target) || !transitions.is_empty();
         self.hand_on(outcome, transitions);
+        self.settle();
         if changed {
             self.show_alerts();
         }
@@ -246,6 +274,7 @@ impl Pipeline {
             self.show_states(target);
         }
         self.hand_on(None, transitions);
+        self.settle();
         let overdue = self.unsent.iter().take_while(|(_, unsent)| unsent.since.elapsed() > PATIENCE).last();
         let overdue = overdue.map(|(number, _)| *number);
         if let Some(number) = overdue {
@@ -328,10 +357,40 @@ impl Pipeline {
         });
         let change = Change { number: self.number, outcome, alerts, messages: to_keep.collect(), incidents };
         if !messages.is_empty() {
-            self.unsent.insert(self.number, Unsent { since: Instant::now(), messages });
+            self.unsent.insert(self.number, Unsent { since: Instant::now(), messages, settled: vec![] });
         }
         self.store.keep(change);
     }
+
+    /// Messages that wait for company need not wait for whoever turned back. Said after what is still being kept, some of which
+    /// may be such a message.
+    fn settle(&mut self) {
+        let settled = self.book.settled();
+        match self.unsent.last_entry() {
+            Some(mut last) => last.get_mut().settled.extend(settled),
+            None => self.let_go(&settled),
+        }
+    }
+
+    fn let_go(&self, settled: &[(Arc<str>, TransitionKind)]) {
+        settled.iter().for_each(|(rule, kind)| self.dispatcher.settle(rule, (*kind).into()));
+    }
+}
+
+/// What is kept of each target; of those that were there before, under the same URL, it is the same.
+fn series(config: &Config, metrics: &Metrics, mut before: HashMap<TargetName, Series>) -> HashMap<TargetName, Series> {
+    let of = |target: &Arc<Target>| {
+        let (url, metrics) = (target.url.public(), metrics.target(&target.name)?);
+        let known = before.remove(&target.name).filter(|known| known.url == url);
+        let (last, loops) = known.map_or((None, false), |known| (known.last, known.loops));
+        Some((target.name.clone(), Series { url, metrics, last, loops }))
+    };
+    config.targets.iter().filter_map(of).collect()
+}
+
+/// Place of each rule in the configuration, by name.
+fn places(config: &Config) -> HashMap<Arc<str>, usize> {
+    config.rules.iter().enumerate().map(|(n, rule)| (rule.name.clone(), n)).collect()
 }
 
 /// One line in the log whenever a target's reason changes.
@@ -385,9 +444,14 @@ impl Ledger for Deliveries {
         self.metrics.notification_failed(receiver, reason.as_str());
     }
 
-    fn given_up(&self, receiver: &Arc<str>, notification: &Notification, reason: FailureReason) {
+    fn given_up(&self, receiver: &Arc<str>, notification: &Arc<Notification>, reason: FailureReason, text: &str) {
         self.metrics.notification_given_up(receiver, reason.as_str());
-        self.store.given_up(incidents::dead_letter(receiver, notification, reason, self.clock.now()));
+        self.store.given_up(incidents::dead_letter(receiver, notification, (reason, text), self.clock.now()));
+        self.store.done(receiver, &notification.id);
+    }
+
+    fn superseded(&self, receiver: &str) {
+        self.metrics.notification_superseded(receiver);
     }
 
     fn done(&self, receiver: &Arc<str>, id: &Arc<str>) {

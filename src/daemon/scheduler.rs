@@ -1,5 +1,6 @@
 //! Starts each probe when it is due, and never waits for one.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,8 +58,26 @@ impl Scheduler {
         Scheduler { ticker, in_flight, probes, connectivity, follow_ups, metrics, heard }
     }
 
-    /// Starts probes until `shutdown`.
-    pub async fn run(mut self, beat: Beat, shutdown: &CancellationToken) -> Running {
+    /// From now on these probes. A target that stays keeps its slots, and is not probed beside itself; what was asked beside a
+    /// failure is remembered unless it changed.
+    fn retarget(&mut self, probes: Vec<Arc<Probe>>) {
+        let name = |probe: &Arc<Probe>| probe.target().name.clone();
+        self.ticker.retarget(probes.iter().map(|p| (name(p), p.target().interval)));
+        self.in_flight = Arc::new(self.in_flight.with_targets(probes.iter().map(name)));
+        let before: HashMap<_, _> = self.probes.iter().zip(&self.follow_ups).map(|(p, asked)| (name(p), (p, asked))).collect();
+        let known = |probe: &Arc<Probe>| before.get(&probe.target().name).filter(|(p, _)| p.target() == probe.target());
+        let follow_ups = probes.iter().map(|probe| known(probe).map(|(_, asked)| (*asked).clone()).unwrap_or_default());
+        self.follow_ups = follow_ups.collect();
+        self.probes = probes;
+    }
+
+    /// Starts probes until `shutdown`; takes up others when they come from `reloads`.
+    pub async fn run(
+        mut self,
+        mut reloads: mpsc::Receiver<Vec<Arc<Probe>>>,
+        beat: Beat,
+        shutdown: &CancellationToken,
+    ) -> Running {
         let tasks = TaskTracker::new();
         let abandon = CancellationToken::new();
         let mut alive = tokio::time::interval(BEAT);
@@ -69,6 +88,10 @@ impl Scheduler {
                 () = shutdown.cancelled() => break,
                 _ = alive.tick() => {
                     beat.now();
+                    continue;
+                }
+                Some(probes) = reloads.recv() => {
+                    self.retarget(probes);
                     continue;
                 }
                 due = self.ticker.next() => due,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::Severity;
 use crate::observe::{Board, Metrics};
@@ -28,7 +28,12 @@ pub struct AppState {
     pub diagnose: Diagnose,
     /// The one JSON shape of an outcome.
     pub outcome_json: OutcomeJson,
+    /// Where a reload is asked for.
+    pub reload: mpsc::Sender<ReloadRequest>,
 }
+
+/// Answered with what a reload changed, or why it was refused; dropped when the daemon ends.
+pub type ReloadRequest = oneshot::Sender<Result<String, String>>;
 
 /// From a failure to its diagnosis, if there is one.
 pub type Diagnose = Arc<dyn Fn(&Outcome) -> Option<DiagnosisRow> + Send + Sync>;

@@ -1,5 +1,6 @@
 //! The sentences of a message, as plain text without any markup: what a half-asleep reader sees first.
 
+use super::batch::News;
 use super::notification::{Kind, Notification};
 use super::text::{clip, human, one_line};
 use crate::alert::TIMES_TO_FLAP;
@@ -8,15 +9,20 @@ use crate::outcome::Reason;
 use crate::views;
 
 /// The sign in front of the title, in plain Unicode so that it works on every lock screen.
-pub fn sign(n: &Notification) -> &'static str {
-    match (n.kind, n.alert.rule.severity) {
-        (Kind::Test, _) => "🔔",
-        (Kind::Resolved, _) => "🟢",
-        (Kind::Withdrawn, _) => "⚪",
-        (Kind::Fired | Kind::Reminder, Severity::Critical) => "🔴",
-        (Kind::Fired | Kind::Reminder, Severity::Warning) => "🟠",
-        (Kind::Fired | Kind::Reminder, Severity::Info) => "🔵",
+pub fn sign(news: News, severity: Severity) -> &'static str {
+    match (news, severity) {
+        (News::Event(Kind::Test), _) => "🔔",
+        (News::Event(Kind::Resolved) | News::Missed, _) => "🟢",
+        (News::Event(Kind::Withdrawn), _) => "⚪",
+        (News::Event(Kind::Fired | Kind::Reminder), Severity::Critical) => "🔴",
+        (News::Event(Kind::Fired | Kind::Reminder), Severity::Warning) => "🟠",
+        (News::Event(Kind::Fired | Kind::Reminder), Severity::Info) => "🔵",
     }
+}
+
+/// Sign and title of one notification.
+pub fn headline(n: &Notification) -> String {
+    format!("{} {}", sign(News::Event(n.kind), n.alert.rule.severity), title(n))
 }
 
 /// The whole story in one line: `staging is down: upgrade_redirected`.
@@ -102,7 +108,7 @@ fn event(n: &Notification) -> String {
 
 /// Title and the next most useful lines, for lock screens and clients without blocks.
 pub fn summary(n: &Notification) -> Vec<String> {
-    let mut lines = vec![format!("{} {}", sign(n), title(n))];
+    let mut lines = vec![headline(n)];
     match n.kind {
         Kind::Test => lines.push("messages of wsprobe arrive here; nothing is wrong".into()),
         Kind::Withdrawn => lines.push(one_line(&n.alert.cause)),

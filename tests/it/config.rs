@@ -207,6 +207,7 @@ fn the_whole_schema_means_what_it_says() {
     assert_eq!(watched, ["prod", "staging"], "the others have no companion");
     let witnesses: Vec<String> = config.witnesses.iter().map(ToString::to_string).collect();
     assert_eq!(witnesses, ["tcp://9.9.9.9:443", "tcp://[2620:fe::fe]:443", "tcp://dns.example.com:853"]);
+    assert_eq!(config.receivers[0].group_wait, secs(10));
     assert!(
         matches!(&config.receivers[1].kind, ReceiverKind::Webhook { signing_secret: Some(_), headers, .. } if headers.len() == 1)
     );
@@ -440,6 +441,13 @@ mod fuzz {
             never_panics(&text.into_iter().collect::<String>());
         }
     }
+}
+
+#[test]
+fn a_rule_may_wait_for_labels_that_target_files_bring_later() {
+    let rest = "targets: []\nalerts: [{name: down, targets: [{team: b}], when: {consecutive_failures: 2}}]\n";
+    parse(&format!("target_files: [nothing.d/*.yaml]\n{rest}")).unwrap();
+    assert!(parse(&rest.replace("[]", "[{name: a, url: 'ws://a/'}]")).is_err());
 }
 
 #[test]

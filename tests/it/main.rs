@@ -27,6 +27,7 @@ mod prometheus;
 mod proxy;
 mod reasons;
 mod records;
+mod reload;
 mod resolver;
 mod restart;
 mod schedule;

@@ -150,8 +150,11 @@ impl RuleReader<'_> {
         }
         let matching = Match::Labels(labels);
         let selector = Selector::Any(vec![matching.clone()]);
-        // Targets with mistakes have labels too: judge only when all are known.
-        if self.targets.complete && !self.targets.targets.iter().any(|target| selector.selects(target)) {
+        // Targets with mistakes have labels too, and those of files come and go: judge only when all are known.
+        if self.targets.complete
+            && self.targets.files.is_empty()
+            && !self.targets.targets.iter().any(|target| selector.selects(target))
+        {
             let message = "no target has these labels";
             self.reader.report(Draft::new(Code::UnknownName, item.span(), message).help(self.known_labels()));
             return None;

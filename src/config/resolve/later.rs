@@ -14,12 +14,6 @@ const SECONDS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::fro
 
 /// Reads the keys of the top level.
 pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, targets: &Targets) {
-    if let Some(value) = fields.get_later("target_files") {
-        for item in value.list("a pattern of `target_files`", "target_files: [\"targets.d/*.yaml\"]").unwrap_or_default() {
-            item.word("target_files: [\"targets.d/*.yaml\"]");
-        }
-        value.not_available("move their targets into `targets`");
-    }
     if let Some(value) = fields.get_later("maintenance") {
         for item in value
             .list("a maintenance window", "maintenance: [{name: nightly, from: \"02:00\", to: \"03:00\"}]")

@@ -85,7 +85,7 @@ fn a_target_added_by_a_reload_counts_from_then() {
     let mut book = Book::new(&config(vec![target("prod")], vec![blind()]));
     let healthy = |target, at| Arc::new(outcome(target, at, Reason::Ok));
     book.on_outcome(&healthy("prod", START), START);
-    book.reconfigure(&config(vec![target("new"), target("prod")], vec![blind()]));
+    book.reconfigure(&config(vec![target("new"), target("prod")], vec![blind()]), START);
     book.on_tick(START + mins(5));
     book.on_outcome(&healthy("prod", START + mins(5)), START + mins(5));
     let fired: Vec<_> = book.on_tick(START + mins(11)).into_iter().map(|t| t.alert.target.name.clone()).collect();

@@ -164,6 +164,7 @@ fn a_restart_during_the_second_outage_does_not_hide_that_the_third_follows() {
 #[test]
 fn a_reload_that_stops_caring_lets_it_resolve_as_usual() {
     let mut story = flapping(down());
-    story.book.reconfigure(&config(vec![target("prod")], vec![Rule { flapping: false, ..down() }]));
+    let now = story.now;
+    story.book.reconfigure(&config(vec![target("prod")], vec![Rule { flapping: false, ..down() }]), now);
     story.healthy(2).is(State::Inactive);
 }

@@ -62,6 +62,7 @@ pub fn config(targets: Vec<Arc<Target>>, rules: Vec<Rule>) -> Config {
         receivers: vec![],
         witnesses: vec![],
         heartbeat: None,
+        target_files: Default::default(),
     }
 }
 

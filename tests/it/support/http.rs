@@ -64,6 +64,7 @@ impl Site {
         let config = config(targets);
         let (alerts, rows) = watch::channel(Arc::default());
         let state = AppState {
+            reload: tokio::sync::mpsc::channel(1).0,
             metrics: Metrics::new(&config, "1.2.3"),
             board: Arc::new(Board::new(&config)),
             records: Arc::new(Records::in_memory()),
@@ -162,12 +163,13 @@ pub fn config(targets: Vec<Target>) -> Config {
             notify: vec![],
             flapping: true,
         })],
-        receivers: vec![Arc::new(Receiver {
-            name: "ops".into(),
-            kind: ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook") },
-        })],
+        receivers: vec![Arc::new(Receiver::new(
+            "ops",
+            ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook") },
+        ))],
         witnesses: vec![],
         heartbeat: None,
+        target_files: Default::default(),
     }
 }
 
