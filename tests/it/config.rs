@@ -207,6 +207,7 @@ fn the_whole_schema_means_what_it_says() {
     assert_eq!(watched, ["prod", "staging"], "the others have no companion");
     let witnesses: Vec<String> = config.witnesses.iter().map(ToString::to_string).collect();
     assert_eq!(witnesses, ["tcp://9.9.9.9:443", "tcp://[2620:fe::fe]:443", "tcp://dns.example.com:853"]);
+    assert_eq!(config.receivers[0].group_wait, secs(10));
     assert!(
         matches!(&config.receivers[1].kind, ReceiverKind::Webhook { signing_secret: Some(_), headers, .. } if headers.len() == 1)
     );
