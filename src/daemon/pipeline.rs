@@ -23,6 +23,9 @@ use crate::views::{self, Links};
 
 /// How often time is allowed to pass in the alert book.
 const TICK: Duration = Duration::from_secs(1);
+/// How often the alerts are shown at most, while outcomes come in. All of them are written down each time: in an outage of
+/// thousands of targets, doing that for each outcome would be all that is done.
+const SHOW_EVERY: Duration = Duration::from_millis(100);
 /// How long a message waits to be kept. A disk that hangs must not keep a page from being sent.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -58,6 +61,9 @@ pub struct Pipeline {
     book: Book,
     dispatcher: Arc<Dispatcher>,
     alerts: watch::Sender<Arc<Vec<AlertRow>>>,
+    /// When the alerts were last shown, and whether they have changed since then.
+    alerts_shown: Instant,
+    alerts_changed: bool,
     /// Targets that had a pending or firing alert when their states were last shown.
     shown_active: BTreeSet<TargetName>,
     config: Arc<Config>,
@@ -99,6 +105,8 @@ impl Pipeline {
             targets: series(config, metrics, HashMap::new()),
             rules: places(config),
             book: Book::new(config),
+            alerts_shown: Instant::now(),
+            alerts_changed: true,
             shown_active: BTreeSet::new(),
             config: config.clone(),
             metrics: metrics.clone(),
@@ -260,7 +268,8 @@ impl Pipeline {
         let changed = self.show_states(target) || !transitions.is_empty();
         self.hand_on(outcome, transitions);
         self.settle();
-        if changed {
+        self.alerts_changed |= changed;
+        if self.alerts_changed && self.alerts_shown.elapsed() >= SHOW_EVERY {
             self.show_alerts();
         }
     }
@@ -281,7 +290,7 @@ impl Pipeline {
             tracing::warn!("the store is slow: messages are sent before they are kept");
             self.send_all_before(number + 1);
         }
-        if !touched.is_empty() {
+        if self.alerts_changed || !touched.is_empty() {
             self.show_alerts();
         }
     }
@@ -311,7 +320,8 @@ impl Pipeline {
         self.metrics.storage_state(health.has_database().then_some(state));
     }
 
-    fn show_alerts(&self) {
+    fn show_alerts(&mut self) {
+        (self.alerts_shown, self.alerts_changed) = (Instant::now(), false);
         let rows = self.book.active().into_iter().filter_map(|status| {
             Some(AlertRow {
                 target: status.target.name.clone(),
