@@ -24,6 +24,9 @@ use crate::views::{self, Links};
 
 /// How often time is allowed to pass in the alert book.
 const TICK: Duration = Duration::from_secs(1);
+/// How often the alerts are shown at most, while outcomes come in. All of them are written down each time: in an outage of
+/// thousands of targets, doing that for each outcome would be all that is done.
+const SHOW_EVERY: Duration = Duration::from_millis(100);
 /// How long a message waits to be kept. A disk that hangs must not keep a page from being sent.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -62,6 +65,9 @@ pub struct Pipeline {
     dispatcher: Arc<Dispatcher>,
     alerts: watch::Sender<Arc<Vec<AlertRow>>>,
     quiet: watch::Sender<Arc<Shown>>,
+    /// When the alerts were last shown, and whether they have changed since then.
+    alerts_shown: Instant,
+    alerts_changed: bool,
     /// Targets that had a pending or firing alert when their states were last shown.
     shown_active: BTreeSet<TargetName>,
     config: Arc<Config>,
@@ -78,6 +84,8 @@ struct Unsent {
     since: Instant,
     messages: Vec<(Vec<Arc<str>>, Arc<Notification>)>,
     receipt: Option<Receipt>,
+    /// What nobody is on the way to any more, once they are sent.
+    settled: Vec<(Arc<str>, TransitionKind)>,
 }
 
 /// Tells somebody that what was asked for is done.
@@ -112,6 +120,8 @@ impl Pipeline {
             rules: places(config),
             book: Book::new(config),
             desk: Desk::new(config, clock.now()),
+            alerts_shown: Instant::now(),
+            alerts_changed: true,
             shown_active: BTreeSet::new(),
             config: config.clone(),
             metrics: metrics.clone(),
@@ -255,6 +265,7 @@ impl Pipeline {
             if let Some(receipt) = unsent.receipt {
                 receipt();
             }
+            self.let_go(&unsent.settled);
         }
     }
 
@@ -313,7 +324,9 @@ impl Pipeline {
     fn take_up(&mut self, target: &TargetName, outcome: Option<Arc<Outcome>>, transitions: Vec<Transition>) {
         let changed = self.show_states(target) || !transitions.is_empty();
         self.hand_on(outcome, transitions);
-        if changed {
+        self.settle();
+        self.alerts_changed |= changed;
+        if self.alerts_changed && self.alerts_shown.elapsed() >= SHOW_EVERY {
             self.show_alerts();
         }
     }
@@ -331,6 +344,7 @@ impl Pipeline {
         let mut fates = self.judge(transitions);
         fates.extend(self.desk.on_tick(&mut self.book, now).into_iter().map(Fate::Tell));
         self.carry_out(None, fates, incidents, None);
+        self.settle();
         self.show_quiet();
         let overdue = self.unsent.iter().take_while(|(_, unsent)| unsent.since.elapsed() > PATIENCE).last();
         let overdue = overdue.map(|(number, _)| *number);
@@ -338,7 +352,7 @@ impl Pipeline {
             tracing::warn!("the store is slow: messages are sent before they are kept");
             self.send_all_before(number + 1);
         }
-        if !touched.is_empty() {
+        if self.alerts_changed || !touched.is_empty() {
             self.show_alerts();
         }
     }
@@ -368,7 +382,8 @@ impl Pipeline {
         self.metrics.storage_state(health.has_database().then_some(state));
     }
 
-    fn show_alerts(&self) {
+    fn show_alerts(&mut self) {
+        (self.alerts_shown, self.alerts_changed) = (Instant::now(), false);
         let now = self.clock.now();
         let rows = self.book.active().into_iter().filter_map(|status| {
             let muted_by = match &status.alert {
@@ -449,7 +464,7 @@ impl Pipeline {
         });
         let change = Change { number: self.number, outcome, alerts, quiet, messages: to_keep.collect(), incidents };
         if !messages.is_empty() || receipt.is_some() {
-            self.unsent.insert(self.number, Unsent { since: Instant::now(), messages, receipt });
+            self.unsent.insert(self.number, Unsent { since: Instant::now(), messages, settled: vec![], receipt });
         }
         self.store.keep(change);
     }
@@ -466,6 +481,20 @@ impl Pipeline {
             }
             changed
         });
+    }
+
+    /// Messages that wait for company need not wait for whoever turned back. Said after what is still being kept, some of which
+    /// may be such a message.
+    fn settle(&mut self) {
+        let settled = self.book.settled();
+        match self.unsent.last_entry() {
+            Some(mut last) => last.get_mut().settled.extend(settled),
+            None => self.let_go(&settled),
+        }
+    }
+
+    fn let_go(&self, settled: &[(Arc<str>, TransitionKind)]) {
+        settled.iter().for_each(|(rule, kind)| self.dispatcher.settle(rule, (*kind).into()));
     }
 }
 
@@ -536,9 +565,14 @@ impl Ledger for Deliveries {
         self.metrics.notification_failed(receiver, reason.as_str());
     }
 
-    fn given_up(&self, receiver: &Arc<str>, notification: &Notification, reason: FailureReason) {
+    fn given_up(&self, receiver: &Arc<str>, notification: &Arc<Notification>, reason: FailureReason, text: &str) {
         self.metrics.notification_given_up(receiver, reason.as_str());
-        self.store.given_up(incidents::dead_letter(receiver, notification, reason, self.clock.now()));
+        self.store.given_up(incidents::dead_letter(receiver, notification, (reason, text), self.clock.now()));
+        self.store.done(receiver, &notification.id);
+    }
+
+    fn superseded(&self, receiver: &str) {
+        self.metrics.notification_superseded(receiver);
     }
 
     fn done(&self, receiver: &Arc<str>, id: &Arc<str>) {

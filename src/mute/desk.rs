@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,9 @@ use crate::time::Timestamp;
 
 /// Names of dependents that a message lists at most.
 const FEW: usize = 5;
+
+/// What a window held back is let go at one tick, and told together.
+const TOGETHER: Option<Duration> = Some(Duration::from_secs(2));
 
 /// A transition that is told, and what has to be added: why so late, or what else it explains.
 #[derive(Clone, Debug)]
@@ -263,7 +267,7 @@ impl Desk {
         self.change(key, |held| held.end = None);
         let verb = if kind == TransitionKind::Withdrawn { "ended" } else { "resolved" };
         let note = after_the_quiet(verb, alert.resolved_at.unwrap_or(now), (&mute, &mute), now);
-        Some(Told { transition: Transition { kind, alert, at: now }, note })
+        Some(Told { transition: Transition { kind, alert, at: now, company: TOGETHER }, note })
     }
 
     fn release_firing(&mut self, key: &Key, book: &mut Book, now: Timestamp) -> Option<Told> {
@@ -283,7 +287,7 @@ impl Desk {
         self.change(key, |held| held.firing = None);
         book.restart_reminders(&key.0, &key.1, now);
         let note = after_the_quiet("fired", fired_at, (&first, &last), now).or_else(|| self.explains(&key.0));
-        Some(Told { transition: Transition { kind: TransitionKind::Fired, alert, at: now }, note })
+        Some(Told { transition: Transition { kind: TransitionKind::Fired, alert, at: now, company: TOGETHER }, note })
     }
 
     /// What mutes this alert now; of several, the one that lasts longest.
