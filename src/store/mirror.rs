@@ -139,10 +139,12 @@ impl Mirror {
 
     /// Takes up what another mirror has and this one does not; the other's messages are the older ones. Returns what was new.
     pub(super) fn merge(&mut self, stored: Mirror) -> Mirror {
-        let mut new = Mirror::default();
-        new.alerts = take_up(&mut self.alerts, stored.alerts);
-        new.held = take_up(&mut self.held, stored.held);
-        new.silences = take_up(&mut self.silences, stored.silences);
+        let mut new = Mirror {
+            alerts: take_up(&mut self.alerts, stored.alerts),
+            held: take_up(&mut self.held, stored.held),
+            silences: take_up(&mut self.silences, stored.silences),
+            ..Mirror::default()
+        };
         let own: Vec<Row> = std::mem::take(&mut self.outbox).into_values().collect();
         self.places.clear();
         for (seq, row) in stored.outbox {

@@ -29,7 +29,8 @@ pub(super) fn names(written: &[Spanned<String>]) -> Vec<TargetName> {
 
 /// Reports names that no target has. True when there are none.
 pub(super) fn check_names(reader: &Reader<'_>, targets: &Targets, written: &[Spanned<String>]) -> bool {
-    written.iter().fold(true, |known, name| targets.names.check(reader, name, "target") && known)
+    // each is looked at, so that each mistake is reported
+    written.iter().filter(|name| !targets.names.check(reader, name, "target")).count() == 0
 }
 
 /// Reports targets that depend on themselves, over others, too. `written` stands in the file of this reader.

@@ -218,7 +218,7 @@ struct TlsPart {
 
 impl Part {
     fn read(reader: &Reader<'_>, fields: &mut Fields<'_>) -> Part {
-        let part = Part {
+        Part {
             interval: fields.get("interval").and_then(|value| value.duration(INTERVAL, "interval: 30s")),
             timeout: fields.get("timeout").and_then(|value| value.duration(TIMEOUT, "timeout: 10s")),
             labels: fields.get("labels").map(|value| labels(reader, &value)).unwrap_or_default(),
@@ -246,8 +246,7 @@ impl Part {
             depends_on: fields.get("depends_on").map(|value| depends::read(&value)),
             http: fields.get("http").and_then(|value| http(&value)),
             hold: fields.get("hold").and_then(|value| hold::read(reader, &value)),
-        };
-        part
+        }
     }
 
     /// Reports what can't be meant together, once it is known what `defaults` adds.
