@@ -37,6 +37,7 @@ pub fn rule(name: &str, severity: Severity, when: Condition) -> Arc<Rule> {
         resolve_after: 2,
         remind_every: Some(Duration::from_secs(4 * 3600)),
         notify: vec!["ops".into()],
+        flapping: true,
     })
 }
 
@@ -131,6 +132,7 @@ pub fn down() -> Alert {
         cause: "3 probes in a row failed".into(),
         evidence: Some(Arc::new(redirected())),
         page: None,
+        flapping: None,
         latest: Some(Arc::new(redirected())),
     }
 }
@@ -180,8 +182,8 @@ pub enum Event {
     Superseded(String),
     /// The id of a notification that need not be sent again.
     Done(String),
-    /// A dead letter: the id of a notification, and its text.
-    GivenUp(String, FailureReason, String),
+    /// A dead letter: the id of a notification.
+    GivenUp(String, FailureReason),
     Pending(String, usize, Option<Timestamp>),
 }
 
@@ -201,8 +203,8 @@ impl Ledger for Recorder {
     fn done(&self, _receiver: &Arc<str>, id: &Arc<str>) {
         let _ = self.0.send(Event::Done(id.to_string()));
     }
-    fn given_up(&self, _receiver: &Arc<str>, notification: &Arc<Notification>, reason: FailureReason, text: &str) {
-        let _ = self.0.send(Event::GivenUp(notification.id.to_string(), reason, text.to_owned()));
+    fn given_up(&self, _receiver: &Arc<str>, notification: &Notification, reason: FailureReason) {
+        let _ = self.0.send(Event::GivenUp(notification.id.to_string(), reason));
     }
     fn pending(&self, receiver: &str, count: usize, oldest: Option<Timestamp>) {
         let _ = self.0.send(Event::Pending(receiver.into(), count, oldest));
