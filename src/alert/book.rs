@@ -227,6 +227,7 @@ impl Book {
             if let Some(episode) = &mut slot.episode {
                 episode.evidence = Some(outcome.clone());
             }
+            slot.against = true;
             let step = slot.step(Occasion::Probe { healthy: false }, now, &watched.target, watched.latest.as_ref());
             transitions.extend(slot.keep_company(&mut self.companies, step, now));
             slot.reschedule(&mut self.due, (at, i), now);

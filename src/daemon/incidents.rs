@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::alert::{Alert, Transition, TransitionKind};
-use crate::notify::{FailureReason, Notification};
+use crate::notify::{FailureReason, Notification, summary};
 use crate::outcome::{Outcome, Phase, Reason};
 use crate::store::{DeadLetter, End, Explained, Incident};
 use crate::time::Timestamp;
@@ -39,7 +39,7 @@ pub fn incident(transition: &Transition) -> Option<Incident> {
 }
 
 /// What is kept of a message that was given up.
-pub fn dead_letter(receiver: &Arc<str>, n: &Notification, (reason, text): (FailureReason, &str), now: Timestamp) -> DeadLetter {
+pub fn dead_letter(receiver: &Arc<str>, n: &Notification, reason: FailureReason, now: Timestamp) -> DeadLetter {
     DeadLetter {
         receiver: receiver.clone(),
         id: n.id.clone(),
@@ -50,6 +50,6 @@ pub fn dead_letter(receiver: &Arc<str>, n: &Notification, (reason, text): (Failu
         happened_at: n.at,
         given_up_at: now,
         reason: reason.as_str().to_owned(),
-        text: text.lines().map(str::to_owned).collect(),
+        text: summary(n),
     }
 }

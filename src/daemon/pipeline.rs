@@ -565,14 +565,13 @@ impl Ledger for Deliveries {
         self.metrics.notification_failed(receiver, reason.as_str());
     }
 
-    fn given_up(&self, receiver: &Arc<str>, notification: &Arc<Notification>, reason: FailureReason, text: &str) {
-        self.metrics.notification_given_up(receiver, reason.as_str());
-        self.store.given_up(incidents::dead_letter(receiver, notification, (reason, text), self.clock.now()));
-        self.store.done(receiver, &notification.id);
-    }
-
     fn superseded(&self, receiver: &str) {
         self.metrics.notification_superseded(receiver);
+    }
+
+    fn given_up(&self, receiver: &Arc<str>, notification: &Notification, reason: FailureReason) {
+        self.metrics.notification_given_up(receiver, reason.as_str());
+        self.store.given_up(incidents::dead_letter(receiver, notification, reason, self.clock.now()));
     }
 
     fn done(&self, receiver: &Arc<str>, id: &Arc<str>) {

@@ -28,13 +28,13 @@ pub trait Ledger: Send + Sync {
     fn sent(&self, receiver: &str);
     /// An attempt failed, and may be repeated; or a notification was given up.
     fn failed(&self, receiver: &str, reason: FailureReason);
-    /// A notification need not be told any more: a newer one says all that it would have said.
+    /// A notification need not be told any more: a newer one says all that it would have said. Told before [`Ledger::done`].
     fn superseded(&self, receiver: &str);
-    /// A notification left the queue of this receiver, delivered or superseded. It is not to be sent again after a restart.
+    /// A notification was given up for good, and its receiver will never get it. Told before [`Ledger::done`].
+    fn given_up(&self, receiver: &Arc<str>, notification: &Notification, reason: FailureReason);
+    /// A notification left the queue of this receiver: delivered, superseded, or given up. It is not to be sent again after a
+    /// restart.
     fn done(&self, receiver: &Arc<str>, id: &Arc<str>);
-    /// A notification left the queue of this receiver and was not delivered: a dead letter, with its text in a few lines. It is
-    /// not to be sent again after a restart.
-    fn given_up(&self, receiver: &Arc<str>, notification: &Arc<Notification>, reason: FailureReason, text: &str);
     /// So many notifications wait for this receiver, the oldest since then.
     fn pending(&self, receiver: &str, count: usize, oldest: Option<Timestamp>);
 }

@@ -24,7 +24,8 @@ pub(super) fn lose(shared: &Shared, receiver: &Arc<str>, items: &[Item], reason:
 pub(super) fn give_up(shared: &Shared, receiver: &Arc<str>, items: &[Item], reason: FailureReason) {
     for n in members(items) {
         shared.ledger.failed(receiver, reason);
-        shared.ledger.given_up(receiver, n, reason, &wording::summary(n).join("\n"));
+        shared.ledger.given_up(receiver, n, reason);
+        shared.ledger.done(receiver, &n.id);
     }
 }
 

@@ -140,23 +140,23 @@ fn plural(when: &Condition, news: News) -> &'static str {
             "have new certificates",
             "had certificates close to their end, and have new ones",
         ],
+        Condition::BurnRate { .. } => [
+            "use up their error budgets",
+            "still use up their error budgets",
+            "keep to their error budgets again",
+            "used up their error budgets, and keep to them again",
+        ],
+        Condition::NoVerdictFor(_) => [
+            "can't be seen by wsprobe",
+            "still can't be seen by wsprobe",
+            "are seen by wsprobe again",
+            "could not be seen by wsprobe, and are seen again",
+        ],
         Condition::SessionShorterThan(_) => [
             "have their connections cut",
             "still have their connections cut",
             "have connections that last again",
             "had their connections cut, and they last again",
-        ],
-        Condition::BurnRate { .. } => [
-            "use up their error budgets",
-            "still use up their error budgets",
-            "keep to their error budgets again",
-            "used up their error budgets and keep to them again",
-        ],
-        Condition::NoVerdictFor(_) => [
-            "can't be seen by wsprobe",
-            "still can't be seen by wsprobe",
-            "can be seen by wsprobe again",
-            "could not be seen by wsprobe and can be seen again",
         ],
     };
     match news {
@@ -205,9 +205,9 @@ pub fn missed(fired: &Notification, resolved: &Notification) -> Vec<String> {
             format!("{target}: the page beside it redirected to itself for {lasted} and no longer does")
         }
         Condition::CertificateExpiresWithin(_) => format!("{target} had a certificate close to its end, and has a new one"),
-        Condition::SessionShorterThan(_) => format!("connections to {target} were cut for {lasted} and last again"),
         Condition::BurnRate { .. } => format!("{target} used up its error budget for {lasted} and keeps to it again"),
         Condition::NoVerdictFor(_) => format!("wsprobe was blind for {target} for {lasted} and sees it again"),
+        Condition::SessionShorterThan(_) => format!("connections to {target} were cut for {lasted} and last again"),
     };
     let sign = wording::sign(News::Missed, resolved.alert.rule.severity);
     let (from, until) = (resolved.alert.since, resolved.alert.resolved_at.unwrap_or(resolved.at));

@@ -82,8 +82,8 @@ struct ReceiverMetrics {
     name: Arc<str>,
     sent: AtomicU64,
     failed: ByReason,
-    given_up: ByReason,
     superseded: AtomicU64,
+    given_up: ByReason,
     pending: AtomicU64,
     oldest_pending: MaybeTime,
 }
@@ -185,17 +185,17 @@ impl Metrics {
         }
     }
 
-    /// A notification was given up for good.
-    pub fn notification_given_up(&self, receiver: &str, reason: &'static str) {
-        if let Some(receiver) = self.table().receiver(receiver) {
-            receiver.given_up.add(reason);
-        }
-    }
-
     /// A notification need not be told any more.
     pub fn notification_superseded(&self, receiver: &str) {
         if let Some(receiver) = self.table().receiver(receiver) {
             receiver.superseded.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// A notification was given up for good.
+    pub fn notification_given_up(&self, receiver: &str, reason: &'static str) {
+        if let Some(receiver) = self.table().receiver(receiver) {
+            receiver.given_up.add(reason);
         }
     }
 
@@ -477,15 +477,15 @@ fn encode_receivers(receivers: &[Arc<ReceiverMetrics>], now: Timestamp, w: &mut 
     )?;
     w.family(
         COUNTER,
-        "wsprobe_notifications_dead_total",
-        "Notifications that were given up and that the receiver never got, by reason; the API keeps them.",
-        receivers.iter().flat_map(|r| r.given_up.series(&name(r))),
-    )?;
-    w.family(
-        COUNTER,
         "wsprobe_notifications_superseded_total",
         "Reminders that were not delivered before a newer one, or the resolution, made them needless.",
         receivers.iter().map(|r| counter(name(r), r.superseded.load(Relaxed))),
+    )?;
+    w.family(
+        COUNTER,
+        "wsprobe_notifications_dead_total",
+        "Notifications that were given up and that the receiver never got, by reason; the API keeps them.",
+        receivers.iter().flat_map(|r| r.given_up.series(&name(r))),
     )?;
     w.family(
         GAUGE,
@@ -562,8 +562,8 @@ impl ReceiverMetrics {
             name: name.clone(),
             sent: AtomicU64::new(0),
             failed: ByReason::default(),
-            given_up: ByReason::starting_with(&GIVEN_UP),
             superseded: AtomicU64::new(0),
+            given_up: ByReason::starting_with(&GIVEN_UP),
             pending: AtomicU64::new(0),
             oldest_pending: MaybeTime::default(),
         }

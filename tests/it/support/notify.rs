@@ -182,8 +182,8 @@ pub enum Event {
     Superseded(String),
     /// The id of a notification that need not be sent again.
     Done(String),
-    /// A dead letter: the id of a notification, and its text.
-    GivenUp(String, FailureReason, String),
+    /// A dead letter: the id of a notification.
+    GivenUp(String, FailureReason),
     Pending(String, usize, Option<Timestamp>),
 }
 
@@ -203,8 +203,8 @@ impl Ledger for Recorder {
     fn done(&self, _receiver: &Arc<str>, id: &Arc<str>) {
         let _ = self.0.send(Event::Done(id.to_string()));
     }
-    fn given_up(&self, _receiver: &Arc<str>, notification: &Arc<Notification>, reason: FailureReason, text: &str) {
-        let _ = self.0.send(Event::GivenUp(notification.id.to_string(), reason, text.to_owned()));
+    fn given_up(&self, _receiver: &Arc<str>, notification: &Notification, reason: FailureReason) {
+        let _ = self.0.send(Event::GivenUp(notification.id.to_string(), reason));
     }
     fn pending(&self, receiver: &str, count: usize, oldest: Option<Timestamp>) {
         let _ = self.0.send(Event::Pending(receiver.into(), count, oldest));
