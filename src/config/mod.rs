@@ -13,7 +13,6 @@ mod read;
 mod resolve;
 mod scalar;
 mod secret;
-mod source;
 mod target;
 mod template;
 mod text;
@@ -21,6 +20,8 @@ mod text;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::source;
 
 pub use diagnostic::Report;
 pub use mask::{is_public_header, sounds_secret};

@@ -1,10 +1,10 @@
-//! The text of a configuration file, and where in it an offset is.
+//! The text of a file that is read for mistakes, and where in it an offset is: what `config` and `lint` point at.
 
 use std::path::{Path, PathBuf};
 
 /// A range of bytes of the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Span {
+pub(crate) struct Span {
     pub start: usize,
     pub end: usize,
 }
@@ -17,7 +17,7 @@ impl Span {
 
 /// A value, and where it was written.
 #[derive(Clone, Debug)]
-pub(super) struct Spanned<T> {
+pub(crate) struct Spanned<T> {
     pub value: T,
     pub span: Span,
 }
@@ -31,7 +31,7 @@ pub struct Location {
 
 /// The text of one file, without a byte order mark.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub(crate) struct Source {
     pub path: PathBuf,
     pub text: String,
     /// Offset of the first byte of each line.
