@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// A range of bytes of the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Span {
+pub struct Span {
     pub start: usize,
     pub end: usize,
 }
@@ -17,7 +17,7 @@ impl Span {
 
 /// A value, and where it was written.
 #[derive(Clone, Debug)]
-pub(crate) struct Spanned<T> {
+pub struct Spanned<T> {
     pub value: T,
     pub span: Span,
 }
@@ -31,7 +31,7 @@ pub struct Location {
 
 /// The text of one file, without a byte order mark.
 #[derive(Clone, Debug)]
-pub(crate) struct Source {
+pub struct Source {
     pub path: PathBuf,
     pub text: String,
     /// Offset of the first byte of each line.

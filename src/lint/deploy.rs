@@ -2,7 +2,7 @@
 //!
 //! These files have many dialects; each is read line by line for the few words that matter.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -147,11 +147,12 @@ impl File<'_> {
     }
 }
 
-/// What is wrong there. `unstripped`: the variables that settings split without stripping.
-pub fn check(deployed: &Deployed, unstripped: &HashSet<String>, consumers: bool) -> Vec<Finding> {
+/// What is wrong there. `variables`: those that become the header, and whether they keep their blanks.
+pub fn check(deployed: &Deployed, variables: &HashMap<String, bool>, consumers: bool) -> Vec<Finding> {
     let mut found = vec![];
     for (variable, place) in &deployed.blanks {
-        if unstripped.contains(variable) || variable.to_uppercase().ends_with("SECURE_PROXY_SSL_HEADER") {
+        let keeps = variables.get(variable).copied();
+        if keeps.unwrap_or_else(|| variable.to_uppercase().ends_with("SECURE_PROXY_SSL_HEADER")) {
             let message = format!("the blank after the comma in {variable} becomes part of the value: \" https\" is never sent");
             found.push(Finding::new(&PSH009, *place, message).help("take the blank out: `HTTP_X_FORWARDED_PROTO,https`"));
         }

@@ -85,10 +85,13 @@ pub fn apply(
     let mut used: HashSet<Place> = HashSet::new();
     let mut kept = vec![];
     for finding in findings {
-        let lines = lines(modules, texts, finding.place);
-        let here = ignores.iter().filter(|ignore| ignore.place.file == finding.place.file && lines.contains(&ignore.line));
+        let mut here: Vec<&Ignore> = ignores.iter().filter(|ignore| ignore.place.file == finding.place.file).collect();
+        if !here.is_empty() {
+            let lines = lines(modules, texts, finding.place);
+            here.retain(|ignore| lines.contains(&ignore.line));
+        }
         let muting =
-            here.flat_map(|ignore| &ignore.rules).find(|(name, _)| *name == finding.rule.id || *name == finding.rule.name);
+            here.into_iter().flat_map(|ignore| &ignore.rules).find(|(name, _)| *name == finding.rule.id || *name == finding.rule.name);
         match muting {
             Some((_, place)) => {
                 used.insert(*place);

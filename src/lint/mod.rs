@@ -18,7 +18,7 @@ mod rules;
 mod settings;
 mod value;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -76,7 +76,10 @@ pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report
     let mut texts = vec![];
     for input in inputs {
         match input.path.extension().is_some_and(|extension| extension == "py") {
-            true => given.extend(modules.give(&input.path, &input.bytes).map(|id| (id, input.named, input.header))),
+            true => {
+                let matters = input.named && project::may_matter(&input.path, &input.bytes);
+                given.extend(modules.give(&input.path, &input.bytes).map(|id| (id, matters, input.header)));
+            }
             false => texts.push(input),
         }
     }
@@ -91,10 +94,10 @@ pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report
     let consumers = served.consumers || settings::use_channels(&mut modules, &known);
 
     let mut findings = vec![];
-    let mut read_from = HashSet::new();
-    for (id, named, header) in &given {
+    let mut variables = HashMap::new();
+    for (id, matters, header) in &given {
         let setting = known.iter().find(|setting| setting.file == *id);
-        if let Some(finding) = trouble(&modules, *id).filter(|_| *named || setting.is_some()) {
+        if let Some(finding) = trouble(&modules, *id).filter(|_| *matters || setting.is_some()) {
             findings.push(finding);
         }
         let Some(setting) = setting else { continue };
@@ -109,11 +112,11 @@ pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report
         let module = modules.module(*id);
         for scope in scopes(&modules, *id, &module, setting, &context) {
             findings.extend(rules::check(&scope));
-            read_from.extend(rules::unstripped_variables(&scope));
+            variables.extend(rules::header_variables(&scope));
         }
     }
     findings.extend(asgi::check(&served, &deployed, consumers));
-    findings.extend(deploy::check(&deployed, &read_from, consumers));
+    findings.extend(deploy::check(&deployed, &variables, consumers));
     report(modules, texts, findings, &given.iter().map(|(id, ..)| *id).collect(), known.len(), options)
 }
 

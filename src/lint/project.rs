@@ -154,7 +154,7 @@ impl Search {
             Err(error) if named => return self.errors.push(format!("{} can't be read: {error}", path.display())),
             Err(_) => return,
         };
-        if !named && is_python && !is_named_settings(path) && !WORDS.iter().any(|word| holds(&bytes, word)) {
+        if !named && is_python && !may_matter(path, &bytes) {
             return;
         }
         if !is_python && bytes.len() as u64 > LARGEST_TEXT {
@@ -184,6 +184,11 @@ impl Search {
         self.headers.insert(start, header.clone());
         header
     }
+}
+
+/// Whether a Python file may have to do with settings or WebSockets, by its name and by words in it.
+pub(super) fn may_matter(path: &Path, bytes: &[u8]) -> bool {
+    is_named_settings(path) || WORDS.iter().any(|word| holds(bytes, word))
 }
 
 fn holds(bytes: &[u8], word: &[u8]) -> bool {

@@ -82,8 +82,11 @@ pub fn among(modules: &mut Modules<'_>, files: &[usize]) -> Vec<Settings> {
     let files = files.iter().filter(|id| found.contains(id));
     let settings = files.map(|&file| {
         let name = module_name(modules.path(file));
-        let base =
-            BASES.contains(&name.as_str()) || modules.path(file).parent().is_some_and(|folder| folder.ends_with("components"));
+        let base = BASES.contains(&name.as_str())
+            || modules
+                .path(file)
+                .parent()
+                .is_some_and(|folder| folder.ends_with("components") || folder.ends_with("environments"));
         Settings { file, complete: !base && !built_on.contains(&file), development: is_development(&name) }
     });
     settings.collect()

@@ -16,6 +16,7 @@ mod follow_up;
 mod hold;
 mod http;
 mod http_check;
+mod lint;
 mod notify;
 mod options;
 mod outage;

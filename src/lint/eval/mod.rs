@@ -44,7 +44,6 @@ pub struct Module {
 pub struct Configured {
     pub class: Rc<Class>,
     pub assignments: Vec<Assignment>,
-    pub at: Place,
 }
 
 /// A name that is bound in a module or class.

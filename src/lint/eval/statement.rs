@@ -38,6 +38,13 @@ impl Follow<'_, '_> {
 
     fn statement(&mut self, node: Node<'_>) -> bool {
         match node.kind() {
+            // what the parser made of it may be anything
+            "expression_statement" if node.has_error() => {
+                let at = self.place(node);
+                let left = node.named_child(0).and_then(|inner| inner.child_by_field_name("left"));
+                left.into_iter().for_each(|left| self.bind(left, Value::unknown(at), None));
+            }
+            "ERROR" => self.hide(self.place(node)),
             "expression_statement" => children(node).into_iter().for_each(|inner| self.expression_statement(inner)),
             "if_statement" => return self.if_statement(node),
             "try_statement" => return self.try_statement(node),
@@ -461,7 +468,7 @@ impl Follow<'_, '_> {
         let assignments = std::mem::replace(&mut self.module.assignments, outside);
         let class = Rc::new(Class { name: name.clone(), configuration, names: names.into_iter().collect() });
         if configuration {
-            self.module.classes.push(Configured { class: class.clone(), assignments, at });
+            self.module.classes.push(Configured { class: class.clone(), assignments });
         }
         self.set(&name, Value::new(Kind::Class(class), at));
     }

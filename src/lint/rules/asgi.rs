@@ -111,12 +111,15 @@ fn layer(scope: &Scope<'_>, whole: &Value, layer: &Value, conditions: &[Conditio
         }
     }
     if let Some(hosts) = entry(layer, "CONFIG").and_then(|config| entry(config, "hosts")) {
-        for hosts in hosts.alternatives() {
+        let mut all = hosts.alternatives();
+        all.sort_by_key(|a| !matches!(a.value.kind, Kind::Env(_))); // a default that is a text too is the same mistake
+        for hosts in all {
             let text = hosts.value.as_str().is_some() || matches!(&hosts.value.kind, Kind::Env(env) if env.shape == Shape::Text);
             if text {
                 let message = format!("`hosts` of the channel layer must be a list, and is a text{}", when(&hosts.when));
                 let help = format!("put it into brackets: `\"hosts\": [{}]`", scope.quoted(hosts.value.at));
                 found.push(Finding::new(&CHL002, inside(&hosts.value), message).help(help));
+                break;
             }
         }
     }

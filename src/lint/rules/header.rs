@@ -9,6 +9,9 @@ use crate::lint::value::{Alternative, Brackets, Condition, Env, Kind, Listed, Sh
 const SETTING: &str = "SECURE_PROXY_SSL_HEADER";
 const CLOUDFRONT: &str = "HTTP_CLOUDFRONT_FORWARDED_PROTO";
 
+/// Assignments that replace each other are told this often.
+const MOST_REPLACED: usize = 20;
+
 /// Keys of request.META that are no headers, and that WSGI or ASGI servers do set.
 const NO_HEADERS: &[&str] = &["HTTPS", "SERVER_PORT", "REQUEST_SCHEME", "SERVER_PROTOCOL", "CONTENT_TYPE", "CONTENT_LENGTH"];
 
@@ -343,7 +346,7 @@ fn overridden(scope: &Scope<'_>, found: &mut Vec<Finding>) {
         }
     }
     let mine: Vec<_> = scope.assignments.iter().filter(|a| &*a.name == SETTING && !a.conditional).collect();
-    for both in mine.windows(2) {
+    for both in mine.windows(2).take(MOST_REPLACED) {
         let [first, second] = both else { continue };
         let constants = |value: &Value| value.sequence().is_some() || value.as_str().is_some();
         let same = scope.modules.text(first.value.at) == scope.modules.text(second.value.at);

@@ -98,12 +98,13 @@ pub fn check(scope: &Scope<'_>) -> Vec<Finding> {
     found
 }
 
-/// The environment variables whose blanks would become part of the header's value.
-pub fn unstripped_variables(scope: &Scope<'_>) -> Vec<String> {
+/// The environment variables that become the header, and whether blanks in them would become part of its value.
+pub fn header_variables(scope: &Scope<'_>) -> Vec<(String, bool)> {
     let all = scope.get("SECURE_PROXY_SSL_HEADER");
     let variable = |a: &Alternative| match &a.value.kind {
-        Kind::Env(env) if !matches!(env.shape, Shape::List(Listed::Stripped) | Shape::Tuple(Listed::Stripped)) => {
-            env.variable.as_deref().map(str::to_owned)
+        Kind::Env(env) => {
+            let stripped = matches!(env.shape, Shape::List(Listed::Stripped) | Shape::Tuple(Listed::Stripped));
+            env.variable.as_deref().map(|name| (name.to_owned(), !stripped))
         }
         _ => None,
     };
@@ -136,12 +137,23 @@ fn when(conditions: &[Condition]) -> String {
     if conditions.is_empty() {
         return String::new();
     }
-    let each = conditions.iter().take(3).map(|c| match c.holds {
-        true => shortened(&c.text),
-        false => format!("not ({})", shortened(&c.text)).replace("not (DEBUG)", "not DEBUG"),
-    });
+    let each = conditions.iter().take(3).map(|c| negated(&shortened(&c.text), c.holds));
     let more = if conditions.len() > 3 { " and …" } else { "" };
     format!(" (when {}{more})", each.collect::<Vec<_>>().join(" and "))
+}
+
+/// A condition as a person says it.
+fn negated(text: &str, holds: bool) -> String {
+    if holds {
+        return text.to_owned();
+    }
+    for verb in [" is set", " is raised"] {
+        if let Some(subject) = text.strip_suffix(verb) {
+            return format!("{subject}{}", verb.replace(" is ", " is not "));
+        }
+    }
+    let name = text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
+    if name { format!("not {text}") } else { format!("not ({text})") }
 }
 
 /// The items of a list as far as they are constants, whatever they may be.

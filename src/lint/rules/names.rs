@@ -1,5 +1,7 @@
 //! Names of settings: Django ignores what it does not know.
 
+use std::collections::HashSet;
+
 use super::Scope;
 use crate::lint::catalog::PSH007;
 use crate::lint::finding::Finding;
@@ -22,16 +24,23 @@ const WATCHED: &[&str] = &[
 /// Settings of Django and of well-known packages that look like one of those.
 const OTHERS: &[&str] = &["WSGI_APPLICATION", "CORS_ALLOWED_ORIGINS", "CORS_TRUSTED_ORIGINS", "SECURE_HSTS_PRELOAD"];
 
+/// Names of one module that are looked for in all of its text.
+const MOST: usize = 50;
+
 /// Shorter names have one letter to spare, longer ones two.
 const LONG: usize = 16;
 
 pub fn check(scope: &Scope<'_>, found: &mut Vec<Finding>) {
+    let mut judged = HashSet::new();
     for assignment in scope.assignments.iter().filter(|a| !a.reads_itself) {
         let name = &*assignment.name;
         if WATCHED.contains(&name) || OTHERS.contains(&name) {
             continue;
         }
         let Some(meant) = WATCHED.iter().find(|known| resembles(name, known)) else { continue };
+        if judged.len() >= MOST || !judged.insert(name) {
+            continue;
+        }
         // a name that something reads has a purpose of its own
         if scope.value(meant).is_some() || read_elsewhere(scope, name) {
             continue;

@@ -73,7 +73,8 @@ fn without_header(scope: &Scope<'_>, redirect: &[Alternative], header: &[Alterna
 }
 
 fn without_redirect(scope: &Scope<'_>, redirect: &[Alternative], header: &[Alternative], found: &mut Vec<Finding>) {
-    if !scope.complete || scope.development || redirect.iter().any(|a| a.value.truth() != Some(false)) {
+    let wrong = found.iter().any(|finding| finding.rule.id.starts_with("PSH")); // which says more
+    if wrong || !scope.complete || scope.development || redirect.iter().any(|a| a.value.truth() != Some(false)) {
         return;
     }
     if let Some(set) = header.iter().find(|a| a.value.sequence().is_some_and(|items| items.len() == 2)) {
