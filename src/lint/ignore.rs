@@ -90,8 +90,10 @@ pub fn apply(
             let lines = lines(modules, texts, finding.place);
             here.retain(|ignore| lines.contains(&ignore.line));
         }
-        let muting =
-            here.into_iter().flat_map(|ignore| &ignore.rules).find(|(name, _)| *name == finding.rule.id || *name == finding.rule.name);
+        let muting = here
+            .into_iter()
+            .flat_map(|ignore| &ignore.rules)
+            .find(|(name, _)| *name == finding.rule.id || *name == finding.rule.name);
         match muting {
             Some((_, place)) => {
                 used.insert(*place);

@@ -7,12 +7,16 @@ use tree_sitter::{Node, ParseOptions, Parser, Tree};
 
 use crate::source::{Source, Span};
 
-/// Larger files are not read: no settings module comes near, and reading must stay quick.
-pub const LARGEST_FILE: u64 = 1 << 20;
+/// Larger files are not read: the largest settings known have half of this, and reading must stay quick.
+pub const LARGEST_FILE: u64 = 512 << 10;
 
-/// Calls of the parser's progress callback before it is stopped. One call is about a hundred steps, and a file of the
-/// largest size that is Python takes some ten thousand calls; only what is none takes more.
-const MOST_STEPS: u32 = 100_000;
+/// Calls of the parser's progress callback before it is stopped, one for about a hundred steps. Real Python takes one for each
+/// 220 bytes; only what is none takes more, and much more time for each.
+const MOST_STEPS: u32 = 4000;
+
+/// Lines of nothing but a comment, or a backslash, that may follow each other. The grammar's scanner looks over all of them
+/// anew at each, so that a file of 20 000 would take minutes.
+const MOST_COMMENTS: usize = 100;
 
 /// A file that was read, or why its text can't be trusted.
 pub struct Python {
@@ -56,7 +60,7 @@ impl Python {
             steps += 1;
             if steps > MOST_STEPS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let bytes = source.text.as_bytes();
+        let bytes = without_long_comments(&source.text);
         let tree = parser.set_language(&tree_sitter_python::LANGUAGE.into()).ok().and_then(|()| {
             let options = ParseOptions::new().progress_callback(&mut stop);
             parser.parse_with_options(&mut |at, _| bytes.get(at..).unwrap_or_default(), None, Some(options))
@@ -67,6 +71,26 @@ impl Python {
         };
         Python { source, tree, trouble }
     }
+}
+
+/// The text with long runs of comments made blank; nothing in it moves.
+fn without_long_comments(text: &str) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    let (mut run, mut start, mut at) = (0, 0, 0);
+    for line in text.split_inclusive('\n').chain([""]) {
+        let bare = line.trim();
+        match bare.is_empty() && !line.is_empty() || bare.starts_with('#') || bare == "\\" {
+            true => run += 1,
+            false => {
+                if run > MOST_COMMENTS {
+                    bytes[start..at].iter_mut().filter(|b| !matches!(b, b'\n' | b'\r')).for_each(|b| *b = b' ');
+                }
+                (run, start) = (0, at + line.len());
+            }
+        }
+        at += line.len();
+    }
+    bytes
 }
 
 /// The bytes of a node.
@@ -207,6 +231,15 @@ mod tests {
             assert_eq!(unescape(body, false), value, "{body}");
         }
         assert_eq!(unescape(r"^\d", true), r"^\d");
+    }
+
+    #[test]
+    fn long_runs_of_comments_are_made_blank_and_short_ones_stay() {
+        let long = format!("A = 1\n{}B = 2\n# é\n", "# é\n\n".repeat(200));
+        let blank = String::from_utf8(without_long_comments(&long)).unwrap();
+        assert_eq!(blank.len(), long.len());
+        assert!(blank.starts_with("A = 1\n    \n\n") && blank.ends_with("\n\nB = 2\n# é\n"), "{blank}");
+        assert!(!String::from_utf8(without_long_comments(&"# x\n".repeat(200))).unwrap().contains('#'), "at the end too");
     }
 
     #[test]

@@ -56,8 +56,9 @@ fn without_header(scope: &Scope<'_>, redirect: &[Alternative], header: &[Alterna
     if !scope.complete || scope.development {
         return;
     }
-    let on = redirect.iter().filter(|a| a.value.truth() == Some(true));
-    for on in on {
+    // what is on by mistake alone is told as that mistake
+    let meant = redirect.iter().filter(|a| matches!(a.value.kind, Kind::Bool(true) | Kind::Int(1)));
+    for on in meant {
         let missing = |a: &&Alternative| a.value.truth() == Some(false) && compatible(&a.when, &on.when);
         if let Some(missing) = header.iter().find(missing) {
             let conditions: Vec<_> = on.when.iter().chain(missing.when.iter()).cloned().collect();

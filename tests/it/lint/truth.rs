@@ -45,7 +45,7 @@ fn outcomes() -> BTreeMap<String, String> {
 #[test]
 fn the_verdict_on_every_form_is_what_django_does_with_it() {
     let (forms, outcomes) = (forms(), outcomes());
-    assert!(forms.len() >= 80 && forms.len() == outcomes.len(), "{} forms, {} outcomes", forms.len(), outcomes.len());
+    assert!(forms.len() >= 70 && forms.len() == outcomes.len(), "{} forms, {} outcomes", forms.len(), outcomes.len());
     let mut wrong = vec![];
     for (head, code) in forms {
         let report = checked(&[("project/settings.py", &format!("{FRAME}{code}\n"))], &Options::default());
