@@ -4,17 +4,23 @@
 //! (`condition`, over a `window` of samples where it has one); what it says to people is a `finding`. Whether and whom
 //! to tell is not decided here: that is `notify`.
 
+mod blind;
 mod book;
+mod burn;
+mod company;
 mod condition;
 mod finding;
+mod flap;
 mod saved;
 mod state;
 mod timeline;
 mod window;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use book::Book;
+pub use flap::TIMES as TIMES_TO_FLAP;
 pub use saved::{Change, Saved, SavedAlert};
 
 use crate::config::{Rule, Target};
@@ -27,6 +33,9 @@ pub struct Transition {
     pub kind: TransitionKind,
     pub alert: Alert,
     pub at: Timestamp,
+    /// Others are on their way to the same: the same kind of transition by the same rule may be expected of them within this
+    /// time. `None`: nobody is, as far as is known.
+    pub company: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +66,8 @@ pub struct Alert {
     pub evidence: Option<Arc<Outcome>>,
     /// The companion GET that best shows the trouble, for the rules that look at those.
     pub page: Option<Arc<PageOutcome>>,
+    /// The alert fired several times within this time, so it resolves only once the trouble has stayed away for as long.
+    pub flapping: Option<Duration>,
     /// The latest outcome with a verdict when the transition happened (for a resolution: the healthy one).
     pub latest: Option<Arc<Outcome>>,
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::select::{self, Ready};
 use super::{FAILED, INCONCLUSIVE, OK, USAGE, ask_again, complain, exit_code, output, say};
 use crate::outcome::{Outcome, Verdict};
-use crate::probe::{Connectivity, Probe, Shared};
+use crate::probe::{Connectivity, Probe, Shared, confirming};
 use crate::time::Clock;
 
 /// Targets probed at the same time.
@@ -113,6 +113,19 @@ struct Tried {
     in_a_row: u32,
 }
 
+/// Probes; a failure again where the target says so.
+async fn confirmed(probe: &Probe, connectivity: &Connectivity) -> Outcome {
+    let once = async || {
+        let began = Instant::now();
+        connectivity.judge(probe.run().await, began).await
+    };
+    let outcome = once().await;
+    match probe.confirms(&outcome) {
+        true => confirming(&outcome, once().await),
+        false => outcome,
+    }
+}
+
 /// Probes until healthy often enough in a row, or until that can't happen any more.
 async fn settle(probe: &Probe, connectivity: &Connectivity, successes: u32, until: Option<Instant>) -> Tried {
     let mut in_a_row = 0;
@@ -120,7 +133,7 @@ async fn settle(probe: &Probe, connectivity: &Connectivity, successes: u32, unti
     loop {
         let began = Instant::now();
         let next = began + RETRY_EVERY;
-        let mut outcome = connectivity.judge(probe.run().await, began).await;
+        let mut outcome = confirmed(probe, connectivity).await;
         in_a_row = if outcome.verdict() == Verdict::Healthy { in_a_row + 1 } else { 0 };
         let time_is_up = until.is_some_and(|until| Instant::now() >= until);
         let hopeless = in_a_row == 0 && until.is_none_or(|until| next >= until);

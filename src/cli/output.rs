@@ -22,6 +22,7 @@ pub fn human(outcomes: &[Outcome], base: &str) -> String {
     let mut text = String::new();
     for outcome in outcomes {
         text += &headline(outcome, width);
+        text += &views::attempts(outcome).map(|said| line("tried", &said)).unwrap_or_default();
         if outcome.verdict() != Verdict::Healthy {
             text += &explanation(outcome, &links);
         }

@@ -29,6 +29,8 @@ const PUBLIC: &[&str] = &[
     "severity", "when", "consecutive_failures", "failure_ratio", "redirect_ratio", "latency", "certificate_expires_within",
     "burn_rate", "session_shorter_than", "no_verdict_for", "http_self_redirect", "above", "over", "and_over", "min_samples",
     "phase", "quantile", "objective", "resolve_after", "remind_every", "notify",
+    // receivers
+    "group_wait",
 ];
 
 /// Keys that hold secrets: what resembles them is one.
@@ -97,6 +99,12 @@ impl Masks {
         let mut finder = Finder { source, spans: vec![] };
         finder.node(root, Trust::Public);
         Masks::new(source, finder.spans)
+    }
+
+    /// Finds the secrets of a text whose tree is not the whole of it, unless `whole`: what was left out may hold some too.
+    pub fn of_tree_or_lines(source: &Source, root: &Node, whole: bool) -> Self {
+        let masks = Masks::of_tree(source, root);
+        if whole { masks } else { masks.and(Masks::of_lines(source), source) }
     }
 
     /// Finds what may be secrets in a text that can't be read, by the looks of its lines.

@@ -50,6 +50,13 @@ pub struct Rule {
     pub remind_every: Option<Duration>,
     /// Names of receivers; empty when there is none at all.
     pub notify: Vec<Arc<str>>,
+    /// Whether an alert that fires again and again is held until the trouble has stayed away for a while.
+    #[serde(default = "by_default")]
+    pub flapping: bool,
+}
+
+const fn by_default() -> bool {
+    true
 }
 
 impl Rule {
@@ -105,9 +112,26 @@ pub enum Condition {
     HttpSelfRedirect(u32),
     /// A held connection ended before this time, and not by us.
     SessionShorterThan(Duration),
+    /// Over the last `over`, and over the last `and_over` as well, more than `above` times the error budget of the
+    /// objective was used up.
+    BurnRate { objective: f64, above: f64, over: Duration, and_over: Duration, min_samples: u32 },
+    /// For so long nothing was learned of the target: no outcome came, or only inconclusive ones.
+    NoVerdictFor(Duration),
 }
 
 impl Condition {
+    /// The span of time that it looks back over, where it does.
+    pub const fn over(&self) -> Option<Duration> {
+        match *self {
+            Condition::FailureRatio { over, .. }
+            | Condition::RedirectRatio { over, .. }
+            | Condition::Latency { over, .. }
+            | Condition::BurnRate { over, .. }
+            | Condition::NoVerdictFor(over) => Some(over),
+            _ => None,
+        }
+    }
+
     /// The key in `when:`.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -118,6 +142,8 @@ impl Condition {
             Condition::CertificateExpiresWithin(_) => "certificate_expires_within",
             Condition::HttpSelfRedirect(_) => "http_self_redirect",
             Condition::SessionShorterThan(_) => "session_shorter_than",
+            Condition::BurnRate { .. } => "burn_rate",
+            Condition::NoVerdictFor(_) => "no_verdict_for",
         }
     }
 }
@@ -128,6 +154,16 @@ pub struct Receiver {
     /// Unique among the receivers.
     pub name: Arc<str>,
     pub kind: ReceiverKind,
+    /// A message that others are about to follow waits for them at most this long, to be told with them as one. Of no meaning
+    /// for receivers that are not read by people.
+    pub group_wait: Duration,
+}
+
+impl Receiver {
+    /// A receiver with the defaults of its kind.
+    pub fn new(name: impl Into<Arc<str>>, kind: ReceiverKind) -> Self {
+        Receiver { name: name.into(), kind, group_wait: Duration::from_secs(30) }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -144,6 +180,15 @@ impl ReceiverKind {
         match self {
             ReceiverKind::Slack { .. } => "slack",
             ReceiverKind::Webhook { .. } => "webhook",
+        }
+    }
+
+    /// Whether people read the messages as they come: then what belongs together is told as one, and what is over by the time
+    /// it can be told is summed up. Machines get each event by itself.
+    pub const fn is_read_by_people(&self) -> bool {
+        match self {
+            ReceiverKind::Slack { .. } => true,
+            ReceiverKind::Webhook { .. } => false,
         }
     }
 }

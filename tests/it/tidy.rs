@@ -23,7 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("notify", &["time", "config", "outcome", "alert", "diagnose", "views"]),
     ("views", &["time", "config", "outcome", "observe", "alert", "diagnose"]),
     ("store", &["time", "config", "outcome", "alert", "notify"]),
-    ("http", &["time", "config", "outcome", "observe", "views"]),
+    ("http", &["time", "config", "outcome", "observe", "views", "store"]),
     ("endpoint", &["time", "config", "outcome"]),
     (
         "daemon",
@@ -48,6 +48,7 @@ const MAY_SERIALIZE: &[&str] = &["src/config/raw", "src/views", "src/notify/slac
 const KEPT: &[&str] = &[
     "src/time.rs",
     "src/outcome.rs",
+    "src/outcome/attempt.rs",
     "src/outcome/beside.rs",
     "src/outcome/session.rs",
     "src/config/policy.rs",

@@ -10,14 +10,15 @@ use wsprobe::config::{Condition, Severity};
 use wsprobe::diagnose::{self, Diagnosis};
 use wsprobe::notify::{self, Decision, Kind, Notification, WhyNot, slack};
 use wsprobe::outcome::{
-    CloseEvidence, Ended, FollowUp, HttpEvidence, MessageEvidence, MessageKind, Outcome, PageOutcome, Phase, Reason, Reply,
+    Attempt, CloseEvidence, Ended, FollowUp, HttpEvidence, MessageEvidence, MessageKind, Outcome, PageOutcome, Phase, Reason,
+    Reply,
 };
 use wsprobe::views;
 
 use crate::support::notify::*;
 
 /// Compares with a file in tests/notify/.
-fn snapshot(name: &str, text: &str) {
+pub fn snapshot(name: &str, text: &str) {
     insta::with_settings!({snapshot_path => "../../notify", prepend_module_to_snapshot => false, omit_expression => true}, {
         insta::assert_snapshot!(name, text);
     });
@@ -65,6 +66,45 @@ fn every_message_reads_well_at_three_in_the_morning() {
         ..redirected()
     };
     let refused = Alert { evidence: Some(Arc::new(refused)), ..down() };
+    let burn = Condition::BurnRate {
+        objective: 0.999,
+        above: 14.4,
+        over: Duration::from_secs(3_600),
+        and_over: Duration::from_secs(300),
+        min_samples: 10,
+    };
+    let budget = Alert {
+        rule: rule("budget", Severity::Critical, burn),
+        cause: "budget burns 23x too fast: 2.3% of the probes failed over the last 1h, 4% over 5m; at this rate a 30-day budget is gone in 31h"
+            .into(),
+        ..down()
+    };
+    let offline = Outcome {
+        reason: Reason::LocalError,
+        phase: Some(Phase::Connect),
+        detail: "this host is offline: none of the 2 witnesses answers".into(),
+        http: None,
+        tls: None,
+        ..redirected()
+    };
+    let blind = Alert {
+        rule: rule("blind", Severity::Warning, Condition::NoVerdictFor(Duration::from_secs(600))),
+        cause:
+            "no verdict for 10m: the last 20 probes were inconclusive: this host is offline: none of the 2 witnesses answers. \
+                Look at the network of the host that wsprobe runs on: the target may be well"
+                .into(),
+        evidence: Some(Arc::new(offline)),
+        ..down()
+    };
+    let ten_minutes = Duration::from_secs(600);
+    let flapping = Alert {
+        cause: "3 probes in a row failed (flapping: fired 3 times in 10m)".into(),
+        flapping: Some(ten_minutes),
+        ..down()
+    };
+    let calm = Alert { resolved_at: Some(START + Duration::from_secs(2_520)), flapping: Some(ten_minutes), ..down() };
+    let attempt = Attempt::Confirmation { first: Reason::UpgradeRedirected, apart: Duration::from_millis(40) };
+    let confirmed = Alert { evidence: Some(Arc::new(Outcome { attempt: Some(attempt), ..redirected() })), ..down() };
     let plain = |kind, alert| Notification { diagnosis: None, ..message(kind, alert, Duration::ZERO) };
 
     let messages = [
@@ -78,6 +118,11 @@ fn every_message_reads_well_at_three_in_the_morning() {
         ("refused, without a diagnosis", plain(TransitionKind::Fired, refused)),
         ("redirected, and asked again", diagnosed(asked_again())),
         ("pages that loop", diagnosed(page_that_loops())),
+        ("a budget that burns", message(TransitionKind::Fired, budget, Duration::from_secs(600))),
+        ("blind", diagnosed(blind)),
+        ("flapping", message(TransitionKind::Fired, flapping, Duration::from_secs(30))),
+        ("calm again", message(TransitionKind::Resolved, calm, Duration::from_secs(2_520))),
+        ("failed twice", message(TransitionKind::Fired, confirmed, Duration::from_secs(30))),
     ];
     let mut page = String::new();
     for (name, message) in messages {
@@ -91,7 +136,7 @@ fn every_message_reads_well_at_three_in_the_morning() {
 
 /// A message with what the table makes of its evidence.
 fn diagnosed(alert: Alert) -> Notification {
-    Notification::of(&Transition { kind: TransitionKind::Fired, at: alert.fired_at, alert })
+    Notification::of(&Transition { kind: TransitionKind::Fired, at: alert.fired_at, alert, company: None })
 }
 
 /// A redirect to www, where the upgrade works.
@@ -217,7 +262,7 @@ fn a_transition_goes_to_each_receiver_of_its_rule_once() {
         let mut rule = (*down().rule).clone();
         rule.notify = receivers.iter().map(|r| (*r).into()).collect();
         let alert = Alert { rule: Arc::new(rule), ..down() };
-        notify::decide(&wsprobe::alert::Transition { kind: TransitionKind::Fired, alert, at: START })
+        notify::decide(&wsprobe::alert::Transition { kind: TransitionKind::Fired, alert, at: START, company: None })
     };
     match decide(&["a", "b", "a"]) {
         Decision::Send { to, notification, .. } => {
@@ -262,7 +307,7 @@ fn utf16(text: &str) -> usize {
 }
 
 /// Slack's limits, and nothing from a peer that is markup or can't be seen.
-fn check(payload: &Value) {
+pub fn check(payload: &Value) {
     let top = payload["text"].as_str().unwrap();
     assert!(!top.trim().is_empty() && utf16(top) <= 2_000);
     assert_eq!(payload["attachments"].as_array().unwrap().len(), 1);
@@ -304,7 +349,7 @@ fn check(payload: &Value) {
 }
 
 /// Whatever a peer may send, with a liking for what hurts.
-fn hostile() -> impl Strategy<Value = String> {
+pub fn hostile() -> impl Strategy<Value = String> {
     let nasty = prop::sample::select(vec![
         "<!channel>",
         "<https://evil.example|click>",

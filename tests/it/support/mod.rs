@@ -28,4 +28,5 @@ pub mod notify;
 pub mod probing;
 pub mod process;
 pub mod proxy;
+pub mod storm;
 pub mod wire;
