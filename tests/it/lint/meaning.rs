@@ -119,7 +119,7 @@ fn libraries_that_read_the_environment_are_known_by_what_they_return() {
     assert_eq!(header("import os\nSECURE_SSL_REDIRECT = bool(os.environ.get('S', 'False'))"), ["SSR001"]);
     assert!(header("import os\nSECURE_SSL_REDIRECT = bool(int(os.getenv('S', '0')))").is_empty());
     assert!(header("import os\nSECURE_SSL_REDIRECT = os.getenv('S') == 'on'").is_empty());
-    assert_eq!(header("import os\nSECURE_SSL_REDIRECT = os.getenv('S') or True"), ["SSR001"]);
+    assert_eq!(header("import os\nSECURE_SSL_REDIRECT = os.getenv('S') or True"), ["SSR001", "PSH012"]);
     let own = "def env(name): return ('HTTP_X_FORWARDED_PROTO', 'https')\nSECURE_PROXY_SSL_HEADER = env('X')";
     assert!(header(own).is_empty(), "a function of the project is not guessed at");
 }
