@@ -1,8 +1,7 @@
 //! Every rule: its id, how sure it is, and what it is about. Severities and wording rest on what Django really does with
 //! each form; `tests/it/lint` asks a real Django.
 
-use super::finding::Rule;
-use super::finding::Severity::{self, Error, Info, Warning};
+use super::finding::{Rule, Severity};
 
 macro_rules! rules {
     ($($constant:ident $name:literal $severity:ident $summary:literal $why:ident;)*) => {
@@ -13,8 +12,6 @@ macro_rules! rules {
         pub static RULES: &[&Rule] = &[$(&$constant),*];
     };
 }
-
-const _: [Severity; 3] = [Error, Warning, Info];
 
 const LOOP: &str = "Django takes every request for plain HTTP. With SECURE_SSL_REDIRECT each https page redirects to itself, and a \
     WebSocket handshake that reaches Django's HTTP stack is answered with a 301, which browsers do not follow.";

@@ -57,7 +57,7 @@ impl Follow<'_, '_> {
         let called = self.expression(function);
         match &called.kind {
             Kind::Reader(reader) => self.read(reader, &arguments, at),
-            Kind::Name(name) => self.named(name, node, &arguments, at),
+            Kind::Name(name) => self.named(name, &arguments, at),
             _ => {
                 self.look_through(&arguments);
                 Value::unknown(at)
@@ -77,7 +77,7 @@ impl Follow<'_, '_> {
     }
 
     /// A function by its dotted name.
-    fn named(&mut self, name: &str, node: Node<'_>, arguments: &Arguments<'_>, at: Place) -> Value {
+    fn named(&mut self, name: &str, arguments: &Arguments<'_>, at: Place) -> Value {
         let first = arguments.positional.first().copied();
         match name {
             "os.environ.get" | "os.getenv" | "os.environ.pop" | "os.environ.setdefault" => {
@@ -139,7 +139,6 @@ impl Follow<'_, '_> {
             _ if name.starts_with("configurations.values.") => self.configured(name, arguments, at),
             _ => {
                 self.look_through(arguments);
-                let _ = node;
                 Value::unknown(at)
             }
         }

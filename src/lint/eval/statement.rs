@@ -244,7 +244,8 @@ impl Follow<'_, '_> {
             let body = clause.child_by_field_name("consequence").or_else(|| clause.child_by_field_name("body"));
             arms.push((clause.child_by_field_name("condition"), body));
         }
-        let (mut branches, mut before): (Vec<(Vec<Condition>, Option<Frame>)>, Vec<(Node<'_>, Condition)>) = (vec![], vec![]);
+        let mut branches = vec![];
+        let mut before: Vec<(Node<'_>, Condition)> = vec![];
         let mut complete = false;
         for (condition, body) in arms {
             let constant = condition.and_then(|condition| self.constant(condition));

@@ -51,8 +51,7 @@ fn pattern(text: &str) -> Option<Verdict> {
             if matches!(anchored, "" | ".*" | ".+" | ".") { "exempts the whole site" } else { "matches anywhere in a path" };
         return Some((&SSR004, format!("{shown} {what}"), "begin with `^` and the path: `r\"^healthz/$\"`".to_owned()));
     }
-    let websocket =
-        ["ws/", "ws", "ws/.*", "websocket", "socket.io"].iter().any(|p| anchored == *p) || anchored.starts_with("ws/");
+    let websocket = ["ws", "websocket", "socket.io"].contains(&anchored) || anchored.starts_with("ws/");
     websocket.then(|| {
         let help = "look at why the handshake reaches Django's HTTP stack: `wsprobe trace` shows the hop".to_owned();
         (&SSR006, format!("{shown} hides the redirect of WebSocket handshakes and not its cause"), help)
