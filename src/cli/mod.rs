@@ -1,11 +1,12 @@
 //! The command line: one file per command.
 //!
 //! Data goes to stdout, logs and progress to stderr. Colour only on a terminal, and never with `NO_COLOR`. Exit codes:
-//! 0 healthy, 1 a target failed, 2 usage or configuration error, 3 inconclusive.
+//! 0 healthy or nothing found, 1 a target failed or findings, 2 usage or configuration error, 3 inconclusive.
 
 mod check;
 mod demo;
 mod endpoint;
+mod lint_django;
 mod logs;
 mod output;
 mod run;
@@ -50,6 +51,7 @@ enum Command {
     Check(check::Args),
     Trace(trace::Args),
     Validate(validate::Args),
+    LintDjango(lint_django::Args),
     Endpoint(endpoint::Args),
     Silence(silence::Args),
 }
@@ -58,6 +60,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let code = match Cli::parse().command {
         Command::Validate(args) => validate::run(args),
+        Command::LintDjango(args) => lint_django::run(args),
         Command::Run(args) => on_runtime(Threads::Many, run::run(args)),
         Command::Demo(args) => on_runtime(Threads::Many, demo::run(args)),
         Command::Check(args) => on_runtime(Threads::One, check::run(args)),

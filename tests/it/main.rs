@@ -19,6 +19,7 @@ mod hold;
 mod http;
 mod http_check;
 mod kills;
+mod lint;
 mod migrations;
 mod notify;
 mod options;
