@@ -8,6 +8,7 @@ mod demo;
 mod endpoint;
 mod logs;
 mod output;
+mod progress;
 mod run;
 mod select;
 mod terminal;
@@ -31,6 +32,9 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// The prober's own network or resources failed: nothing is known of the target.
 pub const INCONCLUSIVE: u8 = 3;
+
+/// Targets that one command probes at the same time.
+const AT_ONCE: usize = 64;
 
 /// Continuous synthetic monitoring of WebSocket endpoints.
 ///

@@ -23,6 +23,7 @@ mod probe;
 mod prometheus;
 mod proxy;
 mod reasons;
+mod reports;
 mod resolver;
 mod restart;
 mod schedule;
