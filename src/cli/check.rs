@@ -1,6 +1,5 @@
 //! `wsprobe check`: the smoke test. Probes once, or until healthy, reports, and exits with a code a pipeline can act on.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -8,10 +7,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::output::{self, Case, Fault, Format, Ruling};
 use super::progress::Progress;
-use super::select::{self, Ready};
+use super::select::{Ready, Which};
 use super::{AT_ONCE, FAILED, INCONCLUSIVE, OK, USAGE, ask_again, complain, exit_code, say};
 use crate::outcome::{Outcome, Verdict};
-use crate::probe::{Connectivity, Probe, Shared};
+use crate::probe::{Connectivity, Probe};
 use crate::time::Clock;
 use crate::views::Links;
 
@@ -27,27 +26,14 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
     after_help = "Examples:\n  wsprobe check --url wss://api.example.com/ws/health/\n  wsprobe check prod --wait 2m --successes 3"
 )]
 pub struct Args {
-    /// Targets of the configuration; all of them when none is named
-    #[arg(value_name = "TARGET")]
-    targets: Vec<String>,
-    /// The configuration file
-    #[arg(short, long, value_name = "FILE", default_value = "monitors.yaml")]
-    config: PathBuf,
-    /// Probe this URL instead of a configured target; may be repeated
-    #[arg(long, value_name = "URL", conflicts_with = "targets")]
-    url: Vec<String>,
-    /// Trust the root certificates in this PEM file too, for the URLs
-    #[arg(long, value_name = "FILE", requires = "url")]
-    ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    which: Which,
     /// Go on until every target is healthy; give up after this long, when the try under way has ended
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     wait: Option<Duration>,
     /// Healthy probes in a row that are needed
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     successes: u32,
-    /// Limit for each probe, instead of the target's own
-    #[arg(long, value_name = "DURATION", value_parser = select::timeout)]
-    timeout: Option<Duration>,
     /// How to report
     #[arg(long, value_enum, default_value_t = Format::Human)]
     output: Format,
@@ -63,12 +49,7 @@ pub async fn run(args: Args) -> u8 {
         complain(format_args!("--wait {wait} is too short for --successes {}, which takes {least} at least", args.successes));
         return USAGE;
     }
-    let selected = match args.url.as_slice() {
-        [] => select::configured(&args.config, &args.targets),
-        urls => select::from_urls(urls, args.ca_file.as_deref()),
-    };
-    let ready = selected.and_then(|selected| selected.ready(args.timeout, &Shared::system(Clock::system())));
-    let Ready { probes, connectivity, base } = match ready {
+    let Ready { probes, connectivity, base } = match args.which.ready() {
         Ok(ready) => ready,
         Err(refused) => return refused.show(),
     };

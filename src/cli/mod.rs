@@ -6,6 +6,7 @@
 mod check;
 mod demo;
 mod endpoint;
+mod gate;
 mod logs;
 mod output;
 mod progress;
@@ -51,6 +52,7 @@ enum Command {
     Run(run::Args),
     Demo(demo::Args),
     Check(check::Args),
+    Gate(gate::Args),
     Trace(trace::Args),
     Validate(validate::Args),
     Endpoint(endpoint::Args),
@@ -63,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => on_runtime(Threads::Many, run::run(args)),
         Command::Demo(args) => on_runtime(Threads::Many, demo::run(args)),
         Command::Check(args) => on_runtime(Threads::One, check::run(args)),
+        Command::Gate(args) => on_runtime(Threads::One, gate::run(args)),
         Command::Trace(args) => on_runtime(Threads::One, trace::run(args)),
         Command::Endpoint(args) => on_runtime(Threads::Many, endpoint::run(args)),
     };

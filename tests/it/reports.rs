@@ -13,7 +13,7 @@ use crate::support::stage::{Act::*, Gate, Peer, close, health, text};
 use crate::support::{python, require};
 
 /// What `tests/tools/read_junit.py` reads out of a report; it fails where the report breaks a common schema.
-async fn read_junit(xml: &str) -> Value {
+pub async fn read_junit(xml: &str) -> Value {
     let mut reader = Command::new(python());
     reader.arg("tests/tools/read_junit.py").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut reader = reader.kill_on_drop(true).spawn().expect("python");

@@ -10,8 +10,8 @@ const NAMED: usize = 30;
 
 /// An error for each target that failed, a warning for each of which nothing is known, and a line that sums up.
 pub fn report(suite: &str, cases: &[Case]) -> String {
-    let failed: Vec<_> = cases.iter().filter_map(|case| matches!(&case.ruling, Ruling::Failed(_)).then_some(case)).collect();
-    let unknown: Vec<_> = cases.iter().filter_map(|case| matches!(&case.ruling, Ruling::Unknown(_)).then_some(case)).collect();
+    let failed: Vec<_> = cases.iter().filter(|case| matches!(case.ruling, Ruling::Failed(_))).collect();
+    let unknown: Vec<_> = cases.iter().filter(|case| matches!(case.ruling, Ruling::Unknown(_))).collect();
     let passed = cases.len() - failed.len() - unknown.len();
     let counts = format!("{passed} healthy, {} failed, {} inconclusive", failed.len(), unknown.len());
     annotations("error", "failed", &failed)
