@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod connectivity;
 mod dashboard;
+mod deploy_pipeline;
 mod diagnose;
 mod diagnose_follow_up;
 mod diagnose_wire;

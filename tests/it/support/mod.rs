@@ -5,6 +5,7 @@ pub mod certs;
 pub mod daemon;
 pub mod diagnose;
 pub mod dns;
+pub mod docs;
 pub mod front;
 pub mod http;
 pub mod machine;
