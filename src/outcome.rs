@@ -3,6 +3,7 @@
 //! Plain values without IO. The shapes that leave the process (JSON, labels) are made from these in `views`; what serde makes
 //! of the types themselves is how `store` keeps them, and nobody else reads that.
 
+mod attempt;
 mod beside;
 mod session;
 pub mod timeline;
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use attempt::Attempt;
 pub use beside::{FollowUp, PageOutcome, Reply, leads_back};
 use serde::{Deserialize, Deserializer, Serialize};
 pub use session::{SessionEnd, SessionEvidence};
@@ -478,6 +480,9 @@ pub struct Outcome {
     pub follow_up: Option<Arc<FollowUp>>,
     /// There when this is the end of a held connection; its opening was an outcome of its own.
     pub session: Option<SessionEvidence>,
+    /// There when this is one of two probes of a slot.
+    #[serde(default)]
+    pub attempt: Option<Attempt>,
 }
 
 impl Outcome {
@@ -499,6 +504,7 @@ impl Outcome {
             addresses: vec![],
             follow_up: None,
             session: None,
+            attempt: None,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::alert::{Alert, State, Status};
 use crate::config::{Condition, Rule, Target};
 use crate::diagnose::{self, Diagnosis};
 use crate::outcome::{
-    CloseEvidence, FollowUp, HttpEvidence, MessageEvidence, Outcome, PageOutcome, Phase, Reason, Reply, SessionEvidence,
+    Attempt, CloseEvidence, FollowUp, HttpEvidence, MessageEvidence, Outcome, PageOutcome, Phase, Reason, Reply, SessionEvidence,
     TargetName, Timings, TlsEvidence, Verdict,
 };
 use crate::time::Timestamp;
@@ -68,7 +68,11 @@ impl Links {
 /// The reason that goes with a rule which fires on healthy outcomes, too.
 fn usual_reason(when: &Condition) -> Option<Reason> {
     match when {
-        Condition::ConsecutiveFailures(_) | Condition::FailureRatio { .. } | Condition::HttpSelfRedirect(_) => None,
+        Condition::ConsecutiveFailures(_)
+        | Condition::FailureRatio { .. }
+        | Condition::HttpSelfRedirect(_)
+        | Condition::BurnRate { .. } => None,
+        Condition::NoVerdictFor(_) => Some(Reason::LocalError),
         Condition::RedirectRatio { .. } => Some(Reason::UpgradeRedirected),
         Condition::Latency { .. } => Some(Reason::TooSlow),
         Condition::CertificateExpiresWithin(_) => Some(Reason::TlsExpired),
@@ -99,6 +103,10 @@ pub struct OutcomeView<'a> {
     addresses: Option<Vec<OutcomeView<'a>>>,
     follow_up: Option<FollowUpView<'a>>,
     session: Option<SessionView>,
+    /// `first` or `confirmation`, when it is one of two probes of a slot.
+    attempt: Option<&'static str>,
+    /// What the first of them found.
+    confirms: Option<ConfirmsView>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -188,6 +196,14 @@ struct SessionView {
     ended_by: &'static str,
 }
 
+/// The first of two probes of a slot, as the second tells of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct ConfirmsView {
+    #[serde(serialize_with = "word")]
+    reason: Reason,
+    apart: Seconds,
+}
+
 /// A diagnosis, with the link to its runbook entry.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DiagnosisView {
@@ -220,6 +236,11 @@ pub fn outcome<'a>(outcome: &'a Outcome, links: &Links) -> OutcomeView<'a> {
         addresses: (!outcome.addresses.is_empty()).then(|| outcome.addresses.iter().map(|o| self::outcome(o, links)).collect()),
         follow_up: outcome.follow_up.as_deref().map(follow_up),
         session: outcome.session.as_ref().map(session),
+        attempt: outcome.attempt.map(Attempt::as_str),
+        confirms: match outcome.attempt {
+            Some(Attempt::Confirmation { first, apart }) => Some(ConfirmsView { reason: first, apart: Seconds(apart) }),
+            Some(Attempt::First) | None => None,
+        },
     }
 }
 
@@ -336,6 +357,22 @@ pub struct AlertView<'a> {
     cause: Option<&'a str>,
     labels: &'a BTreeMap<String, String>,
     runbook: Option<String>,
+    /// It fired again and again, and resolves only once the trouble has stayed away for a while.
+    flapping: bool,
+}
+
+/// What came of two probes in one slot, in a sentence; `None` where there was one.
+pub fn attempts(outcome: &Outcome) -> Option<String> {
+    let Attempt::Confirmation { first, apart } = outcome.attempt? else { return None };
+    let apart = match apart.as_millis() {
+        ms @ 0..1_000 => format!("{ms} ms"),
+        ms => format!("{:.1} s", ms as f64 / 1e3),
+    };
+    Some(match outcome.verdict() {
+        Verdict::Failed if first == outcome.reason => format!("failed twice in a row, {apart} apart"),
+        Verdict::Failed => format!("failed twice in a row, {apart} apart, the first time with {first}"),
+        verdict => format!("{verdict} when probed again after {apart}; the first probe failed with {first}"),
+    })
 }
 
 /// The view of an episode that has fired, and may have resolved.
@@ -348,6 +385,7 @@ pub fn alert<'a>(alert: &'a Alert, links: &Links) -> AlertView<'a> {
         resolved_at: alert.resolved_at.map(Time),
         cause: Some(&alert.cause),
         runbook: Some(links.alert_runbook(alert, diagnosis.as_ref())),
+        flapping: alert.flapping.is_some(),
         ..idle(&alert.target, &alert.rule, if alert.resolved_at.is_some() { "resolved" } else { "firing" })
     }
 }
@@ -383,6 +421,7 @@ fn idle<'a>(target: &'a Target, rule: &'a Rule, state: &'static str) -> AlertVie
         cause: None,
         labels: &target.labels,
         runbook: None,
+        flapping: false,
     }
 }
 

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::condition::{Judge, judge};
-use super::finding::Finding;
+use super::finding::{Finding, spell};
+use super::flap::{self, Calm, Firings};
 use super::saved::{Change, Saved, SavedAlert};
 use super::state::{Machine, Occasion, Reading, Terms};
 use super::timeline::{Flow, Moment, Timeline};
@@ -29,6 +30,8 @@ pub struct Book {
     /// When which slot may change by time alone: (time, position in `watched`, position in `slots`).
     due: BTreeSet<(Flow, usize, usize)>,
     timeline: Timeline,
+    /// Whether the judges know since when they watch.
+    begun: bool,
     /// Slots (position in `watched`, position in `slots`) whose kept state is not the present one.
     unsaved: BTreeSet<(usize, usize)>,
     /// Kept states of which nothing is known any more.
@@ -51,6 +54,7 @@ struct Slot {
     judge: Box<dyn Judge>,
     terms: Terms,
     machine: Machine,
+    firings: Firings,
     reading: Reading,
     /// There while the machine fires.
     episode: Option<Box<Episode>>,
@@ -69,6 +73,8 @@ struct Mark {
     healthy_in_a_row: u32,
     remind_at: Option<Flow>,
     reason: Option<Reason>,
+    /// In tenths.
+    calm: Option<u32>,
 }
 
 /// What stays the same, or is remembered, while an alert fires.
@@ -81,6 +87,10 @@ struct Episode {
     finding: Finding,
     evidence: Option<Arc<Outcome>>,
     page: Option<Arc<PageOutcome>>,
+    /// Held because it fired that often within this time.
+    flapping: Option<Duration>,
+    /// Who was told of it and is not named by the rule any more: hears the rest all the same.
+    also_tell: Vec<Arc<str>>,
 }
 
 impl Book {
@@ -88,42 +98,92 @@ impl Book {
     pub fn new(config: &Config) -> Self {
         let watched: Vec<_> = config.targets.iter().map(|target| Watched::new(target, &config.rules)).collect();
         let index = watched.iter().enumerate().map(|(i, w)| (w.target.name.clone(), i)).collect();
-        Book { watched, index, due: BTreeSet::new(), timeline: Timeline::default(), unsaved: BTreeSet::new(), gone: vec![] }
+        Book {
+            watched,
+            index,
+            due: BTreeSet::new(),
+            timeline: Timeline::default(),
+            begun: false,
+            unsaved: BTreeSet::new(),
+            gone: vec![],
+        }
     }
 
     /// Takes up a changed configuration. A rule on a target that was there before (by both names) keeps its state; its
-    /// window of samples starts anew when its `when` or the target's interval changed. What is gone is forgotten without
-    /// a transition: that nobody looks any more is not a resolution.
-    pub fn reconfigure(&mut self, config: &Config) {
-        let timeline = std::mem::take(&mut self.timeline);
-        let now = timeline.last();
+    /// window of samples starts anew when its `when` or the target's interval changed. That nobody looks any more is not a
+    /// resolution: what fired and is gone is ended by a transition that says so.
+    pub fn reconfigure(&mut self, config: &Config, now: Timestamp) -> Vec<Transition> {
+        let mut timeline = std::mem::take(&mut self.timeline);
+        let now = timeline.advance(now);
         let mut old = std::mem::replace(self, Book::new(config));
-        self.timeline = timeline;
+        (self.timeline, self.gone) = (timeline, std::mem::take(&mut old.gone));
+        if old.begun {
+            self.begin(now);
+        }
         for (at, new) in self.watched.iter_mut().enumerate() {
             let Some(before) = old.index.get(&new.target.name).and_then(|i| old.watched.get_mut(*i)) else { continue };
-            new.latest = before.latest.take();
+            new.latest = before.latest.clone();
             let same_interval = new.target.interval == before.target.interval;
             for (i, slot) in new.slots.iter_mut().enumerate() {
                 if let Some(before) = before.slots.iter_mut().find(|b| b.rule.name == slot.rule.name) {
-                    slot.take_over(before, same_interval, now);
+                    slot.take_over(before, same_interval, config, now);
                     slot.reschedule(&mut self.due, (at, i), now);
+                    slot.note_change(&mut self.unsaved, (at, i));
                 }
+            }
+        }
+        let mut ended = vec![];
+        for watched in &mut old.watched {
+            let (target, latest) = (&watched.target, watched.latest.as_ref());
+            for slot in &mut watched.slots {
+                let Some(episode) = slot.episode.take() else { continue };
+                let cause = if !self.index.contains_key(&target.name) {
+                    "the target was taken out of the configuration"
+                } else if config.rules.iter().all(|rule| rule.name != slot.rule.name) {
+                    "the rule was taken out of the configuration"
+                } else {
+                    "the rule does not watch this target any more"
+                };
+                let alert = slot.alert(&episode, target, latest, cause.to_owned(), Some(now.wall));
+                self.gone.push((target.name.clone(), slot.rule.name.clone()));
+                ended.push(Transition { kind: TransitionKind::Withdrawn, alert, at: now.wall });
+            }
+        }
+        ended
+    }
+
+    /// Takes note of the time. Watching begins with the first time that is told.
+    fn advance(&mut self, now: Timestamp) -> Moment {
+        let now = self.timeline.advance(now);
+        if !self.begun {
+            self.begin(now);
+        }
+        now
+    }
+
+    fn begin(&mut self, now: Moment) {
+        self.begun = true;
+        for (at, watched) in self.watched.iter_mut().enumerate() {
+            for (i, slot) in watched.slots.iter_mut().enumerate() {
+                slot.judge.begin(now);
+                slot.reading = slot.judge.read(now);
+                slot.reschedule(&mut self.due, (at, i), now);
             }
         }
     }
 
     /// Takes in one outcome of a target, and says what changed: at most one transition per rule, in the order of the
-    /// rules. An inconclusive outcome and one of an unknown target change nothing. Reminders are left to
-    /// [`Book::on_tick`].
+    /// rules. An inconclusive outcome is only for the rules that look at those; one of an unknown target, and a failure that is
+    /// probed again at once, change nothing. Reminders are left to [`Book::on_tick`].
     pub fn on_outcome(&mut self, outcome: &Arc<Outcome>, now: Timestamp) -> Vec<Transition> {
         let healthy = match outcome.verdict() {
-            Verdict::Inconclusive => return vec![],
+            Verdict::Inconclusive => return self.on_inconclusive(outcome, now),
             Verdict::Healthy => true,
             Verdict::Failed => false,
         };
-        let Some(&at) = self.index.get(&outcome.target) else { return vec![] };
+        let Some(&at) = self.index.get(&outcome.target).filter(|_| !outcome.is_first_attempt()) else { return vec![] };
+        let now = self.advance(now);
         let Some(watched) = self.watched.get_mut(at) else { return vec![] };
-        let now = self.timeline.advance(now);
         watched.latest = Some(outcome.clone());
         let mut transitions = vec![];
         for (i, slot) in watched.slots.iter_mut().enumerate() {
@@ -139,11 +199,32 @@ impl Book {
         transitions
     }
 
+    fn on_inconclusive(&mut self, outcome: &Arc<Outcome>, now: Timestamp) -> Vec<Transition> {
+        let Some(&at) = self.index.get(&outcome.target) else { return vec![] };
+        if !self.watched.get(at).is_some_and(|watched| watched.slots.iter().any(|slot| slot.judge.heeds_inconclusive())) {
+            return vec![];
+        }
+        let now = self.advance(now);
+        let Some(watched) = self.watched.get_mut(at) else { return vec![] };
+        let mut transitions = vec![];
+        for (i, slot) in watched.slots.iter_mut().enumerate().filter(|(_, slot)| slot.judge.heeds_inconclusive()) {
+            slot.judge.observe_inconclusive(outcome);
+            if let Some(episode) = &mut slot.episode {
+                episode.evidence = Some(outcome.clone());
+            }
+            let step = slot.step(Occasion::Probe { healthy: false }, now, &watched.target, watched.latest.as_ref());
+            transitions.extend(step);
+            slot.reschedule(&mut self.due, (at, i), now);
+            slot.note_change(&mut self.unsaved, (at, i));
+        }
+        transitions
+    }
+
     /// Takes in one companion GET of a target, for the rules that look at those; otherwise as [`Book::on_outcome`].
     pub fn on_page(&mut self, page: &Arc<PageOutcome>, now: Timestamp) -> Vec<Transition> {
         let Some(&at) = self.index.get(&page.target) else { return vec![] };
+        let now = self.advance(now);
         let Some(watched) = self.watched.get_mut(at) else { return vec![] };
-        let now = self.timeline.advance(now);
         let mut transitions = vec![];
         for (i, slot) in watched.slots.iter_mut().enumerate() {
             let Some(against) = slot.judge.observe_page(page) else { continue };
@@ -161,11 +242,11 @@ impl Book {
     /// healthy probe to whatever waits to resolve. Says what changed, like [`Book::on_outcome`].
     pub fn on_alive(&mut self, target: &TargetName, lasted: Duration, now: Timestamp) -> Vec<Transition> {
         let Some(&at) = self.index.get(target) else { return vec![] };
+        let now = self.advance(now);
         let Some(watched) = self.watched.get_mut(at) else { return vec![] };
-        let now = self.timeline.advance(now);
         let mut transitions = vec![];
         for (i, slot) in watched.slots.iter_mut().enumerate() {
-            slot.judge.lives(lasted);
+            slot.judge.lives(lasted, now);
             transitions.extend(slot.step(Occasion::Alive, now, &watched.target, watched.latest.as_ref()));
             slot.reschedule(&mut self.due, (at, i), now);
             slot.note_change(&mut self.unsaved, (at, i));
@@ -176,7 +257,7 @@ impl Book {
     /// Lets time pass: windows slide, reminders fall due, certificates come closer to their end. At most one transition
     /// per (target, rule), in the order in which they fell due.
     pub fn on_tick(&mut self, now: Timestamp) -> Vec<Transition> {
-        let now = self.timeline.advance(now);
+        let now = self.advance(now);
         // taken out first: whatever is due again at once waits for the next tick
         let mut due = vec![];
         while let Some(&(time, at, i)) = self.due.first()
@@ -217,7 +298,7 @@ impl Book {
     /// [`Book::restore`], oldest first.
     pub fn replay(&mut self, outcome: &Arc<Outcome>) {
         let Some(watched) = self.index.get(&outcome.target).and_then(|at| self.watched.get_mut(*at)) else { return };
-        if outcome.verdict() == Verdict::Inconclusive {
+        if outcome.verdict() == Verdict::Inconclusive || outcome.is_first_attempt() {
             return;
         }
         let now = self.timeline.advance(outcome.ended_at());
@@ -247,15 +328,10 @@ impl Book {
             if slot.episode.is_some() {
                 continue;
             }
-            slot.resume(alert, saved.finding, (saved.healthy_in_a_row, saved.remind_at), now);
+            slot.resume(alert, saved.finding, (saved.healthy_in_a_row, saved.remind_at), (saved.fired, saved.calm), now);
             slot.reschedule(&mut self.due, (at, i), now);
         }
-        for (at, watched) in self.watched.iter_mut().enumerate() {
-            for (i, slot) in watched.slots.iter_mut().enumerate() {
-                slot.reading = slot.judge.read(now);
-                slot.reschedule(&mut self.due, (at, i), now);
-            }
-        }
+        self.begin(now);
         ended
     }
 
@@ -284,7 +360,7 @@ impl Book {
     fn status(&self, watched: &Watched, slot: &Slot) -> Status {
         let now = self.timeline.last();
         let alert = slot.episode.as_ref().map(|episode| {
-            let cause = slot.current_finding(episode).present(now.wall);
+            let cause = episode.told(&slot.current_finding(episode), now);
             slot.alert(episode, &watched.target, watched.latest.as_ref(), cause, None)
         });
         let (since, cause) = match &alert {
@@ -292,6 +368,17 @@ impl Book {
             None => (slot.judge.since(now), slot.judge.finding().present(now.wall)),
         };
         Status { target: watched.target.clone(), rule: slot.rule.clone(), state: slot.machine.state(), since, cause, alert }
+    }
+}
+
+impl Episode {
+    /// What the rule saw, while it is so.
+    fn told(&self, finding: &Finding, now: Moment) -> String {
+        let cause = finding.present(now.wall);
+        match self.flapping {
+            Some(within) => format!("{cause} (flapping: fired {} times in {})", flap::TIMES, spell(within)),
+            None => cause,
+        }
     }
 }
 
@@ -308,8 +395,9 @@ impl Slot {
         Slot {
             rule: rule.clone(),
             judge,
-            terms: Terms { resolve_after, remind_every: rule.remind_every },
+            terms: Terms { resolve_after, remind_every: rule.remind_every, calm: flap::calm(rule, target) },
             machine: Machine::default(),
+            firings: Firings::default(),
             reading: Reading::Unknown,
             episode: None,
             due: None,
@@ -322,36 +410,63 @@ impl Slot {
     fn mark(&self) -> Option<Mark> {
         let reason = self.episode.as_ref()?.evidence.as_ref().map(|o| o.reason);
         match self.machine {
-            Machine::Firing { healthy_in_a_row, remind_at } => Some(Mark { healthy_in_a_row, remind_at, reason }),
+            Machine::Firing { healthy_in_a_row, remind_at, calm } => {
+                let calm = calm.map(|calm| calm.parts(self.terms.calm.unwrap_or_default()));
+                // more of them change nothing
+                let healthy_in_a_row = healthy_in_a_row.min(self.terms.resolve_after);
+                Some(Mark { healthy_in_a_row, remind_at, reason, calm })
+            }
             Machine::Inactive | Machine::Pending => None,
         }
     }
 
     fn saved(&self, target: &Arc<Target>, latest: Option<&Arc<Outcome>>, now: Moment) -> Option<Saved> {
         let episode = self.episode.as_ref()?;
-        let Machine::Firing { healthy_in_a_row, remind_at } = self.machine else { return None };
-        let alert = self.alert(episode, target, latest, episode.finding.present(now.wall), None);
+        let Machine::Firing { healthy_in_a_row, remind_at, calm } = self.machine else { return None };
+        let alert = self.alert(episode, target, latest, episode.told(&episode.finding, now), None);
         let remind_at = remind_at.map(|at| now.wall + at.since(now.flow));
-        Some(Saved { alert: SavedAlert::of(&alert), finding: episode.finding.clone(), healthy_in_a_row, remind_at })
+        let fired = self.firings.iter().map(|at| now.wall_of(at)).collect();
+        let (alert, calm) = (SavedAlert::of(&alert), calm.map(Calm::so_far));
+        Some(Saved { alert, finding: episode.finding.clone(), healthy_in_a_row, remind_at, fired, calm })
     }
 
     /// Fires on after a restart.
-    fn resume(&mut self, alert: Alert, finding: Finding, (healthy, remind_at): (u32, Option<Timestamp>), now: Moment) {
+    fn resume(
+        &mut self,
+        alert: Alert,
+        finding: Finding,
+        (healthy, remind_at): (u32, Option<Timestamp>),
+        (fired, calm): (Vec<Timestamp>, Option<Duration>),
+        now: Moment,
+    ) {
         let remind_at = remind_at.filter(|_| self.terms.remind_every.is_some()).map(|at| now.flow_of(at));
-        self.machine = Machine::Firing { healthy_in_a_row: healthy, remind_at };
+        self.machine = Machine::Firing { healthy_in_a_row: healthy, remind_at, calm: calm.map(Calm::of) };
+        for at in fired {
+            self.firings.note(now.flow_of_past(at), None);
+        }
         self.last_id = alert.fired_at.as_nanos().div_euclid(1_000_000);
-        let Alert { id, since, fired_at, evidence, page, .. } = alert;
-        self.episode = Some(Box::new(Episode { id, since, fired_at, finding, evidence, page }));
+        let Alert { id, since, fired_at, evidence, page, flapping, .. } = alert;
+        let also_tell = without(&alert.rule.notify, &self.rule.notify);
+        self.episode = Some(Box::new(Episode { id, since, fired_at, finding, evidence, page, flapping, also_tell }));
         self.kept = self.mark();
     }
 
-    fn take_over(&mut self, before: &mut Slot, same_interval: bool, now: Moment) {
+    fn take_over(&mut self, before: &mut Slot, same_interval: bool, config: &Config, now: Moment) {
         if same_interval && before.rule.when == self.rule.when {
             std::mem::swap(&mut self.judge, &mut before.judge);
             self.reading = before.reading;
         }
         (self.machine, self.episode, self.last_id) = (before.machine, before.episode.take(), before.last_id);
+        self.firings = std::mem::take(&mut before.firings);
         self.kept = before.kept;
+        if let Some(episode) = &mut self.episode {
+            let told = [&before.rule.notify[..], &episode.also_tell].concat();
+            episode.also_tell = without(&told, &self.rule.notify);
+            episode.also_tell.retain(|name| config.receivers.iter().any(|receiver| receiver.name == *name));
+        }
+        if before.rule != self.rule {
+            self.kept = None; // the rule is kept with its alert
+        }
         if before.terms.remind_every != self.terms.remind_every {
             self.machine.restart_reminders(now.flow, self.terms);
         }
@@ -364,14 +479,18 @@ impl Slot {
         let kind = self.machine.step(self.reading, on, now.flow, self.terms)?;
         let alert = match kind {
             TransitionKind::Fired => {
-                let episode = Box::new(self.begin(now, target));
-                let alert = self.alert(&episode, target, latest, episode.finding.present(now.wall), None);
+                let flapping = self.firings.note(now.flow, self.terms.calm).then_some(self.terms.calm).flatten();
+                if flapping.is_some() {
+                    self.machine.hold();
+                }
+                let episode = Box::new(Episode { flapping, ..self.begin(now, target) });
+                let alert = self.alert(&episode, target, latest, episode.told(&episode.finding, now), None);
                 self.episode = Some(episode);
                 alert
             }
             TransitionKind::Reminder => {
                 let episode = self.episode.as_ref()?;
-                self.alert(episode, target, latest, self.current_finding(episode).present(now.wall), None)
+                self.alert(episode, target, latest, episode.told(&self.current_finding(episode), now), None)
             }
             TransitionKind::Resolved | TransitionKind::Withdrawn => {
                 let episode = self.episode.take()?;
@@ -392,6 +511,8 @@ impl Slot {
             finding: self.judge.finding(),
             evidence: self.judge.evidence().cloned(),
             page: self.judge.page().cloned(),
+            flapping: None,
+            also_tell: vec![],
         }
     }
 
@@ -408,16 +529,21 @@ impl Slot {
         cause: String,
         resolved_at: Option<Timestamp>,
     ) -> Alert {
+        let rule = match episode.also_tell.as_slice() {
+            [] => self.rule.clone(),
+            more => Arc::new(Rule { notify: [&self.rule.notify[..], more].concat(), ..(*self.rule).clone() }),
+        };
         Alert {
             id: episode.id.clone(),
             target: target.clone(),
-            rule: self.rule.clone(),
+            rule,
             since: episode.since,
             fired_at: episode.fired_at,
             resolved_at,
             cause,
             evidence: episode.evidence.clone(),
             page: episode.page.clone(),
+            flapping: episode.flapping,
             latest: latest.cloned(),
         }
     }
@@ -431,7 +557,8 @@ impl Slot {
 
     /// Moves this slot's entry among the due times to where it belongs now.
     fn reschedule(&mut self, due: &mut BTreeSet<(Flow, usize, usize)>, (at, i): (usize, usize), now: Moment) {
-        let next = [self.judge.next_change(now), self.machine.remind_at()].into_iter().flatten().min();
+        let calm = self.machine.calm_at(self.terms).filter(|at| *at > now.flow);
+        let next = [self.judge.next_change(now), self.machine.remind_at(), calm].into_iter().flatten().min();
         if next == self.due {
             return;
         }
@@ -443,6 +570,11 @@ impl Slot {
         }
         self.due = next;
     }
+}
+
+/// Those of `told` that are not in `named`.
+fn without(told: &[Arc<str>], named: &[Arc<str>]) -> Vec<Arc<str>> {
+    told.iter().filter(|name| !named.contains(name)).cloned().collect()
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
-//! What a rule looks at: one [`Judge`] per kind of condition, for one target. Takes in outcomes that have a verdict, and
-//! says at any moment how far the condition holds. Knows nothing of firing and resolving: that is `state`.
+//! What a rule looks at: one [`Judge`] per kind of condition, for one target. Takes in outcomes, and says at any moment how
+//! far the condition holds. Knows nothing of firing and resolving: that is `state`.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::blind::Blind;
+use super::burn::Burn;
 use super::finding::{Counted, Finding};
 use super::state::Reading;
 use super::timeline::{Flow, Moment};
@@ -14,15 +16,27 @@ use crate::outcome::{Outcome, PageOutcome, Phase, Reason, Verdict};
 use crate::time::Timestamp;
 
 /// Slack for products of ratios and counts: 29% of 100 is 28.999999999999996 in binary.
-const ROUNDING: f64 = 1e-9;
+pub(super) const ROUNDING: f64 = 1e-9;
 
 /// One condition of one rule on one target.
 pub(super) trait Judge: fmt::Debug + Send + Sync {
     /// Takes in an outcome that has a verdict; true when it counts against the target.
     fn observe(&mut self, outcome: &Arc<Outcome>, now: Moment) -> bool;
 
+    /// From now on the target is watched: at the start of the daemon, and when a changed configuration adds the rule or the
+    /// target. After the outcomes from before a restart, if there are any.
+    fn begin(&mut self, _now: Moment) {}
+
     /// Takes note that a held connection has lasted this long.
-    fn lives(&mut self, _lasted: Duration) {}
+    fn lives(&mut self, _lasted: Duration, _now: Moment) {}
+
+    /// Takes in an outcome without a verdict.
+    fn observe_inconclusive(&mut self, _outcome: &Arc<Outcome>) {}
+
+    /// Whether outcomes without a verdict mean anything to this condition.
+    fn heeds_inconclusive(&self) -> bool {
+        false
+    }
 
     /// How far the condition holds now.
     fn read(&mut self, now: Moment) -> Reading;
@@ -78,6 +92,11 @@ pub(super) fn judge(rule: &Rule, target: &Target) -> (Box<dyn Judge>, u32) {
         Condition::HttpSelfRedirect(needed) => (Box::new(Loop::new(needed, target)), 0),
         // so does a connection that lasts
         Condition::SessionShorterThan(limit) => (Box::new(Sessions { limit, known: false, cut: None }), 0),
+        Condition::BurnRate { objective, above, over, and_over, min_samples } => {
+            (Box::new(Burn::new(objective, above, (over, and_over), min_samples, target.interval)), healthy)
+        }
+        // the next verdict ends it, whatever it is
+        Condition::NoVerdictFor(limit) => (Box::new(Blind::new(limit)), 0),
     }
 }
 
@@ -474,10 +493,10 @@ struct Cut {
 }
 
 impl Judge for Sessions {
-    fn observe(&mut self, outcome: &Arc<Outcome>, _now: Moment) -> bool {
+    fn observe(&mut self, outcome: &Arc<Outcome>, now: Moment) -> bool {
         // an opening says nothing of how long connections last
         let Some(session) = &outcome.session else { return false };
-        self.lives(session.lasted);
+        self.lives(session.lasted, now);
         let against = session.ended_by.is_cut() && session.lasted < self.limit;
         if against {
             self.known = true;
@@ -487,7 +506,7 @@ impl Judge for Sessions {
         against
     }
 
-    fn lives(&mut self, lasted: Duration) {
+    fn lives(&mut self, lasted: Duration, _now: Moment) {
         if lasted >= self.limit {
             (self.known, self.cut) = (true, None);
         }

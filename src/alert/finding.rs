@@ -41,7 +41,35 @@ pub(super) enum Finding {
         lasted: Duration,
         limit: Duration,
     },
+    Burn {
+        objective: f64,
+        long: Share,
+        short: Share,
+    },
+    /// `said`: the detail of the last inconclusive probe.
+    Blind {
+        lasted: Duration,
+        inconclusive: u32,
+        said: Option<String>,
+    },
 }
+
+/// How many of the probes of a window failed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Share {
+    pub bad: usize,
+    pub total: usize,
+    pub over: Duration,
+}
+
+impl Share {
+    fn ratio(self) -> f64 {
+        self.bad as f64 / self.total.max(1) as f64
+    }
+}
+
+/// Error budgets are mostly those of 30 days.
+const MONTH: Duration = Duration::from_secs(30 * 86_400);
 
 /// What a ratio counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +117,30 @@ impl Finding {
                 let pages = if url.starts_with("https:") { "HTTPS page" } else { "page" };
                 format!("{url} redirects to itself ({status}){beside}: most likely every {pages} loops")
             }
+            Finding::Burn { objective, long, short } => {
+                let budget = 1.0 - objective;
+                let factor = long.ratio() / budget;
+                format!(
+                    "budget burns {}x too fast: {} of the probes failed over the last {}, {} over {}; at this rate a 30-day budget \
+                     is gone in {}",
+                    trimmed(factor, if factor < 10.0 { 1 } else { 0 }),
+                    percent(long.ratio()),
+                    spell(long.over),
+                    percent(short.ratio()),
+                    spell(short.over),
+                    until_gone(MONTH.as_secs_f64() / factor.max(f64::MIN_POSITIVE))
+                )
+            }
+            Finding::Blind { lasted, inconclusive, ref said } => {
+                let (probes, look_at) = match inconclusive {
+                    0 => ("no probe has ended".to_owned(), "log of wsprobe itself"),
+                    1 => ("the last probe was inconclusive".to_owned(), "network of the host that wsprobe runs on"),
+                    n => (format!("the last {n} probes were inconclusive"), "network of the host that wsprobe runs on"),
+                };
+                let said = said.as_deref().map(|said| format!(": {said}")).unwrap_or_default();
+                let lasted = spell(whole_seconds(lasted));
+                format!("no verdict for {lasted}: {probes}{said}. Look at the {look_at}: the target may be well")
+            }
             Finding::Run { .. } | Finding::Session { .. } => self.counted(),
         }
     }
@@ -102,6 +154,18 @@ impl Finding {
             Finding::Ratio { over, .. } => format!("{} within {}", self.counted(), spell(over)),
             Finding::Certificate { not_after } => format!("certificate was to expire at {}", rfc3339(not_after)),
             Finding::SelfRedirect { ref url, status, .. } => format!("{url} redirected to itself ({status})"),
+            Finding::Burn { objective, long, short } => {
+                let factor = long.ratio() / (1.0 - objective);
+                format!(
+                    "budget burned {}x too fast: {} of the probes failed within {}, {} within {}",
+                    trimmed(factor, if factor < 10.0 { 1 } else { 0 }),
+                    percent(long.ratio()),
+                    spell(long.over),
+                    percent(short.ratio()),
+                    spell(short.over)
+                )
+            }
+            Finding::Blind { lasted, .. } => format!("there was no verdict for {} and longer", spell(whole_seconds(lasted))),
             Finding::Run { .. } | Finding::Session { .. } => self.counted(),
         }
     }
@@ -148,8 +212,17 @@ fn trimmed(value: f64, decimals: usize) -> String {
     }
 }
 
+/// `43m`, `31h`, `10d`: a rough time, in the one unit that says enough.
+fn until_gone(secs: f64) -> String {
+    match secs {
+        0.0..3_600.0 => format!("{:.0}m", (secs / 60.0).max(1.0)),
+        3_600.0..259_200.0 => format!("{:.0}h", secs / 3_600.0),
+        _ => format!("{:.0}d", secs / 86_400.0),
+    }
+}
+
 /// A duration as people say it: `800ms`, `1.24s`, `5m`, `1m 30s`, `6d 4h`. From a minute on the two largest units, cut off.
-fn spell(d: Duration) -> String {
+pub(super) fn spell(d: Duration) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     let secs = d.as_secs();
     if secs == 0 {
@@ -245,6 +318,27 @@ mod tests {
                 Finding::Session { lasted: Duration::from_millis(1_020), limit: secs(60) },
                 "a connection was cut after 1.02s, limit 1m",
                 "a connection was cut after 1.02s, limit 1m",
+            ),
+            (
+                Finding::Burn {
+                    objective: 0.999,
+                    long: Share { bad: 6, total: 260, over: mins(60) },
+                    short: Share { bad: 2, total: 50, over: mins(5) },
+                },
+                "budget burns 23x too fast: 2.3% of the probes failed over the last 1h, 4% over 5m; at this rate a 30-day budget is gone \
+                 in 31h",
+                "budget burned 23x too fast: 2.3% of the probes failed within 1h, 4% within 5m",
+            ),
+            (
+                Finding::Blind { lasted: mins(10), inconclusive: 20, said: Some("this host is offline".to_owned()) },
+                "no verdict for 10m: the last 20 probes were inconclusive: this host is offline. Look at the network of the host that \
+                 wsprobe runs on: the target may be well",
+                "there was no verdict for 10m and longer",
+            ),
+            (
+                Finding::Blind { lasted: mins(10), inconclusive: 0, said: None },
+                "no verdict for 10m: no probe has ended. Look at the log of wsprobe itself: the target may be well",
+                "there was no verdict for 10m and longer",
             ),
             (
                 Finding::Certificate { not_after: later },

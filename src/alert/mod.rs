@@ -4,15 +4,19 @@
 //! (`condition`, over a `window` of samples where it has one); what it says to people is a `finding`. Whether and whom
 //! to tell is not decided here: that is `notify`.
 
+mod blind;
 mod book;
+mod burn;
 mod condition;
 mod finding;
+mod flap;
 mod saved;
 mod state;
 mod timeline;
 mod window;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use book::Book;
 pub use saved::{Change, Saved, SavedAlert};
@@ -57,6 +61,8 @@ pub struct Alert {
     pub evidence: Option<Arc<Outcome>>,
     /// The companion GET that best shows the trouble, for the rules that look at those.
     pub page: Option<Arc<PageOutcome>>,
+    /// The alert fired several times within this time, so it resolves only once the trouble has stayed away for as long.
+    pub flapping: Option<Duration>,
     /// The latest outcome with a verdict when the transition happened (for a resolution: the healthy one).
     pub latest: Option<Arc<Outcome>>,
 }

@@ -10,7 +10,16 @@
 //!     │      └──────────────────────────────────────────────┘   │
 //!     │                     holds: FIRED                        │
 //!     └─────────────────────────────────────────────────────────┘
-//!       clear, and `resolve_after` healthy probes in a row since: RESOLVED
+//!       clear, and `resolve_after` healthy probes in a row since: RESOLVED;
+//!       while it is held, only once it has been clear for the whole while
+//! ```
+//!
+//! It is held from a firing on that is the third within a while (`flap`), until it resolves:
+//!
+//! ```text
+//!   FIRED, the third ─► held, calm 0 ─── clear ──► calm grows ─── the whole while ──► RESOLVED, also on a tick
+//!                            ▲                          │
+//!                            └──── partly, holds ───────┘
 //! ```
 //!
 //! What is not drawn changes nothing. While firing, a condition that only partly holds or of which nothing is known
@@ -18,6 +27,7 @@
 
 use std::time::Duration;
 
+use super::flap::Calm;
 use super::timeline::Flow;
 use super::{State, TransitionKind};
 
@@ -51,6 +61,8 @@ pub(super) struct Terms {
     pub resolve_after: u32,
     /// `None` or zero: no reminders.
     pub remind_every: Option<Duration>,
+    /// How long a held alert has to stay clear; `None`: none is held.
+    pub calm: Option<Duration>,
 }
 
 impl Terms {
@@ -68,6 +80,8 @@ pub(super) enum Machine {
     Firing {
         healthy_in_a_row: u32,
         remind_at: Option<Flow>,
+        /// There while it is held because of flapping.
+        calm: Option<Calm>,
     },
 }
 
@@ -88,6 +102,21 @@ impl Machine {
         }
     }
 
+    /// When a held alert may resolve by time alone.
+    pub fn calm_at(self, terms: Terms) -> Option<Flow> {
+        match self {
+            Machine::Firing { calm, .. } => calm?.over_at(terms.calm?),
+            _ => None,
+        }
+    }
+
+    /// From now on it resolves only after a while without trouble.
+    pub fn hold(&mut self) {
+        if let Machine::Firing { calm, .. } = self {
+            *calm = Some(Calm::default());
+        }
+    }
+
     /// Starts the rhythm of reminders anew, after the rule changed it.
     pub fn restart_reminders(&mut self, now: Flow, terms: Terms) {
         if let Machine::Firing { remind_at, .. } = self {
@@ -97,12 +126,12 @@ impl Machine {
 
     /// One step along the drawing.
     pub fn step(&mut self, reading: Reading, occasion: Occasion, now: Flow, terms: Terms) -> Option<TransitionKind> {
-        let Machine::Firing { healthy_in_a_row, remind_at } = self else {
+        let Machine::Firing { healthy_in_a_row, remind_at, calm } = self else {
             *self = match reading {
                 Reading::Unknown | Reading::Clear => Machine::Inactive,
                 Reading::Partly => Machine::Pending,
                 Reading::Holds => {
-                    *self = Machine::Firing { healthy_in_a_row: 0, remind_at: terms.first_reminder(now) };
+                    *self = Machine::Firing { healthy_in_a_row: 0, remind_at: terms.first_reminder(now), calm: None };
                     return Some(TransitionKind::Fired);
                 }
             };
@@ -113,7 +142,11 @@ impl Machine {
             Occasion::Probe { healthy: false } => *healthy_in_a_row = 0,
             Occasion::Tick => {}
         }
-        if reading == Reading::Clear && *healthy_in_a_row >= terms.resolve_after {
+        let calm = calm.as_mut().zip(terms.calm).is_none_or(|(calm, whole)| {
+            calm.note(reading, occasion, now, whole);
+            calm.lasted(now, whole) >= whole
+        });
+        if reading == Reading::Clear && *healthy_in_a_row >= terms.resolve_after && calm {
             *self = Machine::Inactive;
             return Some(TransitionKind::Resolved);
         }
@@ -138,7 +171,7 @@ mod tests {
     use super::*;
     use Reading::*;
 
-    const TERMS: Terms = Terms { resolve_after: 2, remind_every: Some(Duration::from_secs(3600)) };
+    const TERMS: Terms = Terms { resolve_after: 2, remind_every: Some(Duration::from_secs(3600)), calm: None };
     const GOOD: Occasion = Occasion::Probe { healthy: true };
     const BAD: Occasion = Occasion::Probe { healthy: false };
 

@@ -36,6 +36,11 @@ impl Moment {
         self.wall.before(self.flow.since(past))
     }
 
+    /// Where a wall time of the past, as the wall clock of now counts, lies on the line.
+    pub fn flow_of_past(self, past: Timestamp) -> Flow {
+        Flow(self.flow.0.before(self.wall.since(past)))
+    }
+
     /// Where a wall time of the future lies on the line. If the wall clock is set back before then, this comes too early,
     /// never too late.
     pub fn flow_of(self, future: Timestamp) -> Flow {

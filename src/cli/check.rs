@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use super::output::{self, Case, Fault, Format, Ruling};
 use super::progress::Progress;
 use super::select::{Ready, Which};
-use super::{AT_ONCE, FAILED, INCONCLUSIVE, OK, USAGE, ask_again, complain, exit_code, say};
+use super::{AT_ONCE, FAILED, INCONCLUSIVE, OK, USAGE, ask_again, complain, confirmed, exit_code, say};
 use crate::outcome::{Outcome, Verdict};
 use crate::probe::{Connectivity, Probe};
 use crate::time::Clock;
@@ -123,7 +123,7 @@ async fn settle(probe: &Probe, connectivity: &Connectivity, successes: u32, pati
     loop {
         let began = Instant::now();
         let next = began + RETRY_EVERY;
-        let mut outcome = connectivity.judge(probe.run().await, began).await;
+        let mut outcome = confirmed(probe, connectivity).await;
         in_a_row = if outcome.verdict() == Verdict::Healthy { in_a_row + 1 } else { 0 };
         let time_is_up = until.is_some_and(|until| Instant::now() >= until);
         let hopeless = in_a_row == 0 && until.is_none_or(|until| next >= until);

@@ -21,9 +21,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use tokio::time::Instant;
 
 use crate::outcome::{Outcome, Verdict};
-use crate::probe::Probe;
+use crate::probe::{Connectivity, Probe, confirming};
 
 /// Healthy, or nothing found.
 pub const OK: u8 = 0;
@@ -92,6 +93,19 @@ fn on_runtime(threads: Threads, command: impl Future<Output = u8>) -> u8 {
             complain(format_args!("the runtime can't be started: {error}"));
             INCONCLUSIVE
         }
+    }
+}
+
+/// Probes as the daemon does: a failure again where the target says so, and what this host's own network explains is not blamed
+/// on the target.
+async fn confirmed(probe: &Probe, connectivity: &Connectivity) -> Outcome {
+    let once = async || {
+        let began = Instant::now();
+        connectivity.judge(probe.run().await, began).await
+    };
+    match probe.to_confirm(once().await) {
+        Err(outcome) => outcome,
+        Ok(first) => confirming(&first, once().await),
     }
 }
 

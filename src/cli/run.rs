@@ -12,7 +12,7 @@ use crate::time::Clock;
 /// Run the daemon in the foreground
 ///
 /// Probes every target on its schedule, serves metrics and the status page, sends alerts. Ends on SIGTERM or Ctrl-C
-/// after at most 10 s; a second Ctrl-C ends at once.
+/// after at most 10 s; a second Ctrl-C ends at once. SIGHUP reads the configuration again.
 #[derive(clap::Args)]
 #[command(after_help = "Example: wsprobe run -c /etc/wsprobe/monitors.yaml")]
 pub struct Args {
@@ -32,12 +32,16 @@ pub async fn run(args: Args) -> u8 {
     };
     raise_descriptor_limit();
     let shutdown = CancellationToken::new();
-    if let Err(error) = signals::watch(shutdown.clone()) {
-        complain(format_args!("signal handlers can't be installed: {error}"));
-        return INCONCLUSIVE;
-    }
+    let hangup = match signals::watch(shutdown.clone()) {
+        Ok(hangup) => hangup,
+        Err(error) => {
+            complain(format_args!("signal handlers can't be installed: {error}"));
+            return INCONCLUSIVE;
+        }
+    };
     match Daemon::bind(config, Clock::system()).await {
-        Ok(daemon) => {
+        Ok(mut daemon) => {
+            daemon.reload_at(hangup);
             tracing::info!(config = %args.config.display(), "status page at http://{}/", daemon.addr());
             daemon.run(shutdown).await;
             OK

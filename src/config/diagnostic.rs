@@ -107,6 +107,17 @@ impl Draft {
         self
     }
 
+    /// Points there when the mistake is a file itself.
+    pub fn or_at(mut self, span: Span) -> Self {
+        self.span.get_or_insert(span);
+        self
+    }
+
+    /// Whether it is known where in the file the mistake is.
+    pub fn has_place(&self) -> bool {
+        self.span.is_some()
+    }
+
     /// What to do about it.
     pub fn help(mut self, text: impl Into<String>) -> Self {
         self.help.push(text.into());
@@ -118,34 +129,45 @@ impl Draft {
 ///
 /// `Display` draws all of them without colour.
 #[derive(Clone)]
-pub struct Report(Box<Drawable>);
+pub struct Report(Box<Findings>);
+
+#[derive(Clone)]
+struct Findings {
+    /// The configuration file, then those of `target_files`.
+    files: Vec<Drawable>,
+    diagnostics: Vec<Diagnostic>,
+}
 
 #[derive(Clone)]
 struct Drawable {
     source: Source,
     masks: Masks,
-    diagnostics: Vec<Diagnostic>,
 }
 
 impl Report {
-    pub(super) fn new(source: Source, masks: Masks, mut drafts: Vec<Draft>) -> Self {
+    /// Of these files, the first of which is the configuration file itself.
+    pub(super) fn new(files: Vec<(Source, Masks)>, mut drafts: Vec<Draft>) -> Self {
         // What an alias or `defaults` brings into many places is one mistake.
         let mut seen = HashSet::new();
         drafts.retain(|draft| seen.insert((draft.span, draft.message.clone())));
         drafts.sort_by_key(|draft| draft.span.unwrap_or_default());
-        let diagnostics = drafts
-            .into_iter()
-            .map(|draft| Diagnostic {
+        let files = files.into_iter().map(|(source, masks)| Drawable { source, masks }).collect();
+        let mut findings = Findings { files, diagnostics: vec![] };
+        let diagnostic = |draft: Draft| {
+            let location = |span: Span| findings.file(span.start).map(|file| file.source.location(span.start));
+            let file = findings.file(draft.span.unwrap_or_default().start);
+            Diagnostic {
                 code: draft.code,
                 message: draft.message.clone(),
-                file: source.path.clone(),
-                location: draft.span.map(|span| source.location(span.start)),
-                secondary: draft.secondary.as_ref().map(|(span, label)| (source.location(span.start), label.clone())),
+                file: file.map(|file| file.source.path.clone()).unwrap_or_default(),
+                location: draft.span.and_then(location),
+                secondary: draft.secondary.as_ref().and_then(|(span, label)| Some((location(*span)?, label.clone()))),
                 help: draft.help.clone(),
                 draft,
-            })
-            .collect();
-        Report(Box::new(Drawable { source, masks, diagnostics }))
+            }
+        };
+        findings.diagnostics = drafts.into_iter().map(diagnostic).collect();
+        Report(Box::new(findings))
     }
 
     /// The mistakes, in the order of their places.
@@ -161,9 +183,15 @@ impl Report {
             text.push_str(&self.0.draw(diagnostic, &renderer));
             text.push_str("\n\n");
         }
+        let mut files: Vec<_> = self.0.diagnostics.iter().map(|diagnostic| &diagnostic.file).collect();
+        files.dedup();
+        let places = match files.as_slice() {
+            [file] => file.display().to_string(),
+            files => format!("{} files", files.len()),
+        };
         let summary = match self.0.diagnostics.len() {
-            1 => format!("1 mistake in {}", self.0.source.path.display()),
-            n => format!("{n} mistakes in {}", self.0.source.path.display()),
+            1 => format!("1 mistake in {places}"),
+            n => format!("{n} mistakes in {places}"),
         };
         text.push_str(&renderer.render(&[Group::with_title(Level::ERROR.primary_title(summary))]));
         // The drawing pads lines; nobody wants to see that in a log or a diff.
@@ -171,20 +199,29 @@ impl Report {
     }
 }
 
-impl Drawable {
+impl Findings {
+    /// The file that holds this offset.
+    fn file(&self, offset: usize) -> Option<&Drawable> {
+        self.files.iter().find(|file| file.source.holds(offset))
+    }
+
     fn draw(&self, diagnostic: &Diagnostic, renderer: &Renderer) -> String {
         let draft = &diagnostic.draft;
         let title = Level::ERROR.primary_title(&*draft.message).id(draft.code.as_str());
-        let other = draft.secondary.as_ref().map(|(span, label)| (*span, AnnotationKind::Context, Some(label.as_str())));
-        let mut group = match (draft.span, other) {
-            (None, _) => title.element(Origin::path(self.source.path.to_string_lossy())),
-            (Some(span), None) => title.element(self.snippet(&[(span, AnnotationKind::Primary, None)])),
-            (Some(span), Some(other)) => {
+        let place = draft.span.and_then(|span| Some((span, self.file(span.start)?)));
+        let other = draft
+            .secondary
+            .as_ref()
+            .and_then(|(span, label)| Some(((*span, AnnotationKind::Context, Some(label.as_str())), self.file(span.start)?)));
+        let mut group = match (place, other) {
+            (None, _) => title.element(Origin::path(diagnostic.file.to_string_lossy())),
+            (Some((span, file)), None) => title.element(file.snippet(&[(span, AnnotationKind::Primary, None)])),
+            (Some((span, file)), Some((other, beside))) => {
                 let primary = (span, AnnotationKind::Primary, None);
-                let apart = self.source.line_of(other.0.start).abs_diff(self.source.line_of(span.start));
-                match apart <= TOGETHER {
-                    true => title.element(self.snippet(&[primary, other])),
-                    false => title.element(self.snippet(&[primary])).element(self.snippet(&[other])),
+                let apart = file.source.line_of(other.0.start).abs_diff(file.source.line_of(span.start));
+                match std::ptr::eq(file, beside) && apart <= TOGETHER {
+                    true => title.element(file.snippet(&[primary, other])),
+                    false => title.element(file.snippet(&[primary])).element(beside.snippet(&[other])),
                 }
             }
         };
@@ -193,9 +230,14 @@ impl Drawable {
         }
         let drawn = renderer.render(&[group]);
         let places = draft.span.into_iter().chain(draft.secondary.as_ref().map(|(span, _)| *span));
-        places.fold(drawn, |drawn, span| self.correct_column(drawn, span))
+        places.fold(drawn, |drawn, span| match self.file(span.start) {
+            Some(file) => file.correct_column(drawn, span),
+            None => drawn,
+        })
     }
+}
 
+impl Drawable {
     /// The lines from the first to the last of these places, with secrets masked. Only those lines are given to the
     /// renderer: it walks all it gets, and a file may be large and have thousands of mistakes.
     fn snippet<'a>(&self, marks: &[Mark<'a>]) -> Snippet<'a, annotate_snippets::Annotation<'a>> {

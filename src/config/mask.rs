@@ -99,6 +99,12 @@ impl Masks {
         Masks::new(source, finder.spans)
     }
 
+    /// Finds the secrets of a text whose tree is not the whole of it, unless `whole`: what was left out may hold some too.
+    pub fn of_tree_or_lines(source: &Source, root: &Node, whole: bool) -> Self {
+        let masks = Masks::of_tree(source, root);
+        if whole { masks } else { masks.and(Masks::of_lines(source), source) }
+    }
+
     /// Finds what may be secrets in a text that can't be read, by the looks of its lines.
     pub fn of_lines(source: &Source) -> Self {
         let mut spans = vec![];

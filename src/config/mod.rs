@@ -15,12 +15,14 @@ mod scalar;
 mod secret;
 mod source;
 mod target;
+mod target_files;
 mod template;
 mod text;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use diagnostic::Report;
 pub use mask::{is_public_header, sounds_secret};
@@ -31,6 +33,7 @@ pub use target::{
     Addresses, Authorization, Capture, CaptureFrom, ClientCert, Closer, Expect, ExpectStep, Hold, HttpCheck, IpVersion, JsonTest,
     Matcher, Step, Target, TargetUrl, TlsOptions, TlsVersion, UrlError,
 };
+pub use target_files::TargetFiles;
 pub use template::{Form, Place, Template};
 pub use text::nearest;
 
@@ -42,10 +45,22 @@ pub struct Config {
     pub server: Server,
     pub storage: Storage,
     pub targets: Vec<Arc<Target>>,
+    /// Where some of them are listed.
+    pub target_files: TargetFiles,
     pub rules: Vec<Arc<Rule>>,
     pub receivers: Vec<Arc<Receiver>>,
     /// Who tells whether this host is online; nobody does unless configured.
     pub witnesses: Vec<Witness>,
+    /// Who is told that the daemon works.
+    pub heartbeat: Option<Heartbeat>,
+}
+
+/// A dead man's switch: it alerts when it hears nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Asked with GET. A secret: whoever knows it can keep the switch quiet.
+    pub url: Secret,
+    pub every: Duration,
 }
 
 /// Where metrics, API and status page are served.
@@ -57,10 +72,19 @@ pub struct Server {
 }
 
 /// Where alert state and undelivered messages are kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Storage {
     /// The database; `None`: in memory, and gone with the process.
     pub path: Option<PathBuf>,
+    /// How long incidents, history and messages that were given up are kept.
+    pub retention: Duration,
+}
+
+impl Default for Storage {
+    /// In memory.
+    fn default() -> Self {
+        Storage { path: None, retention: Storage::RETENTION }
+    }
 }
 
 impl Storage {
@@ -68,6 +92,8 @@ impl Storage {
     pub const MEMORY: &str = ":memory:";
     /// Name of the database unless configured.
     pub const FILE: &str = "wsprobe.db";
+    /// How long records are kept unless configured: a quarter.
+    pub const RETENTION: Duration = Duration::from_secs(90 * 86_400);
 }
 
 impl Config {

@@ -50,6 +50,13 @@ pub struct Rule {
     pub remind_every: Option<Duration>,
     /// Names of receivers; empty when there is none at all.
     pub notify: Vec<Arc<str>>,
+    /// Whether an alert that fires again and again is held until the trouble has stayed away for a while.
+    #[serde(default = "by_default")]
+    pub flapping: bool,
+}
+
+const fn by_default() -> bool {
+    true
 }
 
 impl Rule {
@@ -105,9 +112,26 @@ pub enum Condition {
     HttpSelfRedirect(u32),
     /// A held connection ended before this time, and not by us.
     SessionShorterThan(Duration),
+    /// Over the last `over`, and over the last `and_over` as well, more than `above` times the error budget of the
+    /// objective was used up.
+    BurnRate { objective: f64, above: f64, over: Duration, and_over: Duration, min_samples: u32 },
+    /// For so long nothing was learned of the target: no outcome came, or only inconclusive ones.
+    NoVerdictFor(Duration),
 }
 
 impl Condition {
+    /// The span of time that it looks back over, where it does.
+    pub const fn over(&self) -> Option<Duration> {
+        match *self {
+            Condition::FailureRatio { over, .. }
+            | Condition::RedirectRatio { over, .. }
+            | Condition::Latency { over, .. }
+            | Condition::BurnRate { over, .. }
+            | Condition::NoVerdictFor(over) => Some(over),
+            _ => None,
+        }
+    }
+
     /// The key in `when:`.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -118,6 +142,8 @@ impl Condition {
             Condition::CertificateExpiresWithin(_) => "certificate_expires_within",
             Condition::HttpSelfRedirect(_) => "http_self_redirect",
             Condition::SessionShorterThan(_) => "session_shorter_than",
+            Condition::BurnRate { .. } => "burn_rate",
+            Condition::NoVerdictFor(_) => "no_verdict_for",
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// A range of bytes of the text.
+/// A range of bytes of the text. The files of one configuration follow each other on one line of numbers, so that a span says
+/// which file it is in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Span {
     pub start: usize,
@@ -37,13 +38,35 @@ pub(super) struct Source {
     /// Offset of the first byte of each line.
     starts: Vec<usize>,
     ascii: bool,
+    /// Offset of its first byte.
+    base: usize,
 }
 
 impl Source {
     pub fn new(path: &Path, text: &str) -> Self {
+        Source::at(0, path, text)
+    }
+
+    /// The file after the others: their ends are below `base`.
+    pub fn at(base: usize, path: &Path, text: &str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Source { path: path.to_owned(), ascii: text.is_ascii(), text, starts }
+        Source { path: path.to_owned(), ascii: text.is_ascii(), text, starts, base }
+    }
+
+    /// Where the next file may begin.
+    pub fn end(&self) -> usize {
+        self.base + self.text.len() + 1
+    }
+
+    /// The place of this range of the text.
+    pub fn span(&self, start: usize, end: usize) -> Span {
+        Span::new(self.base + start, self.base + end)
+    }
+
+    /// Whether the offset is in this file.
+    pub fn holds(&self, offset: usize) -> bool {
+        (self.base..self.end()).contains(&offset)
     }
 
     pub fn is_ascii(&self) -> bool {
@@ -57,11 +80,13 @@ impl Source {
 
     /// The text of a span; empty where the span is not one of this text.
     pub fn slice(&self, span: Span) -> &str {
-        self.text.get(span.start..span.end).unwrap_or_default()
+        let at = |offset: usize| offset.checked_sub(self.base);
+        at(span.start).zip(at(span.end)).and_then(|(start, end)| self.text.get(start..end)).unwrap_or_default()
     }
 
     /// Index of the line that holds this offset, from 0.
     pub fn line_of(&self, offset: usize) -> usize {
+        let offset = offset.saturating_sub(self.base);
         self.starts.partition_point(|start| *start <= offset).saturating_sub(1)
     }
 
@@ -74,7 +99,7 @@ impl Source {
         let start = self.starts.get(index).copied().unwrap_or(self.text.len());
         let end = self.starts.get(index + 1).map_or(self.text.len(), |next| next - 1);
         let text = self.text.get(start..end).unwrap_or_default();
-        Span::new(start, start + text.trim_end_matches('\r').len())
+        self.span(start, start + text.trim_end_matches('\r').len())
     }
 
     pub fn location(&self, offset: usize) -> Location {
@@ -108,6 +133,18 @@ mod tests {
     fn columns_count_characters_and_ignore_the_byte_order_mark() {
         assert_eq!(at("é: x", "é: ".len()), (1, 4));
         assert_eq!(at("\u{feff}a: x", 3), (1, 4));
+    }
+
+    #[test]
+    fn a_file_after_another_has_lines_and_columns_of_its_own() {
+        let first = Source::new(Path::new("x"), "a: 1\n");
+        let second = Source::at(first.end(), Path::new("y"), "b: 2\nc: 3");
+        let span = second.span(5, 6);
+        assert!(second.holds(span.start) && !first.holds(span.start) && !second.holds(4));
+        assert_eq!(second.slice(span), "c");
+        assert_eq!(first.slice(span), "");
+        assert_eq!(second.location(span.start), Location { line: 2, column: 1 });
+        assert_eq!(second.slice(second.line(1)), "c: 3");
     }
 
     #[test]

@@ -131,7 +131,7 @@ impl TargetUrl {
 }
 
 /// One URL to watch, and what healthy means for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     pub name: TargetName,
     pub url: TargetUrl,
@@ -157,6 +157,8 @@ pub struct Target {
     pub expect: Expect,
     /// Whether follow-up requests are made beside a failure.
     pub diagnose: bool,
+    /// A failure is probed again at once, and the second probe is the verdict.
+    pub confirm: bool,
     /// A plain GET beside the WebSocket, never part of the verdict.
     pub http: Option<HttpCheck>,
     /// There: the connection is held open and reopened when it ends, instead of a probe each `interval`.
@@ -210,6 +212,7 @@ impl Target {
             max_message_bytes: Self::DEFAULT_MAX_MESSAGE_BYTES,
             steps: vec![],
             expect: Expect::default(),
+            confirm: false,
             diagnose: true,
             http: None,
             hold: None,
@@ -306,7 +309,7 @@ pub enum TlsVersion {
 }
 
 /// One step of the conversation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Sends a text message.
     Send(Template),
@@ -316,7 +319,7 @@ pub enum Step {
     Ping { within: Option<Duration> },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ExpectStep {
     pub matcher: Matcher,
     /// Limit of this step; without one, the probe's deadline.
@@ -328,13 +331,13 @@ pub struct ExpectStep {
 }
 
 /// A value that a later `send` inserts where it says `{{name}}`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Capture {
     pub name: String,
     pub from: CaptureFrom,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum CaptureFrom {
     /// The first value that a JSONPath (RFC 9535) selects.
     Json(JsonPath),
@@ -343,7 +346,7 @@ pub enum CaptureFrom {
 }
 
 /// The closing expectation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Expect {
     /// `None`: no message is awaited.
     pub message: Option<Matcher>,
@@ -395,6 +398,18 @@ pub enum Matcher {
     },
 }
 
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Matcher::AnyText, Matcher::AnyText) => true,
+            (Matcher::Text(a), Matcher::Text(b)) | (Matcher::Contains(a), Matcher::Contains(b)) => a == b,
+            (Matcher::Regex(a), Matcher::Regex(b)) => a.as_str() == b.as_str(),
+            (Matcher::Json { path: a, test: x }, Matcher::Json { path: b, test: y }) => a == b && x == y,
+            _ => false,
+        }
+    }
+}
+
 /// What has to hold for the values a JSONPath (RFC 9535) selects.
 #[derive(Clone, Debug)]
 pub enum JsonTest {
@@ -404,4 +419,15 @@ pub enum JsonTest {
     Matches(Regex),
     /// There is one (true), or there is none (false).
     Exists(bool),
+}
+
+impl PartialEq for JsonTest {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (JsonTest::Equals(a), JsonTest::Equals(b)) => a == b,
+            (JsonTest::Matches(a), JsonTest::Matches(b)) => a.as_str() == b.as_str(),
+            (JsonTest::Exists(a), JsonTest::Exists(b)) => a == b,
+            _ => false,
+        }
+    }
 }

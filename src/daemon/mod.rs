@@ -9,9 +9,13 @@
 //!
 //! No stage blocks the scheduler: a full queue makes finished probes wait, and with them only their own targets.
 
+mod crew;
 mod follow_ups;
+mod heartbeat;
 mod http_checks;
+mod incidents;
 mod pipeline;
+mod reload;
 mod scheduler;
 mod sessions;
 pub mod signals;
@@ -22,11 +26,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Condition, Config};
+use crate::config::{Condition, Config, Storage, Target};
 use crate::http;
 use crate::notify::Dispatcher;
 use crate::observe::{Board, Metrics};
@@ -35,8 +39,11 @@ use crate::schedule;
 use crate::store::{self, Kept, Store};
 use crate::time::Clock;
 use crate::views::Links;
+use crew::Crew;
 use pipeline::Pipeline;
+use reload::{Prepared, Reloader, Triggers};
 use scheduler::Scheduler;
+use sessions::Means;
 
 /// How long everything that is under way may take to end after the shutdown signal.
 pub const DRAIN: Duration = Duration::from_secs(10);
@@ -63,8 +70,9 @@ pub struct Daemon {
     config: Arc<Config>,
     clock: Clock,
     server: http::Server,
-    probes: Vec<Arc<Probe>>,
-    pages: Vec<PageProbe>,
+    polled: Vec<Arc<Probe>>,
+    held: Vec<Arc<Probe>>,
+    pages: Vec<(Arc<Target>, Arc<PageProbe>)>,
     connectivity: Arc<Connectivity>,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
@@ -73,6 +81,7 @@ pub struct Daemon {
     kept: Kept,
     answers: pipeline::Answers,
     ready: Arc<AtomicBool>,
+    hangup: Arc<Notify>,
 }
 
 impl Daemon {
@@ -81,14 +90,7 @@ impl Daemon {
     /// # Errors
     /// A target's files can't be used, or the address can't be bound.
     pub async fn bind(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let shared = Shared::system(clock.clone());
-        let (mut probes, mut pages) = (vec![], vec![]);
-        for target in &config.targets {
-            let unusable = |error| StartError::Target { target: target.name.to_string(), error };
-            let probe = Probe::new(target.clone(), &shared).map_err(unusable)?;
-            pages.extend(PageProbe::of(&probe).map_err(unusable)?);
-            probes.push(Arc::new(probe));
-        }
+        let Prepared { config, shared, polled, held, pages } = Prepared::of(config, Shared::system(clock.clone()))?;
         let connectivity = Arc::new(Connectivity::new(&config.witnesses, &shared));
         let server = http::Server::bind(config.server.listen).await.map_err(StartError::Listen)?;
         let metrics = Metrics::new(&config, env!("CARGO_PKG_VERSION"));
@@ -96,14 +98,37 @@ impl Daemon {
         let board = Arc::new(Board::new(&config));
         let links = Links::new(&config.server.external_url);
         let (answers_tx, answers) = mpsc::unbounded_channel();
-        let settings = store::Settings { path: config.storage.path.clone(), replay: looks_back(&config) };
+        let Storage { path, retention } = config.storage.clone();
+        let settings = store::Settings { path, replay: looks_back(&config), retention };
         let (store, kept) = Store::open(settings, clock.clone(), answers_tx);
         let store = Arc::new(store);
-        let ledger = Arc::new(pipeline::Deliveries { metrics: metrics.clone(), store: store.clone() });
+        let ledger = Arc::new(pipeline::Deliveries { metrics: metrics.clone(), store: store.clone(), clock: clock.clone() });
         let dispatcher = Dispatcher::start(&config.receivers, links, clock.clone(), ledger);
         let ready = Arc::new(AtomicBool::new(false));
         let config = Arc::new(config);
-        Ok(Daemon { config, clock, server, probes, pages, connectivity, metrics, board, dispatcher, store, kept, answers, ready })
+        let hangup = Arc::default();
+        Ok(Daemon {
+            config,
+            clock,
+            server,
+            polled,
+            held,
+            pages,
+            connectivity,
+            metrics,
+            board,
+            dispatcher,
+            store,
+            kept,
+            answers,
+            ready,
+            hangup,
+        })
+    }
+
+    /// Reads the configuration again each time this is notified.
+    pub fn reload_at(&mut self, hangup: Arc<Notify>) {
+        self.hangup = hangup;
     }
 
     /// Where metrics, API and status page are served.
@@ -122,7 +147,8 @@ impl Daemon {
             config,
             clock,
             server,
-            probes,
+            polled,
+            held,
             pages,
             connectivity,
             metrics,
@@ -132,12 +158,16 @@ impl Daemon {
             kept,
             answers,
             ready,
+            hangup,
         } = self;
         let (alerts_tx, alerts) = watch::channel(Arc::new(Vec::new()));
         let http_shutdown = CancellationToken::new();
+        let (reload, requests) = mpsc::channel(reload::WAITING);
         let state = http::AppState {
+            reload,
             metrics: metrics.clone(),
             board: board.clone(),
+            records: store.records(),
             alerts,
             ready: ready.clone(),
             clock: clock.clone(),
@@ -153,6 +183,7 @@ impl Daemon {
         let mut pipeline = Pipeline::new(&config, clock.clone(), &metrics, stages, alerts_tx);
         pipeline.resume(kept);
         let (pulse, [scheduler_beat, pipeline_beat]) = systemd::Pulse::new();
+        let pulse = Arc::new(pulse);
         let pipeline = tokio::spawn(pipeline.run(inbox, answers, pipeline_beat));
         let online = tokio::spawn({
             let (connectivity, metrics) = (connectivity.clone(), metrics.clone());
@@ -161,21 +192,43 @@ impl Daemon {
         // The seed is the host's name: a restart keeps every target's phase, and two hosts with one configuration do not
         // probe at the same moment.
         let seed = schedule::seed(&rustix::system::uname().nodename().to_string_lossy());
-        let http_checks = http_checks::start(pages, seed, &clock, &heard, &shutdown);
-        let (held, probed) = probes.into_iter().partition(|probe| probe.target().hold.is_some());
-        let sessions = sessions::start(held, &connectivity, seed, &clock, &metrics, &heard, &shutdown);
-        let scheduler = Scheduler::new(probed, connectivity, seed, &clock, metrics, heard);
+        let scheduler = Scheduler::new(polled, connectivity.clone(), seed, &clock, metrics.clone(), heard.clone());
+        let (schedule, reloads) = mpsc::channel(1);
+        if let Some(heartbeat) = config.heartbeat.clone() {
+            let (board, pulse, storage) = (board.clone(), pulse.clone(), store.health());
+            let (metrics, begun, clock) = (metrics.clone(), clock.now(), clock.clone());
+            let watched = heartbeat::Watched { board, pulse, storage, metrics, begun, clock };
+            let shutdown = shutdown.clone();
+            tokio::spawn(async move { shutdown.run_until_cancelled(heartbeat::run(&heartbeat, watched)).await });
+        }
+        let mut reloader = Reloader {
+            config: config.clone(),
+            means: Means { connectivity, seed, clock, metrics: metrics.clone(), heard },
+            schedule,
+            sessions: Crew::new(&shutdown),
+            pages: Crew::new(&shutdown),
+        };
+        reloader.begin(held, pages);
+        let reloader = tokio::spawn(reloader.run(Triggers { hangup, requests }, shutdown.clone()));
         ready.store(true, Ordering::Release);
-        let service = tokio::spawn(systemd::report(board, pulse, shutdown.clone()));
+        let service = tokio::spawn(systemd::report(board, metrics, pulse, shutdown.clone()));
         tracing::info!(targets = config.targets.len(), rules = config.rules.len(), receivers = config.receivers.len(), "probing");
 
-        let running = scheduler.run(scheduler_beat, &shutdown).await;
+        let running = scheduler.run(reloads, scheduler_beat, &shutdown).await;
 
         ready.store(false, Ordering::Release);
         tracing::info!("shutting down");
         let deadline = Instant::now() + DRAIN;
-        http_checks.wait().await;
-        tokio::join!(running.drain(DRAIN_PROBES), sessions.drain(DRAIN_PROBES));
+        // it ends with the shutdown, and drops its end of the queue
+        match reloader.await {
+            Ok((sessions, pages)) => {
+                tokio::join!(running.drain(DRAIN_PROBES), sessions.drain(DRAIN_PROBES), pages.drain(DRAIN_PROBES));
+            }
+            Err(error) => {
+                tracing::error!(%error, "reloading ended early");
+                running.drain(DRAIN_PROBES).await;
+            }
+        }
         // The last probe has dropped its end of the queue: the pipeline takes in what is left and ends.
         if timeout_at(deadline - DRAIN_HTTP, pipeline).await.is_err() {
             tracing::error!("outcomes were still queued at the end of the drain");
@@ -204,7 +257,10 @@ fn looks_back(config: &Config) -> Duration {
     let rules = config.rules.iter().map(|rule| match rule.when {
         Condition::ConsecutiveFailures(needed) => slowest.saturating_mul(needed.saturating_add(1)),
         Condition::FailureRatio { over, .. } | Condition::RedirectRatio { over, .. } | Condition::Latency { over, .. } => over,
+        Condition::BurnRate { over, .. } => over,
         Condition::CertificateExpiresWithin(_) => slowest.saturating_mul(2),
+        // nobody looked while the daemon was down
+        Condition::NoVerdictFor(_) => Duration::ZERO,
         // companion GETs and sessions are not kept: their count starts anew
         Condition::HttpSelfRedirect(_) | Condition::SessionShorterThan(_) => Duration::ZERO,
     });

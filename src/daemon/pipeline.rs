@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use super::incidents;
 use super::systemd::Beat;
 use crate::alert::{Book, State, Transition, TransitionKind};
-use crate::config::Config;
+use crate::config::{Config, Target};
 use crate::diagnose::diagnose;
 use crate::http::{AlertRow, AlertRowState, DiagnosisRow};
 use crate::notify::{Decision, Dispatcher, FailureReason, Ledger, Notification, SavedNotification, decide};
@@ -36,6 +37,8 @@ pub enum Heard {
     Page(Arc<PageOutcome>),
     /// A held connection was alive then.
     Alive { target: TargetName, at: Timestamp, life: Life },
+    /// Another configuration is in force from now on; answered when it is taken up.
+    Reload(Arc<Config>, oneshot::Sender<()>),
 }
 
 /// What shows that a held connection is alive.
@@ -74,6 +77,8 @@ struct Unsent {
 
 /// What is kept of one target between two outcomes.
 struct Series {
+    /// Without its query: outcomes of another one say nothing of the target.
+    url: String,
     metrics: Arc<TargetMetrics>,
     last: Option<Reason>,
     /// Whether the last companion GET was led back to itself.
@@ -88,13 +93,9 @@ impl Pipeline {
         (board, dispatcher, store): (Arc<Board>, Arc<Dispatcher>, Arc<Store>),
         alerts: watch::Sender<Arc<Vec<AlertRow>>>,
     ) -> Self {
-        let targets = config.targets.iter().filter_map(|target| {
-            let metrics = metrics.target(&target.name)?;
-            Some((target.name.clone(), Series { metrics, last: None, loops: false }))
-        });
         Pipeline {
-            targets: targets.collect(),
-            rules: config.rules.iter().enumerate().map(|(n, rule)| (rule.name.clone(), n)).collect(),
+            targets: series(config, metrics, HashMap::new()),
+            rules: places(config),
             book: Book::new(config),
             shown_active: BTreeSet::new(),
             config: config.clone(),
@@ -119,6 +120,10 @@ impl Pipeline {
                     Some(Heard::Outcome(outcome)) => self.take_in(&outcome),
                     Some(Heard::Page(page)) => self.take_in_page(&page),
                     Some(Heard::Alive { target, at, life }) => self.note_life(&target, at, life),
+                    Some(Heard::Reload(config, taken_up)) => {
+                        self.reload(config);
+                        let _ = taken_up.send(()); // nobody waits for it while the daemon ends
+                    }
                     None => break,
                 },
                 Some(answer) = answers.recv() => self.hear(answer),
@@ -162,6 +167,25 @@ impl Pipeline {
         self.show_alerts();
     }
 
+    /// Takes up another configuration: what stays goes on, what is gone leaves nothing behind, and alerts that nobody watches
+    /// any more are closed with a word.
+    fn reload(&mut self, config: Arc<Config>) {
+        self.metrics.reload(&config);
+        self.board.reload(&config);
+        let ended = self.book.reconfigure(&config, self.clock.now());
+        self.targets = series(&config, &self.metrics, std::mem::take(&mut self.targets));
+        self.rules = places(&config);
+        self.shown_active.retain(|target| self.targets.contains_key(target));
+        self.dispatcher.reconfigure(&config.receivers);
+        self.config = config;
+        self.hand_on(None, ended);
+        let targets: Vec<TargetName> = self.targets.keys().cloned().collect();
+        for target in &targets {
+            self.show_states(target);
+        }
+        self.show_alerts();
+    }
+
     fn hear(&mut self, answer: Answer) {
         match answer {
             Answer::Kept(number) => self.send_all_before(number + 1),
@@ -180,12 +204,18 @@ impl Pipeline {
     }
 
     fn take_in(&mut self, outcome: &Arc<Outcome>) {
-        let Some(series) = self.targets.get_mut(&outcome.target) else { return };
+        // begun before a reload, it may be of a target that is gone, or was another one then
+        let Some(series) = self.targets.get_mut(&outcome.target).filter(|series| series.url == outcome.url) else { return };
         series.metrics.record(outcome);
+        self.board.record(outcome);
+        if outcome.is_first_attempt() {
+            // rules, and what is kept for them, only know what a slot says
+            tracing::debug!(target = %outcome.target, reason = %outcome.reason, detail = outcome.detail, "failed, and probed again at once");
+            return;
+        }
         if series.last.replace(outcome.reason) != Some(outcome.reason) {
             say(outcome);
         }
-        self.board.record(outcome);
         let transitions = self.book.on_outcome(outcome, self.clock.now());
         self.take_up(&outcome.target, Some(outcome.clone()), transitions);
     }
@@ -297,6 +327,7 @@ impl Pipeline {
     /// Has everything that one event changed kept as a whole; what it says to people is sent after that.
     fn hand_on(&mut self, outcome: Option<Arc<Outcome>>, transitions: Vec<Transition>) {
         let mut messages = vec![];
+        let incidents = transitions.iter().filter_map(incidents::incident).collect();
         for transition in transitions {
             let (target, rule) = (&transition.alert.target.name, &transition.alert.rule.name);
             match transition.kind {
@@ -319,12 +350,28 @@ impl Pipeline {
             let saved = SavedNotification::of(notification);
             to.iter().map(move |receiver| Message { receiver: receiver.clone(), notification: saved.clone() })
         });
-        let change = Change { number: self.number, outcome, alerts, messages: to_keep.collect() };
+        let change = Change { number: self.number, outcome, alerts, messages: to_keep.collect(), incidents };
         if !messages.is_empty() {
             self.unsent.insert(self.number, Unsent { since: Instant::now(), messages });
         }
         self.store.keep(change);
     }
+}
+
+/// What is kept of each target; of those that were there before, under the same URL, it is the same.
+fn series(config: &Config, metrics: &Metrics, mut before: HashMap<TargetName, Series>) -> HashMap<TargetName, Series> {
+    let of = |target: &Arc<Target>| {
+        let (url, metrics) = (target.url.public(), metrics.target(&target.name)?);
+        let known = before.remove(&target.name).filter(|known| known.url == url);
+        let (last, loops) = known.map_or((None, false), |known| (known.last, known.loops));
+        Some((target.name.clone(), Series { url, metrics, last, loops }))
+    };
+    config.targets.iter().filter_map(of).collect()
+}
+
+/// Place of each rule in the configuration, by name.
+fn places(config: &Config) -> HashMap<Arc<str>, usize> {
+    config.rules.iter().enumerate().map(|(n, rule)| (rule.name.clone(), n)).collect()
 }
 
 /// One line in the log whenever a target's reason changes.
@@ -366,6 +413,7 @@ pub fn outcome_json(links: Links) -> impl Fn(&Outcome) -> serde_json::Value + Se
 pub struct Deliveries {
     pub metrics: Arc<Metrics>,
     pub store: Arc<Store>,
+    pub clock: Clock,
 }
 
 impl Ledger for Deliveries {
@@ -375,6 +423,11 @@ impl Ledger for Deliveries {
 
     fn failed(&self, receiver: &str, reason: FailureReason) {
         self.metrics.notification_failed(receiver, reason.as_str());
+    }
+
+    fn given_up(&self, receiver: &Arc<str>, notification: &Notification, reason: FailureReason) {
+        self.metrics.notification_given_up(receiver, reason.as_str());
+        self.store.given_up(incidents::dead_letter(receiver, notification, reason, self.clock.now()));
     }
 
     fn done(&self, receiver: &Arc<str>, id: &Arc<str>) {

@@ -1,5 +1,6 @@
 //! Starts each probe when it is due, and never waits for one.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::pipeline::Heard;
 use super::systemd::Beat;
 use crate::observe::Metrics;
 use crate::outcome::Outcome;
-use crate::probe::{Connectivity, Probe};
+use crate::probe::{Connectivity, Probe, confirming};
 use crate::schedule::{Due, Guard, InFlight, SkipReason, Ticker};
 use crate::time::Clock;
 
@@ -57,8 +58,26 @@ impl Scheduler {
         Scheduler { ticker, in_flight, probes, connectivity, follow_ups, metrics, heard }
     }
 
-    /// Starts probes until `shutdown`.
-    pub async fn run(mut self, beat: Beat, shutdown: &CancellationToken) -> Running {
+    /// From now on these probes. A target that stays keeps its slots, and is not probed beside itself; what was asked beside a
+    /// failure is remembered unless it changed.
+    fn retarget(&mut self, probes: Vec<Arc<Probe>>) {
+        let name = |probe: &Arc<Probe>| probe.target().name.clone();
+        self.ticker.retarget(probes.iter().map(|p| (name(p), p.target().interval)));
+        self.in_flight = Arc::new(self.in_flight.with_targets(probes.iter().map(name)));
+        let before: HashMap<_, _> = self.probes.iter().zip(&self.follow_ups).map(|(p, asked)| (name(p), (p, asked))).collect();
+        let known = |probe: &Arc<Probe>| before.get(&probe.target().name).filter(|(p, _)| p.target() == probe.target());
+        let follow_ups = probes.iter().map(|probe| known(probe).map(|(_, asked)| (*asked).clone()).unwrap_or_default());
+        self.follow_ups = follow_ups.collect();
+        self.probes = probes;
+    }
+
+    /// Starts probes until `shutdown`; takes up others when they come from `reloads`.
+    pub async fn run(
+        mut self,
+        mut reloads: mpsc::Receiver<Vec<Arc<Probe>>>,
+        beat: Beat,
+        shutdown: &CancellationToken,
+    ) -> Running {
         let tasks = TaskTracker::new();
         let abandon = CancellationToken::new();
         let mut alive = tokio::time::interval(BEAT);
@@ -69,6 +88,10 @@ impl Scheduler {
                 () = shutdown.cancelled() => break,
                 _ = alive.tick() => {
                     beat.now();
+                    continue;
+                }
+                Some(probes) = reloads.recv() => {
+                    self.retarget(probes);
                     continue;
                 }
                 due = self.ticker.next() => due,
@@ -117,7 +140,7 @@ impl Slot {
         };
         self.metrics.probe_started();
         let outcome = tokio::select! {
-            outcome = self.probe() => Some(outcome),
+            outcome = self.probe_and_confirm() => Some(outcome),
             () = self.abandon.cancelled() => None,
         };
         self.metrics.probe_ended();
@@ -125,9 +148,26 @@ impl Slot {
             let mut follow_ups = self.follow_ups.lock().await;
             let asking = follow_ups.attach(&self.probe, &mut outcome, slot_ends);
             self.abandon.run_until_cancelled(asking).await;
-            let _ = self.heard.send(Heard::Outcome(Arc::new(outcome))).await; // closed only when the daemon ends
+            self.tell(&Arc::new(outcome)).await;
         }
         drop(guard);
+    }
+
+    /// Probes, and probes a failure again at once where the target says so: the second outcome is the slot's. Both belong to one
+    /// slot: a slot that comes in the meantime is skipped, as for a slow probe.
+    async fn probe_and_confirm(&self) -> Outcome {
+        match self.probe.to_confirm(self.probe().await) {
+            Err(outcome) => outcome,
+            Ok(first) => {
+                let first = Arc::new(first);
+                self.tell(&first).await;
+                confirming(&first, self.probe().await)
+            }
+        }
+    }
+
+    async fn tell(&self, outcome: &Arc<Outcome>) {
+        let _ = self.heard.send(Heard::Outcome(outcome.clone())).await; // closed only when the daemon ends
     }
 
     /// Probes once; what this host's own network explains is not blamed on the target.

@@ -14,14 +14,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use super::crew::{Crew, Duty};
 use super::follow_ups::FollowUps;
 use super::pipeline::{Heard, Life};
-use super::scheduler::Running;
 use crate::observe::Metrics;
 use crate::outcome::Outcome;
 use crate::probe::{Connectivity, Probe, SessionEvent};
@@ -33,50 +32,45 @@ const LONGEST_SPREAD: Duration = Duration::from_secs(60);
 /// The longest wait between two openings is the target's interval, and no less than this.
 const LEAST_CAP: Duration = Duration::from_secs(30);
 
-/// Starts a task for each of these probes. They leave their sessions when `leaving` is cancelled.
-pub fn start(
-    probes: Vec<Arc<Probe>>,
-    connectivity: &Arc<Connectivity>,
-    seed: u64,
-    clock: &Clock,
-    metrics: &Arc<Metrics>,
-    heard: &mpsc::Sender<Heard>,
-    leaving: &CancellationToken,
-) -> Running {
-    let (tasks, abandon) = (TaskTracker::new(), CancellationToken::new());
-    for probe in probes {
-        let target = probe.target();
+/// What every keeper of a connection needs.
+#[derive(Clone)]
+pub struct Means {
+    pub connectivity: Arc<Connectivity>,
+    pub seed: u64,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+    pub heard: mpsc::Sender<Heard>,
+}
+
+/// A keeper for the connection of each of these targets, and no others. One that is told to leave closes its session.
+pub fn assign(crew: &mut Crew<Arc<Probe>>, probes: Vec<Arc<Probe>>, means: &Means) {
+    let wanted = probes.into_iter().map(|probe| (probe.target().clone(), probe));
+    crew.assign(wanted, |target, Duty { tool, leaving }| {
         let spread = target.interval.min(LONGEST_SPREAD);
-        let now = clock.now();
-        let first = first_slot(&target.name, spread, seed, now).since(now);
+        let now = means.clock.now();
+        let first = first_slot(&target.name, spread, means.seed, now).since(now);
+        let probe = tool.borrow().clone();
         let keeper = Keeper {
             backoff: Backoff::up_to(target.interval.max(LEAST_CAP)),
             probe,
-            connectivity: connectivity.clone(),
+            tool,
+            means: means.clone(),
             follow_ups: FollowUps::default(),
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-            heard: heard.clone(),
-            leaving: leaving.clone(),
+            leaving,
         };
-        let abandon = abandon.clone();
-        tasks.spawn(async move {
-            abandon.run_until_cancelled(keeper.keep(first)).await;
-        });
-    }
-    tasks.close();
-    Running { tasks, abandon }
+        keeper.keep(first)
+    });
 }
 
 /// Keeps the connection of one target.
 struct Keeper {
+    /// That of the present session.
     probe: Arc<Probe>,
-    connectivity: Arc<Connectivity>,
+    /// That of the next one.
+    tool: watch::Receiver<Arc<Probe>>,
     follow_ups: FollowUps,
     backoff: Backoff,
-    clock: Clock,
-    metrics: Arc<Metrics>,
-    heard: mpsc::Sender<Heard>,
+    means: Means,
     leaving: CancellationToken,
 }
 
@@ -97,10 +91,11 @@ impl Keeper {
 
     /// One session from its opening to its end.
     async fn session(&mut self) -> Ended {
-        self.metrics.probe_started();
+        self.probe = self.tool.borrow().clone();
+        self.means.metrics.probe_started();
         let mut alive_at = Instant::now();
         let (outcome, session) = self.probe.open().await;
-        self.metrics.probe_ended();
+        self.means.metrics.probe_ended();
         self.tell_of(outcome, alive_at).await;
         let Some(mut session) = session else { return Ended::Early };
         loop {
@@ -114,7 +109,7 @@ impl Keeper {
                 SessionEvent::Left => return Ended::Left,
             };
             alive_at = Instant::now();
-            self.tell(Heard::Alive { target: self.probe.target().name.clone(), at: self.clock.now(), life }).await;
+            self.tell(Heard::Alive { target: self.probe.target().name.clone(), at: self.means.clock.now(), life }).await;
             if matches!(life, Life::Completed(_)) {
                 return Ended::InTime;
             }
@@ -124,14 +119,14 @@ impl Keeper {
     /// Tells of an opening or an end. What this host's own network explains, offline at any time since `alive_at`, is not blamed
     /// on the target; beside a failure it is asked again.
     async fn tell_of(&mut self, outcome: Outcome, alive_at: Instant) {
-        let mut outcome = self.connectivity.judge(outcome, alive_at).await;
+        let mut outcome = self.means.connectivity.judge(outcome, alive_at).await;
         let until = Instant::now() + self.probe.target().interval;
         self.follow_ups.attach(&self.probe, &mut outcome, until).await;
         self.tell(Heard::Outcome(Arc::new(outcome))).await;
     }
 
     async fn tell(&self, heard: Heard) {
-        let _ = self.heard.send(heard).await; // closed only when the daemon ends
+        let _ = self.means.heard.send(heard).await; // closed only when the daemon ends
     }
 }
 
@@ -140,6 +135,6 @@ enum Ended {
     InTime,
     /// It could not be opened, was cut, or was not closed as it should be.
     Early,
-    /// The daemon shuts down.
+    /// The daemon shuts down, or the target is gone or another one.
     Left,
 }

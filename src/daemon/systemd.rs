@@ -1,4 +1,4 @@
-//! What systemd is told: READY, STATUS, WATCHDOG, STOPPING. Without systemd all of it is a no-op.
+//! What systemd is told: READY, STATUS, RELOADING, WATCHDOG, STOPPING. Without systemd all of it is a no-op.
 //!
 //! The watchdog is tied to real progress: it is only fed while the scheduler's loop and the pipeline both move. A bare
 //! timer would go on feeding it while nothing is probed.
@@ -11,13 +11,16 @@ use sd_notify::NotifyState;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::observe::Board;
+use crate::observe::{Board, Metrics};
 use crate::outcome::Verdict;
 
 /// How often the status line is renewed; the watchdog is fed at least that often.
 const STATUS_EVERY: Duration = Duration::from_secs(2);
 /// A stage that has not moved for this long is stuck. Both loops move once a second when idle.
-const STUCK_AFTER: Duration = Duration::from_secs(10);
+pub(super) const STUCK_AFTER: Duration = Duration::from_secs(10);
+
+/// The status after a reload that was refused, until one is accepted.
+const REFUSED: &str = "reload refused, see the log: the configuration before is in force";
 
 /// Signs of life of the two stages that have to move: the scheduler and the pipeline.
 pub struct Pulse {
@@ -41,7 +44,8 @@ impl Pulse {
         (Pulse { start, stages }, beats)
     }
 
-    fn all_moved_within(&self, limit: Duration) -> bool {
+    /// Whether every stage has moved within this time.
+    pub(super) fn all_moved_within(&self, limit: Duration) -> bool {
         let now = self.start.elapsed().as_millis() as u64;
         self.stages.iter().all(|last| now.saturating_sub(last.load(Ordering::Relaxed)) <= limit.as_millis() as u64)
     }
@@ -55,8 +59,12 @@ impl Beat {
 }
 
 /// Tells systemd that the daemon is ready, then keeps status and watchdog going until `shutdown`, then says so.
-pub async fn report(board: Arc<Board>, pulse: Pulse, shutdown: CancellationToken) {
-    let status = status_line(&board);
+pub async fn report(board: Arc<Board>, metrics: Arc<Metrics>, pulse: Arc<Pulse>, shutdown: CancellationToken) {
+    let status_line = || match metrics.config_is_current() {
+        true => status_line(&board),
+        false => format!("{REFUSED}; {}", status_line(&board)),
+    };
+    let status = status_line();
     tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
     let watchdog = sd_notify::watchdog_enabled();
     let every = watchdog.map_or(STATUS_EVERY, |limit| STATUS_EVERY.min(limit / 3)).max(Duration::from_millis(50));
@@ -69,13 +77,29 @@ pub async fn report(board: Arc<Board>, pulse: Pulse, shutdown: CancellationToken
             _ = tick.tick() => {}
         }
         if pulse.all_moved_within(stuck_after) {
-            tell(&[NotifyState::Watchdog, NotifyState::Status(&status_line(&board))]);
+            tell(&[NotifyState::Watchdog, NotifyState::Status(&status_line())]);
         } else {
             tracing::error!("a stage has not moved, the watchdog is not fed");
             tell(&[NotifyState::Status("stuck: a stage has not moved")]);
         }
     }
     tell(&[NotifyState::Stopping, NotifyState::Status("draining")]);
+}
+
+/// The configuration is being read again: the manager waits for [`reloaded`], which has to follow.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!(%error, "systemd can't be told of the reload"),
+    }
+}
+
+/// The end of a reload. There is no word for one that failed: the daemon is ready, and the status says with what.
+pub fn reloaded(accepted: bool) {
+    match accepted {
+        true => tell(&[NotifyState::Ready]),
+        false => tell(&[NotifyState::Ready, NotifyState::Status(REFUSED)]),
+    }
 }
 
 fn tell(state: &[NotifyState<'_>]) {

@@ -67,15 +67,19 @@ fn find(app: &AppState, name: &str) -> Option<TargetSnapshot> {
     app.board.target(&TargetName::new(name)?)
 }
 
+pub(super) fn known_target(app: &AppState, name: &str) -> bool {
+    find(app, name).is_some()
+}
+
 fn list(items: Vec<Value>) -> Json<Value> {
     Json(json!({ "items": items, "next": null }))
 }
 
-fn no_such_target(name: &str) -> Response {
+pub(super) fn no_such_target(name: &str) -> Response {
     error(StatusCode::NOT_FOUND, &format!("no target is named `{name}`"))
 }
 
-fn error(status: StatusCode, message: &str) -> Response {
+pub(super) fn error(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "error": message }))).into_response()
 }
 

@@ -1,18 +1,21 @@
 //! Metrics, API and status page over HTTP/1.1.
 //!
 //! Axum's routes on an accept loop of our own: `axum::serve` has no limit on the time a request head may take, and one
-//! half-sent request would hold up its graceful shutdown. Here every connection is bounded in time and number. The server
-//! only reads: nothing behind these routes changes state.
+//! half-sent request would hold up its graceful shutdown. Here every connection is bounded in time and number. Whatever changes
+//! state lies behind the guard of [`writes`].
 
 mod api;
 mod format;
 mod graphics;
+mod history;
 mod layout;
+mod records;
 mod routes;
 mod runbook;
 mod stall;
 mod state;
 mod status_page;
+mod writes;
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +23,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -28,7 +34,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use state::{AlertRow, AlertRowState, AppState, Diagnose, DiagnosisRow, OutcomeJson};
+pub use state::{AlertRow, AlertRowState, AppState, Diagnose, DiagnosisRow, OutcomeJson, ReloadRequest};
 
 /// Connections at a time; more are closed at once. Scrapers, a load balancer and a few browsers need a dozen.
 pub const MAX_CONNECTIONS: usize = 512;
@@ -88,6 +94,7 @@ impl Server {
 
     /// Serves until `shutdown` is cancelled, then drains for at most [`DRAIN_TIMEOUT`].
     pub async fn run(self, state: AppState, shutdown: CancellationToken) {
+        writes::warn_if_open(self.addr);
         let ready = state.ready.clone();
         let service = TowerToHyperService::new(routes::router(state));
         let slots = Slots::default();
@@ -95,8 +102,8 @@ impl Server {
         let graceful = GracefulShutdown::new();
         let kill = CancellationToken::new();
         while let Some(accepted) = shutdown.run_until_cancelled(self.listener.accept()).await {
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) if concerns_one_connection(&error) => continue,
                 Err(error) => {
                     tracing::warn!(%error, "can't accept connections");
@@ -105,7 +112,7 @@ impl Server {
                 }
             };
             let Some(slot) = slots.take() else { continue };
-            let connection = graceful.watch(connection(stream, service.clone()));
+            let connection = graceful.watch(connection(stream, ToPeer { service: service.clone(), peer }));
             let kill = kill.clone();
             tasks.spawn(async move {
                 let _slot = slot;
@@ -125,10 +132,27 @@ impl Server {
     }
 }
 
-type Service = TowerToHyperService<axum::Router>;
-type Connection = hyper::server::conn::http1::Connection<TokioIo<stall::Stall<TcpStream>>, Service>;
+type Routes = TowerToHyperService<axum::Router>;
+type Connection = hyper::server::conn::http1::Connection<TokioIo<stall::Stall<TcpStream>>, ToPeer>;
 
-fn connection(stream: TcpStream, service: Service) -> Connection {
+/// The routes, as one connection's peer sees them: each request carries where it came from.
+struct ToPeer {
+    service: Routes,
+    peer: SocketAddr,
+}
+
+impl Service<Request<Incoming>> for ToPeer {
+    type Response = <Routes as Service<Request<Incoming>>>::Response;
+    type Error = <Routes as Service<Request<Incoming>>>::Error;
+    type Future = <Routes as Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(writes::Peer(self.peer));
+        self.service.call(request)
+    }
+}
+
+fn connection(stream: TcpStream, service: ToPeer) -> Connection {
     // Answers are written at once and then flushed: nothing is gained by waiting for more.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "can't set TCP_NODELAY");

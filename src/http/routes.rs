@@ -14,12 +14,12 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, R
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use bytes::Bytes;
 use hyper::body::Frame;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{AppState, api, layout, runbook, status_page};
+use super::{AppState, api, layout, records, runbook, status_page, writes};
 
 /// Largest request body; nothing that is served takes one today.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -52,7 +52,11 @@ pub(super) fn router(app: AppState) -> Router {
         .route("/api/v1/targets", get(api::targets))
         .route("/api/v1/targets/{name}", get(api::target))
         .route("/api/v1/targets/{name}/outcomes", get(api::outcomes))
+        .route("/api/v1/targets/{name}/history", get(records::history))
         .route("/api/v1/alerts", get(api::alerts))
+        .route("/api/v1/incidents", get(records::incidents))
+        .route("/api/v1/notifications/failed", get(records::dead_letters))
+        .merge(writes::guarded(Router::new().route("/-/reload", post(reload))))
         .fallback(api::not_found)
         .with_state(site)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -91,6 +95,27 @@ async fn ready(State(site): State<Site>) -> Response {
         "ready\n".into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready: starting or shutting down\n").into_response()
+    }
+}
+
+/// Reads the configuration again; answers when it is in force, or was refused. The text is for people, and for the log of a
+/// deployment.
+async fn reload(State(site): State<Site>) -> Response {
+    let (answer, result) = oneshot::channel();
+    if let Err(error) = site.app.reload.try_send(answer) {
+        let why = match error {
+            mpsc::error::TrySendError::Full(_) => "too many reloads are waiting already: try again in a moment\n",
+            mpsc::error::TrySendError::Closed(_) => "not reloaded: shutting down\n",
+        };
+        return (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
+    }
+    match result.await {
+        Ok(Ok(changes)) => format!("reloaded: {changes}\n").into_response(),
+        Ok(Err(why)) => {
+            let text = format!("reload refused, the configuration before stays in force:\n{why}\n");
+            (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
+        }
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "not reloaded: shutting down\n").into_response(),
     }
 }
 

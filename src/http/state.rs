@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::Severity;
 use crate::observe::{Board, Metrics};
 use crate::outcome::{Outcome, TargetName};
+use crate::store::Records;
 use crate::time::{Clock, Timestamp};
 
 /// Everything that the pages and the API are made of. Cheap to clone.
@@ -15,6 +16,8 @@ use crate::time::{Clock, Timestamp};
 pub struct AppState {
     pub metrics: Arc<Metrics>,
     pub board: Arc<Board>,
+    /// Incidents, history and messages that were given up.
+    pub records: Arc<Records>,
     /// Alerts that are pending or firing.
     pub alerts: watch::Receiver<Arc<Vec<AlertRow>>>,
     /// True while the scheduler runs: shown by `/-/ready`. The server sets it to false when it shuts down.
@@ -25,7 +28,12 @@ pub struct AppState {
     pub diagnose: Diagnose,
     /// The one JSON shape of an outcome.
     pub outcome_json: OutcomeJson,
+    /// Where a reload is asked for.
+    pub reload: mpsc::Sender<ReloadRequest>,
 }
+
+/// Answered with what a reload changed, or why it was refused; dropped when the daemon ends.
+pub type ReloadRequest = oneshot::Sender<Result<String, String>>;
 
 /// From a failure to its diagnosis, if there is one.
 pub type Diagnose = Arc<dyn Fn(&Outcome) -> Option<DiagnosisRow> + Send + Sync>;

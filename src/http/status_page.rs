@@ -9,7 +9,7 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::layout::{Frame, Mark, REFRESH, document};
-use super::{AlertRow, AlertRowState, AppState, format, graphics};
+use super::{AlertRow, AlertRowState, AppState, format, graphics, history};
 use crate::config::{Severity, Target};
 use crate::observe::TargetSnapshot;
 use crate::outcome::{Outcome, Verdict};
@@ -51,6 +51,7 @@ pub(super) fn render(app: &AppState, refresh: bool) -> Markup {
             (view.table("Failing too", view.failing.get(MAX_CARDS..).unwrap_or_default()))
             (view.table("No verdict yet", &view.unjudged))
             (view.table("Healthy", &view.healthy))
+            (history::recent(app, view.now))
         }
     };
     document(&frame, &body)
@@ -97,6 +98,7 @@ impl<'a> View<'a> {
     fn subline(&self, refresh: bool) -> Markup {
         html! {
             "as of " (self.time(self.now))
+            @if let Some(at) = self.app.metrics.last_heartbeat() { ", last heartbeat " (self.ago(at)) " ago" }
             @if refresh {
                 ", refreshed every " (REFRESH) " s " a href="/?refresh=off" { "pause" }
             } @else {
@@ -112,12 +114,16 @@ impl<'a> View<'a> {
         let why = blind.iter().find_map(|t| t.latest()).map(|o| o.detail.as_str()).filter(|d| !d.is_empty());
         let stale = all().filter(|t| self.overdue(t).is_some()).count();
         html! {
+            @if let Some(trouble) = self.app.metrics.heartbeat_trouble() {
+                p.notice { strong { "No heartbeat gets out." } " Whoever listens for it will be paged: " (trouble) }
+            }
             @if let Some(trouble) = self.app.metrics.storage_trouble() {
                 p.notice {
                     strong { "State is in memory only." }
                     " The database can't be used, so alerts and undelivered messages would not survive a restart: " (trouble)
                 }
             }
+            (history::undelivered(self.app, self.now))
             @if !blind.is_empty() {
                 p.notice {
                     strong { "This prober could not judge " (format::count(blind.len(), "target")) " just now." }
@@ -190,6 +196,7 @@ impl<'a> View<'a> {
                     (self.facts(snapshot, failure))
                     (self.evidence(failure, first))
                 }
+                (history::of_target(self.app, &snapshot.target.name, self.now))
             }
         }
     }
@@ -331,15 +338,7 @@ impl<'a> View<'a> {
 
     /// How long the next outcome has been missing, when it is more than an interval late.
     fn overdue(&self, snapshot: &TargetSnapshot) -> Option<Duration> {
-        let target = &snapshot.target;
-        let latest = snapshot.latest()?.started_at;
-        let (heard, every) = match target.hold {
-            None => (latest, target.interval),
-            // while a held connection lives, it brings no outcomes but signs of life
-            Some(hold) => (snapshot.last_success.map_or(latest, |at| at.max(latest)), hold.ping_every.max(target.interval)),
-        };
-        let due = heard + every + target.timeout;
-        Some(self.now - due).filter(|&late| late > target.interval)
+        Some(self.now - snapshot.due()?).filter(|&late| late > snapshot.target.interval)
     }
 
     /// Days left of a certificate, marked when they are few.

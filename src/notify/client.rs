@@ -1,4 +1,4 @@
-//! One POST, and what came back: bounded in time and size, following nothing, showing no secret.
+//! One request, and what came back: bounded in time and size, following nothing, showing no secret.
 //!
 //! Proxies are taken from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` as by curl, since that is how hosts without
 //! a way out of their own are set up; a receiver on a loopback address is never reached through one.
@@ -7,7 +7,7 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::retry::{Failure, FailureReason, of_status, parse_retry_after};
 use crate::config::Secret;
@@ -18,6 +18,7 @@ const MAX_ANSWER_BYTES: usize = 4_096;
 
 /// What is sent. No `Debug`: the URL is a secret.
 pub struct Request {
+    method: Method,
     url: url::Url,
     pub headers: HeaderMap,
     body: String,
@@ -29,21 +30,32 @@ impl Request {
     /// # Errors
     /// The URL is not an http(s) URL. The error does not show it.
     pub fn post(url: &Secret, body: String) -> Result<Self, Failure> {
-        let invalid =
-            |why: String| Failure::new(FailureReason::InvalidReceiver, format!("the receiver's URL is not usable: {why}"));
-        let url = url::Url::parse(url.expose()).map_err(|e| invalid(e.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(invalid("its scheme is neither http nor https".into()));
-        }
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Ok(Request { url, headers, body })
+        Ok(Request { method: Method::POST, url: usable(url)?, headers, body })
+    }
+
+    /// A GET.
+    ///
+    /// # Errors
+    /// The URL is not an http(s) URL. The error does not show it.
+    pub fn get(url: &Secret) -> Result<Self, Failure> {
+        Ok(Request { method: Method::GET, url: usable(url)?, headers: HeaderMap::new(), body: String::new() })
     }
 
     /// The body, exactly as it goes on the wire.
     pub fn body(&self) -> &str {
         &self.body
     }
+}
+
+fn usable(url: &Secret) -> Result<url::Url, Failure> {
+    let invalid = |why: String| Failure::new(FailureReason::InvalidReceiver, format!("the receiver's URL is not usable: {why}"));
+    let url = url::Url::parse(url.expose()).map_err(|e| invalid(e.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(invalid("its scheme is neither http nor https".into()));
+    }
+    Ok(url)
 }
 
 /// What came back.
@@ -98,9 +110,9 @@ impl Client {
     /// # Errors
     /// There was no complete answer head.
     pub async fn send(&self, request: Request) -> Result<Answer, Failure> {
-        let Request { url, headers, body } = request;
+        let Request { method, url, headers, body } = request;
         let client = if is_loopback(&url) { &self.direct } else { &self.outside };
-        let mut response = client.post(url).headers(headers).body(body).send().await.map_err(failure)?;
+        let mut response = client.request(method, url).headers(headers).body(body).send().await.map_err(failure)?;
         let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok());
         let retry_after = retry_after.and_then(|value| parse_retry_after(value, self.clock.now()));
         let status = response.status().as_u16();

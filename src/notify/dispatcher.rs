@@ -26,6 +26,8 @@ pub trait Ledger: Send + Sync {
     fn sent(&self, receiver: &str);
     /// An attempt failed, and may be repeated; or a notification was given up.
     fn failed(&self, receiver: &str, reason: FailureReason);
+    /// A notification was given up for good, and its receiver will never get it. Told before [`Ledger::done`].
+    fn given_up(&self, receiver: &Arc<str>, notification: &Notification, reason: FailureReason);
     /// A notification left the queue of this receiver: delivered, or given up. It is not to be sent again after a restart.
     fn done(&self, receiver: &Arc<str>, id: &Arc<str>);
     /// So many notifications wait for this receiver, the oldest since then.
@@ -191,14 +193,15 @@ pub struct Lost {
 /// Gives a notification up: counts it, and leaves its text in the log, where somebody may still find it.
 pub(super) fn lose(shared: &Shared, receiver: &Arc<str>, n: &Notification, reason: FailureReason) {
     shared.ledger.failed(receiver, reason);
-    shared.ledger.done(receiver, &n.id);
     log_loss(shared, receiver, n, reason);
+    shared.ledger.done(receiver, &n.id);
 }
 
-/// As [`lose`], for a reason that was counted with its attempt.
-pub(super) fn log_loss(shared: &Shared, receiver: &str, n: &Notification, reason: FailureReason) {
+/// As [`lose`], for a reason that was counted with its attempt, and a message that leaves its queue later.
+pub(super) fn log_loss(shared: &Shared, receiver: &Arc<str>, n: &Notification, reason: FailureReason) {
+    shared.ledger.given_up(receiver, n, reason);
     tracing::error!(
-        receiver,
+        receiver = %receiver,
         target = %n.alert.target.name,
         rule = %n.alert.rule.name,
         kind = %n.kind.as_str(),

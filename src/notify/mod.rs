@@ -21,14 +21,20 @@ mod text;
 pub mod webhook;
 mod wording;
 
+pub use client::{Client, Request};
 pub use decide::{Decision, Why, WhyNot, decide};
 pub use dispatcher::{Dispatcher, Ledger, Lost, Tuning, Undelivered};
 pub use notification::{Kind, Notification, SavedNotification};
-pub use retry::{Backoff, FailureReason};
+pub use retry::{Backoff, Failure, FailureReason};
 
 use crate::views::Links;
 
 /// The message as a person reads it in a terminal or a log: several lines, at most 100 columns.
 pub fn plain(notification: &Notification, links: &Links) -> String {
     slack::as_text(&slack::render(notification, links))
+}
+
+/// The message in a few lines without markup: title, detail, diagnosis.
+pub fn summary(notification: &Notification) -> String {
+    wording::summary(notification).join("\n")
 }

@@ -154,6 +154,7 @@ fn sample_alert(at: Timestamp) -> Alert {
         resolve_after: 1,
         remind_every: None,
         notify: vec![],
+        flapping: true,
     };
     Alert {
         id: format!("wsprobe-test/test/{}", at.as_nanos() / 1_000_000).into(),
@@ -165,6 +166,7 @@ fn sample_alert(at: Timestamp) -> Alert {
         cause: "somebody asked for a test notification".into(),
         evidence: None,
         page: None,
+        flapping: None,
         latest: None,
     }
 }

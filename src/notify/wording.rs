@@ -4,6 +4,7 @@ use super::notification::{Kind, Notification};
 use super::text::{clip, human, one_line};
 use crate::config::{Condition, Severity};
 use crate::outcome::Reason;
+use crate::views;
 
 /// The sign in front of the title, in plain Unicode so that it works on every lock screen.
 pub fn sign(n: &Notification) -> &'static str {
@@ -19,6 +20,21 @@ pub fn sign(n: &Notification) -> &'static str {
 
 /// The whole story in one line: `staging is down: upgrade_redirected`.
 pub fn title(n: &Notification) -> String {
+    let told = event(n);
+    match (n.alert.flapping.map(human), n.kind) {
+        (Some(_), Kind::Fired | Kind::Reminder) => format!("{told} (flapping)"),
+        (Some(calm), Kind::Resolved) => format!("{told}, the last {calm} of it without trouble"),
+        _ => told,
+    }
+}
+
+/// What is to be known of a flapping alert while it fires.
+pub fn flapping(n: &Notification) -> Option<String> {
+    let calm = human(n.alert.flapping.filter(|_| matches!(n.kind, Kind::Fired | Kind::Reminder))?);
+    Some(format!("It comes and goes: the alert resolves when there was no trouble for {calm}."))
+}
+
+fn event(n: &Notification) -> String {
     let target = n.alert.target.name.as_str();
     let lasted = human(n.lasted());
     let cause = clip(&one_line(&n.alert.cause), 80);
@@ -63,6 +79,18 @@ pub fn title(n: &Notification) -> String {
             format!("connections to {target} are still cut, for {lasted}: {cause}")
         }
         (Condition::SessionShorterThan(_), Kind::Resolved) => format!("connections to {target} last again after {lasted}"),
+
+        (Condition::BurnRate { .. }, Kind::Fired) => format!("{target} uses up its error budget: {}", before_semicolon(&cause)),
+        (Condition::BurnRate { .. }, Kind::Reminder) => {
+            format!("{target} still uses up its error budget, for {lasted}: {}", before_semicolon(&cause))
+        }
+        (Condition::BurnRate { .. }, Kind::Resolved) => format!("{target} keeps to its error budget again after {lasted}"),
+
+        (Condition::NoVerdictFor(_), Kind::Fired) => format!("wsprobe is blind for {target}: nothing is known for {lasted}"),
+        (Condition::NoVerdictFor(_), Kind::Reminder) => {
+            format!("wsprobe is still blind for {target}: nothing is known for {lasted}")
+        }
+        (Condition::NoVerdictFor(_), Kind::Resolved) => format!("wsprobe sees {target} again after {lasted}"),
     }
 }
 
@@ -76,11 +104,23 @@ pub fn summary(n: &Notification) -> Vec<String> {
         Kind::Fired | Kind::Reminder => {
             let detail = n.alert.evidence.as_ref().map(|o| one_line(&o.detail)).filter(|d| !d.is_empty());
             let said = matches!(n.alert.rule.when, Condition::Latency { .. }); // the cause is in the title
+            let detail = detail.filter(|_| !tells_more(n));
             lines.extend(detail.or_else(|| (!said).then(|| one_line(&n.alert.cause))).map(|line| clip(&line, 200)));
+            lines.extend(n.alert.evidence.as_deref().and_then(views::attempts));
+            lines.extend(flapping(n));
             lines.extend(n.diagnosis.as_ref().map(|d| clip(&one_line(&d.summary), 300)));
         }
     }
     lines
+}
+
+/// Whether the cause says what no single outcome can show.
+pub fn tells_more(n: &Notification) -> bool {
+    n.alert.page.is_some() || matches!(n.alert.rule.when, Condition::BurnRate { .. } | Condition::NoVerdictFor(_))
+}
+
+fn before_semicolon(cause: &str) -> &str {
+    cause.split(';').next().unwrap_or(cause)
 }
 
 /// The reason of the evidence; `None` where the rule fired on healthy probes.

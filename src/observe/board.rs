@@ -59,6 +59,17 @@ impl TargetSnapshot {
         self.outcomes.first()
     }
 
+    /// When the next outcome, or sign of life of a held connection, is due at the latest; `None` before the first.
+    pub fn due(&self) -> Option<Timestamp> {
+        let latest = self.latest()?.started_at;
+        let (heard, every) = match self.target.hold {
+            None => (latest, self.target.interval),
+            // while a held connection lives, it brings no outcomes but signs of life
+            Some(hold) => (self.last_success.map_or(latest, |at| at.max(latest)), hold.ping_every.max(self.target.interval)),
+        };
+        Some(heard + every + self.target.timeout)
+    }
+
     /// The last outcome that says something of the target.
     pub fn latest_conclusive(&self) -> Option<&Arc<Outcome>> {
         self.outcomes.iter().find(|o| o.verdict() != Verdict::Inconclusive)
@@ -73,13 +84,18 @@ impl TargetSnapshot {
 impl Board {
     /// A board on which no target was probed yet.
     pub fn new(config: &Config) -> Self {
-        Board { table: RwLock::new(Arc::new(Table::new(config, None))) }
+        Board::of(&config.targets)
+    }
+
+    /// A board of these targets.
+    pub fn of(targets: &[Arc<Target>]) -> Self {
+        Board { table: RwLock::new(Arc::new(Table::new(targets, None))) }
     }
 
     /// Takes up another configuration. Histories of targets that keep name and URL are kept, others are dropped.
     pub fn reload(&self, config: &Config) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        *table = Arc::new(Table::new(config, Some(&table)));
+        *table = Arc::new(Table::new(&config.targets, Some(&table)));
     }
 
     /// Takes in an outcome; one of an unknown target (removed while its probe ran) is ignored.
@@ -120,9 +136,8 @@ impl Board {
 }
 
 impl Table {
-    fn new(config: &Config, before: Option<&Table>) -> Self {
-        let mut entries: Vec<_> = config
-            .targets
+    fn new(targets: &[Arc<Target>], before: Option<&Table>) -> Self {
+        let mut entries: Vec<_> = targets
             .iter()
             .map(|target| {
                 let known = before.and_then(|t| t.entry(&target.name)).filter(|e| e.target.url == target.url);

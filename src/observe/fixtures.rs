@@ -32,12 +32,15 @@ pub(super) fn config(targets: Vec<Target>) -> Config {
             resolve_after: 1,
             remind_every: None,
             notify: vec![],
+            flapping: true,
         })],
         receivers: vec![Arc::new(Receiver {
             name: "ops".into(),
             kind: ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook") },
         })],
         witnesses: vec![],
+        heartbeat: None,
+        target_files: Default::default(),
     }
 }
 

@@ -18,6 +18,7 @@ use prometheus::proto::{LabelPair, Metric};
 
 use super::addresses::AddressNumbers;
 use super::exposition::{EncodeError, Writer, counter, gauge, label};
+use super::heartbeat::{self, Heartbeat, Heartbeats};
 use super::histogram::{Histogram, PHASE, PROBE, SCHEDULE};
 use super::session_metrics;
 use super::storage::{Storage, StorageState};
@@ -28,6 +29,20 @@ use crate::time::Timestamp;
 
 /// Why a probe that was due did not run; both are counted from the start.
 const SKIPS: [&str; 2] = ["late", "overrun"];
+
+/// Why a notification is given up while the daemon runs and its receiver is configured; counted from the start, so that the
+/// first one is seen as an increase.
+const GIVEN_UP: [&str; 9] = [
+    "client_error",
+    "expired",
+    "forbidden",
+    "gone",
+    "invalid_payload",
+    "invalid_receiver",
+    "queue_full",
+    "redirected",
+    "unexpected_answer",
+];
 
 /// Every metric of the daemon.
 pub struct Metrics {
@@ -56,6 +71,8 @@ struct Table {
     receivers: Vec<Arc<ReceiverMetrics>>,
     /// Whether this host is online; `None` without witnesses, who alone know.
     online: Option<AtomicBool>,
+    /// `None` where none are sent.
+    heartbeats: Option<Arc<Heartbeats>>,
 }
 
 /// The numbers of one receiver.
@@ -63,6 +80,7 @@ struct ReceiverMetrics {
     name: Arc<str>,
     sent: AtomicU64,
     failed: ByReason,
+    given_up: ByReason,
     pending: AtomicU64,
     oldest_pending: MaybeTime,
 }
@@ -99,6 +117,11 @@ impl Metrics {
     /// A reload was rejected; the configuration before stays in force.
     pub fn config_rejected(&self) {
         self.reload_successful.store(false, Relaxed);
+    }
+
+    /// Whether the configuration in force is what was read last.
+    pub fn config_is_current(&self) -> bool {
+        self.reload_successful.load(Relaxed)
     }
 
     /// The handle of a target, to be resolved once and kept; `None` when no such target is configured.
@@ -147,6 +170,13 @@ impl Metrics {
         }
     }
 
+    /// A notification was given up for good.
+    pub fn notification_given_up(&self, receiver: &str, reason: &'static str) {
+        if let Some(receiver) = self.table().receiver(receiver) {
+            receiver.given_up.add(reason);
+        }
+    }
+
     /// What a receiver still has to get, and since when the oldest of it waits.
     pub fn notifications_pending(&self, receiver: &str, count: usize, oldest: Option<Timestamp>) {
         if let Some(receiver) = self.table().receiver(receiver) {
@@ -156,6 +186,30 @@ impl Metrics {
                 None => receiver.oldest_pending.clear(),
             }
         }
+    }
+
+    /// The receiver that has been waiting longest for a message, and since when.
+    pub fn oldest_pending(&self) -> Option<(Arc<str>, Timestamp)> {
+        let table = self.table();
+        let waiting = table.receivers.iter().filter_map(|r| Some((r.name.clone(), r.oldest_pending.get()?)));
+        waiting.min_by_key(|(_, since)| *since)
+    }
+
+    /// A heartbeat was due, and this became of it.
+    pub fn heartbeat(&self, beat: &Heartbeat, now: Timestamp) {
+        if let Some(beats) = &self.table().heartbeats {
+            beats.count(beat, now);
+        }
+    }
+
+    /// When the last heartbeat was taken.
+    pub fn last_heartbeat(&self) -> Option<Timestamp> {
+        self.table().heartbeats.as_ref()?.last_sent()
+    }
+
+    /// Why no heartbeat gets out at the moment.
+    pub fn heartbeat_trouble(&self) -> Option<String> {
+        self.table().heartbeats.as_ref()?.trouble()
     }
 
     /// How the database does, where there is one.
@@ -233,6 +287,7 @@ impl Metrics {
             self.reloaded_at.get().map(|at| gauge(vec![], at.as_secs_f64())),
         )?;
         self.storage.encode(w)?;
+        heartbeat::encode(self.table().heartbeats.as_deref(), w)?;
         w.family(
             GAUGE,
             "wsprobe_build_info",
@@ -389,6 +444,12 @@ fn encode_receivers(receivers: &[Arc<ReceiverMetrics>], now: Timestamp, w: &mut 
         receivers.iter().flat_map(|r| r.failed.series(&name(r))),
     )?;
     w.family(
+        COUNTER,
+        "wsprobe_notifications_dead_total",
+        "Notifications that were given up and that the receiver never got, by reason; the API keeps them.",
+        receivers.iter().flat_map(|r| r.given_up.series(&name(r))),
+    )?;
+    w.family(
         GAUGE,
         "wsprobe_notifications_pending",
         "Notifications that wait to be delivered.",
@@ -443,7 +504,8 @@ impl Table {
         });
         let known = before.and_then(|t| t.online.as_ref()).is_none_or(|online| online.load(Relaxed));
         let online = (!config.witnesses.is_empty()).then(|| AtomicBool::new(known));
-        Table { targets, receivers: receivers.collect(), online }
+        let heartbeats = config.heartbeat.as_ref().map(|_| before.and_then(|t| t.heartbeats.clone()).unwrap_or_default());
+        Table { targets, receivers: receivers.collect(), online, heartbeats }
     }
 
     fn target(&self, name: &TargetName) -> Option<&Arc<TargetMetrics>> {
@@ -462,6 +524,7 @@ impl ReceiverMetrics {
             name: name.clone(),
             sent: AtomicU64::new(0),
             failed: ByReason::default(),
+            given_up: ByReason::starting_with(&GIVEN_UP),
             pending: AtomicU64::new(0),
             oldest_pending: MaybeTime::default(),
         }

@@ -8,6 +8,7 @@ mod board;
 mod exposition;
 #[cfg(test)]
 mod fixtures;
+mod heartbeat;
 mod histogram;
 mod metrics;
 mod recent;
@@ -17,6 +18,7 @@ mod target_metrics;
 
 pub use board::{Board, TargetSnapshot};
 pub use exposition::EncodeError;
+pub use heartbeat::Heartbeat;
 pub use metrics::Metrics;
 pub use recent::Sample;
 pub use storage::StorageState;

@@ -88,6 +88,9 @@ impl History {
             }
         });
         trim(failures, depth.failures, drop);
+        if outcome.is_first_attempt() {
+            return; // the second one says how the target is
+        }
         match outcome.verdict() {
             Verdict::Inconclusive => self.inconclusive = self.inconclusive.saturating_add(1),
             verdict => {

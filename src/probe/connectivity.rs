@@ -6,6 +6,7 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -27,15 +28,23 @@ const OFFLINE_HOLDS: Duration = Duration::from_secs(5);
 
 /// Asks the witnesses, and remembers what they said for a moment.
 pub struct Connectivity {
-    witnesses: Vec<Witness>,
-    resolver: Resolver,
+    /// Replaced as a whole by a reload.
+    panel: RwLock<Arc<Panel>>,
     /// Locked while the witnesses are asked, so that everybody else waits for the same answer.
     known: Mutex<Known>,
     online: watch::Sender<bool>,
 }
 
+/// The witnesses, and what finds their addresses.
+struct Panel {
+    witnesses: Vec<Witness>,
+    resolver: Resolver,
+}
+
 /// What the witnesses said last.
 struct Known {
+    /// Who said it; others are asked anew.
+    panel: Arc<Panel>,
     asked: Option<Instant>,
     online: bool,
     /// When this host was seen to be online again.
@@ -45,21 +54,34 @@ struct Known {
 impl Connectivity {
     /// Without a witness, every host is taken to be online.
     pub fn new(witnesses: &[Witness], shared: &Shared) -> Self {
+        let panel = Arc::new(Panel { witnesses: witnesses.to_vec(), resolver: shared.resolver.clone() });
         Connectivity {
-            witnesses: witnesses.to_vec(),
-            resolver: shared.resolver.clone(),
-            known: Mutex::new(Known { asked: None, online: true, back: None }),
+            known: Mutex::new(Known { panel: panel.clone(), asked: None, online: true, back: None }),
+            panel: RwLock::new(panel),
             online: watch::Sender::new(true),
         }
+    }
+
+    /// From now on these are asked. What is known stays while they are the same.
+    pub fn reconfigure(&self, witnesses: &[Witness], shared: &Shared) {
+        let mut panel = self.panel.write().unwrap_or_else(PoisonError::into_inner);
+        if panel.witnesses != witnesses {
+            *panel = Arc::new(Panel { witnesses: witnesses.to_vec(), resolver: shared.resolver.clone() });
+        }
+    }
+
+    fn panel(&self) -> Arc<Panel> {
+        self.panel.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The outcome of a probe that began then, or, if it failed while this host was offline, an inconclusive one with
     /// the same evidence. Takes no longer than a witness may take to answer.
     pub async fn judge(&self, outcome: Outcome, began: Instant) -> Outcome {
-        if self.witnesses.is_empty() || !may_be_the_network(&outcome) || self.online_since(began).await {
+        let panel = self.panel();
+        if panel.witnesses.is_empty() || !may_be_the_network(&outcome) || self.online_since(began).await {
             return outcome;
         }
-        let nobody = match self.witnesses.as_slice() {
+        let nobody = match panel.witnesses.as_slice() {
             [one] => format!("the witness {one} does not answer"),
             many => format!("none of the {} witnesses answers", many.len()),
         };
@@ -87,23 +109,26 @@ impl Connectivity {
     async fn online_since(&self, began: Instant) -> bool {
         let mut known = self.known.lock().await;
         let holds = if known.online { ONLINE_HOLDS } else { OFFLINE_HOLDS };
-        if known.asked.is_none_or(|asked| asked.elapsed() >= holds) {
+        let panel = self.panel();
+        if !Arc::ptr_eq(&known.panel, &panel) || known.asked.is_none_or(|asked| asked.elapsed() >= holds) {
             let asked = Instant::now();
-            let online = self.somebody_answers().await;
+            let online = panel.witnesses.is_empty() || panel.somebody_answers().await;
             match (known.online, online) {
-                (true, false) => tracing::warn!(witnesses = self.witnesses.len(), "offline: no witness answers"),
+                (true, false) => tracing::warn!(witnesses = panel.witnesses.len(), "offline: no witness answers"),
                 (false, true) => {
                     tracing::info!("online again: a witness answers");
                     known.back = Some(Instant::now());
                 }
                 _ => {}
             }
-            (known.asked, known.online) = (Some(asked), online);
+            (known.panel, known.asked, known.online) = (panel, Some(asked), online);
             self.online.send_if_modified(|before| std::mem::replace(before, online) != online);
         }
         known.online && known.back.is_none_or(|back| began >= back)
     }
+}
 
+impl Panel {
     async fn somebody_answers(&self) -> bool {
         let mut asked: FuturesUnordered<_> =
             self.witnesses.iter().map(|witness| timeout(PATIENCE, self.answers(witness))).collect();

@@ -6,6 +6,7 @@
 mod addresses;
 mod captures;
 mod classify;
+mod confirm;
 mod connect;
 mod connectivity;
 mod conversation;
@@ -34,6 +35,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
+pub use confirm::confirming;
 pub use connectivity::Connectivity;
 pub use follow_up::PageProbe;
 pub use resolve::Resolver;

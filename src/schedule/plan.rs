@@ -4,7 +4,7 @@
 //! the target XOR a seed gives, modulo the interval. Two probers with different seeds probe at different times.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use crate::outcome::TargetName;
@@ -27,6 +27,7 @@ pub struct Due {
 /// When each target is due next.
 #[derive(Debug)]
 pub struct Plan {
+    seed: u64,
     targets: Vec<(TargetName, Duration)>,
     /// (next slot, position in `targets`)
     next: BinaryHeap<Reverse<(Timestamp, usize)>>,
@@ -36,9 +37,23 @@ impl Plan {
     /// A plan for these targets (name and interval); the first slot of each lies within one interval from `now`.
     /// An interval of zero is taken as 1 ns.
     pub fn new(targets: impl IntoIterator<Item = (TargetName, Duration)>, seed: u64, now: Timestamp) -> Self {
-        let targets: Vec<_> = targets.into_iter().map(|(name, i)| (name, i.max(Duration::from_nanos(1)))).collect();
-        let first = targets.iter().enumerate().map(|(index, (name, i))| Reverse((first_slot(name, *i, seed, now), index)));
-        Plan { next: first.collect(), targets }
+        let mut plan = Plan { seed, targets: vec![], next: BinaryHeap::new() };
+        plan.retarget(targets, now);
+        plan
+    }
+
+    /// From now on these targets. One that keeps its name and interval keeps its next slot too, be it overdue: none is lost
+    /// and none comes twice.
+    pub fn retarget(&mut self, targets: impl IntoIterator<Item = (TargetName, Duration)>, now: Timestamp) {
+        let mut next: Vec<_> = self.next.drain().map(|Reverse((at, index))| (index, at)).collect();
+        next.sort_unstable();
+        let known: HashMap<_, _> = self.targets.drain(..).zip(next.into_iter().map(|(_, at)| at)).collect();
+        self.targets = targets.into_iter().map(|(name, i)| (name, i.max(Duration::from_nanos(1)))).collect();
+        let slots = self.targets.iter().enumerate().map(|(index, target)| {
+            let at = known.get(target).copied().unwrap_or_else(|| first_slot(&target.0, target.1, self.seed, now));
+            Reverse((at, index))
+        });
+        self.next = slots.collect();
     }
 
     /// When anything is due next; `None` without targets.

@@ -26,6 +26,12 @@ impl Ticker {
         Ticker { plan: Plan::new(targets, seed, wall), wall, start: Instant::now() }
     }
 
+    /// From now on these targets; as [`Plan::retarget`].
+    pub fn retarget(&mut self, targets: impl IntoIterator<Item = (TargetName, Duration)>) {
+        let now = self.now();
+        self.plan.retarget(targets, now);
+    }
+
     /// Waits for the next slot that comes, or has come. Cancel-safe: a slot is taken only when it is returned. Without
     /// targets it waits forever.
     pub async fn next(&mut self) -> Due {

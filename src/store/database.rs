@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, Transaction};
 
+use super::archive::Limits;
 use super::mirror::{Mirror, Row, Write};
+use super::records::{DeadLetter, IN_MEMORY, Incident, IncidentFilter};
 use super::schema::{self, SchemaError};
-use super::thin;
+use super::{archive, thin};
 use crate::outcome::{Outcome, TargetName};
 use crate::time::Timestamp;
 
@@ -51,6 +53,8 @@ impl Database {
     pub(super) fn open(path: &Path) -> Result<(Database, Mirror), OpenError> {
         let mut db = Connection::open(path)?;
         db.busy_timeout(BUSY)?;
+        // a file of an older version keeps its ways: the pages of deleted rows are used again, and the file never shrinks
+        db.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;")?;
         // FULL: what was sent must not be forgotten by a power cut, or it is sent again as something new
         db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 4194304;")?;
         schema::migrate(&mut db)?;
@@ -65,6 +69,11 @@ impl Database {
         rows.filter_map(Result::transpose).collect()
     }
 
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.db
+    }
+
     /// One transaction.
     pub(super) fn write(&mut self, writes: &[Write]) -> rusqlite::Result<()> {
         if writes.is_empty() {
@@ -77,7 +86,18 @@ impl Database {
         tx.commit()
     }
 
-    /// Makes alerts and outbox what they are in memory, in one transaction.
+    /// The latest incidents and dead letters.
+    pub(super) fn recent(&self) -> rusqlite::Result<(Vec<Incident>, Vec<DeadLetter>)> {
+        let incidents = archive::incidents(&self.db, &IncidentFilter::default(), None, IN_MEMORY)?;
+        Ok((incidents.items, archive::letters(&self.db, None, IN_MEMORY)?.items))
+    }
+
+    /// Deletes a few of the rows whose time has come, in one transaction. True when there may be more.
+    pub(super) fn purge(&mut self, limits: &Limits) -> rusqlite::Result<bool> {
+        archive::purge(&mut self.db, limits)
+    }
+
+    /// Makes alerts and outbox what they are in memory, in one transaction, and adds the rows that could not be written.
     pub(super) fn replace(&mut self, mirror: &Mirror) -> rusqlite::Result<()> {
         let tx = self.db.transaction()?;
         tx.execute_batch("DELETE FROM alerts; DELETE FROM outbox;")?;
@@ -108,10 +128,10 @@ fn apply(tx: &Transaction<'_>, write: &Write) -> rusqlite::Result<()> {
         }
         Write::Outcome(outcome) => {
             thin::insert(tx, outcome)?;
+            archive::count(tx, outcome)?;
         }
-        Write::Forget { before } => {
-            tx.prepare_cached("DELETE FROM outcomes WHERE at < ?1")?.execute([before.as_nanos()])?;
-        }
+        Write::Incident(incident) => archive::put_incident(tx, incident)?,
+        Write::DeadLetter(letter) => archive::put_letter(tx, letter)?,
     }
     Ok(())
 }

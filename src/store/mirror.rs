@@ -1,12 +1,12 @@
 //! Alerts and outbox as they should be in the database: small, and what makes recovery simple.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::records::{DeadLetter, IN_MEMORY, Incident};
 use super::{Change, Kept, Message};
 use crate::outcome::{Outcome, TargetName};
-use crate::time::Timestamp;
 
 /// Everything but the outcomes, in memory.
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub(super) struct Mirror {
     alerts: BTreeMap<(TargetName, Arc<str>), Arc<str>>,
     outbox: BTreeMap<u64, Row>,
     places: BTreeMap<(Arc<str>, Arc<str>), u64>,
+    /// Incidents and dead letters that are not known to be in the database; the oldest go when it stays away for long.
+    unwritten: VecDeque<Write>,
 }
 
 /// A row of the outbox.
@@ -41,10 +43,9 @@ pub(super) enum Write {
         seq: u64,
     },
     Outcome(Arc<Outcome>),
-    /// Deletes outcomes.
-    Forget {
-        before: Timestamp,
-    },
+    /// An incident began, or ended.
+    Incident(Arc<Incident>),
+    DeadLetter(Arc<DeadLetter>),
 }
 
 impl Mirror {
@@ -59,6 +60,9 @@ impl Mirror {
                 None => drop(self.alerts.remove(&(target.clone(), rule.clone()))),
             }
             writes.push(Write::Alert { target, rule, state });
+        }
+        for incident in change.incidents {
+            self.record(Write::Incident(Arc::new(incident)), writes);
         }
         for Message { receiver, notification } in change.messages {
             let Some(message) = json(&notification) else { continue };
@@ -75,6 +79,20 @@ impl Mirror {
             self.outbox.remove(&seq);
             writes.push(Write::Unqueue { seq });
         }
+    }
+
+    /// Adds a row that is only ever added to, and keeps it until it is known to be written.
+    pub(super) fn record(&mut self, row: Write, writes: &mut Vec<Write>) {
+        if self.unwritten.len() >= IN_MEMORY {
+            self.unwritten.pop_front();
+        }
+        self.unwritten.push_back(row.clone());
+        writes.push(row);
+    }
+
+    /// Everything that was handed out is in the database, or nothing is meant to be.
+    pub(super) fn written(&mut self) {
+        self.unwritten.clear();
     }
 
     pub(super) fn put_alert(&mut self, target: TargetName, rule: Arc<str>, state: Arc<str>) {
@@ -108,7 +126,7 @@ impl Mirror {
         new
     }
 
-    /// Everything, as changes of an empty database.
+    /// Everything, as changes of a database without alerts and messages.
     pub(super) fn writes(&self) -> Vec<Write> {
         let alerts = self.alerts.iter().map(|((target, rule), state)| Write::Alert {
             target: target.clone(),
@@ -116,7 +134,7 @@ impl Mirror {
             state: Some(state.clone()),
         });
         let outbox = self.outbox.iter().map(|(&seq, row)| Write::Queue { seq, row: row.clone() });
-        alerts.chain(outbox).collect()
+        alerts.chain(outbox).chain(self.unwritten.iter().cloned()).collect()
     }
 
     /// What was kept, read. What can't be read was written by another version: it is said and left out.

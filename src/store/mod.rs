@@ -1,4 +1,5 @@
-//! What survives a restart: firing alerts, messages that wait to be sent, and recent outcomes. SQLite on a thread of its own.
+//! What survives a restart: firing alerts, messages that wait to be sent, and recent outcomes; and what is kept to be looked at
+//! later: incidents, messages that were given up, and rollups of outcomes. SQLite on a thread of its own.
 //!
 //! ```text
 //! pipeline ── Change ──► thread: one transaction per batch ──► the change is kept: its messages may be sent
@@ -7,11 +8,18 @@
 //! ```
 //!
 //! Nobody waits for this thread. A change is answered by its number once it is kept, or once it is known that it can't be: a
-//! message must not wait for a broken disk.
+//! message must not wait for a broken disk. Who reads ([`Records`]) does so over connections of their own, which in WAL mode
+//! neither wait for the thread nor keep it waiting.
 
+mod archive;
 mod database;
 mod mirror;
+mod reader;
+mod records;
+mod rollup;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod thin;
 
 use std::path::{Path, PathBuf};
@@ -28,8 +36,12 @@ use crate::alert::{Change as AlertChange, Saved};
 use crate::notify::SavedNotification;
 use crate::outcome::Outcome;
 use crate::time::Clock;
+use archive::Limits;
 use database::{Database, OpenError};
 use mirror::{Mirror, Write};
+pub use reader::{History, ReadError, Records, Span};
+pub use records::{DeadLetter, End, Explained, IN_MEMORY, Incident, IncidentFilter, Page, Place, Placed};
+pub use rollup::Bucket;
 
 /// Commands taken into one transaction.
 const BATCH: usize = 1_000;
@@ -38,8 +50,12 @@ const BATCH: usize = 1_000;
 const CROWDED: usize = 10_000;
 /// How often a database that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
-/// How often outcomes that nobody will ask for are deleted.
-const FORGET_EVERY: Duration = Duration::from_secs(600);
+/// How often rows that nobody will ask for are looked for.
+const PURGE_EVERY: Duration = Duration::from_secs(600);
+/// From one small deletion to the next: whoever waits for the disk comes between.
+const PURGE_PAUSE: Duration = Duration::from_millis(20);
+/// A thread that has not turned for so long hangs in the disk. It turns every [`RETRY`] when nothing happens.
+const STUCK: Duration = Duration::from_secs(15);
 
 /// Everything that one event changes, kept as a whole or not at all.
 #[derive(Debug, Default)]
@@ -49,6 +65,8 @@ pub struct Change {
     pub outcome: Option<Arc<Outcome>>,
     pub alerts: Vec<AlertChange>,
     pub messages: Vec<Message>,
+    /// Those that began or ended.
+    pub incidents: Vec<Incident>,
 }
 
 /// A message that waits for a receiver.
@@ -84,6 +102,8 @@ enum Command {
         receiver: Arc<str>,
         id: Arc<str>,
     },
+    /// A message was given up.
+    GivenUp(Arc<DeadLetter>),
     Stop,
 }
 
@@ -96,9 +116,21 @@ pub struct Health {
     trouble: Mutex<Option<String>>,
     waiting: AtomicUsize,
     dropped_outcomes: AtomicU64,
+    /// When the thread last had nothing left to do.
+    turned: Mutex<Instant>,
 }
 
 impl Health {
+    fn new(durable: bool) -> Self {
+        Health {
+            durable,
+            trouble: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            dropped_outcomes: AtomicU64::new(0),
+            turned: Mutex::new(Instant::now()),
+        }
+    }
+
     /// Whether there is a database at all, working or not.
     pub fn has_database(&self) -> bool {
         self.durable
@@ -119,6 +151,17 @@ impl Health {
         self.dropped_outcomes.load(Relaxed)
     }
 
+    /// Why what happens now is not written, where it is meant to be: also a thread that hangs in the disk.
+    pub fn fault(&self) -> Option<String> {
+        let turned = *self.turned.lock().unwrap_or_else(PoisonError::into_inner);
+        let hangs = self.durable && turned.elapsed() > STUCK;
+        self.trouble().or_else(|| hangs.then(|| format!("the disk has not answered for {} s", turned.elapsed().as_secs())))
+    }
+
+    fn turn(&self) {
+        *self.turned.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
     fn set(&self, trouble: Option<String>) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
@@ -129,6 +172,7 @@ impl Health {
 pub struct Store {
     commands: Sender<Command>,
     health: Arc<Health>,
+    records: Arc<Records>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -139,34 +183,34 @@ pub struct Settings {
     pub path: Option<PathBuf>,
     /// Outcomes are kept this long, to be replayed at the start: the longest that a rule looks back.
     pub replay: Duration,
+    /// Incidents, dead letters and rollups are kept this long.
+    pub retention: Duration,
 }
 
 impl Store {
     /// Opens the database and reads what it holds. One that can't be used is said so in [`Health`] and tried again; one that is
     /// damaged, or no database, is moved aside.
     pub fn open(settings: Settings, clock: Clock, answers: UnboundedSender<Answer>) -> (Store, Kept) {
-        let health = Arc::new(Health {
-            durable: settings.path.is_some(),
-            trouble: Mutex::default(),
-            waiting: AtomicUsize::new(0),
-            dropped_outcomes: AtomicU64::new(0),
-        });
+        let health = Arc::new(Health::new(settings.path.is_some()));
+        let records = Arc::new(Records::new(settings.path.clone(), health.clone()));
         let (commands, inbox) = channel();
         let mut writer = Writer {
             settings,
             database: None,
             was_read: false,
             tried: Instant::now(),
-            forgot: Instant::now(),
+            purged: None,
+            purging: false,
             clock,
             mirror: Mirror::default(),
             health: health.clone(),
+            records: records.clone(),
             answers,
         };
         let found = writer.start();
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || writer.run(&inbox));
         let thread = thread.inspect_err(|error| tracing::error!(%error, "the store can't have a thread: nothing is kept")).ok();
-        (Store { commands, health, thread: Mutex::new(thread) }, found)
+        (Store { commands, health, records, thread: Mutex::new(thread) }, found)
     }
 
     /// Hands a change over to be kept.
@@ -176,7 +220,11 @@ impl Store {
         } else if self.health.waiting.load(Relaxed) > CROWDED && change.outcome.take().is_some() {
             self.health.dropped_outcomes.fetch_add(1, Relaxed);
         }
-        if change.outcome.is_some() || !change.alerts.is_empty() || !change.messages.is_empty() {
+        for incident in &change.incidents {
+            self.records.remember(incident.clone());
+        }
+        let Change { outcome, alerts, messages, incidents, .. } = &change;
+        if outcome.is_some() || !alerts.is_empty() || !messages.is_empty() || !incidents.is_empty() {
             self.send(Command::Change(Box::new(change)));
         }
     }
@@ -184,6 +232,17 @@ impl Store {
     /// A message left the queue of its receiver, delivered or given up.
     pub fn done(&self, receiver: &Arc<str>, id: &Arc<str>) {
         self.send(Command::Done { receiver: receiver.clone(), id: id.clone() });
+    }
+
+    /// A message was given up. To be called before [`Store::done`], so that it is never nowhere.
+    pub fn given_up(&self, letter: DeadLetter) {
+        self.records.remember_letter(letter.clone());
+        self.send(Command::GivenUp(Arc::new(letter)));
+    }
+
+    /// What is kept to be looked at.
+    pub fn records(&self) -> Arc<Records> {
+        self.records.clone()
     }
 
     /// How it is doing.
@@ -212,10 +271,13 @@ struct Writer {
     /// Whether the database was read: until then nothing in it is overwritten.
     was_read: bool,
     tried: Instant,
-    forgot: Instant,
+    purged: Option<Instant>,
+    /// Whether there is more to delete.
+    purging: bool,
     clock: Clock,
     mirror: Mirror,
     health: Arc<Health>,
+    records: Arc<Records>,
     answers: UnboundedSender<Answer>,
 }
 
@@ -240,6 +302,10 @@ impl Writer {
     fn read(&self, database: &Database, stored: &Mirror) -> Kept {
         let outcomes = database.outcomes(self.clock.now().before(self.settings.replay));
         let outcomes = outcomes.inspect_err(|error| tracing::error!(%error, "kept outcomes can't be read")).unwrap_or_default();
+        match database.recent() {
+            Ok((incidents, letters)) => self.records.take_up(incidents, letters),
+            Err(error) => tracing::error!(%error, "kept incidents can't be read"),
+        }
         stored.read(outcomes)
     }
 
@@ -247,7 +313,8 @@ impl Writer {
         let mut stopping = false;
         while !stopping {
             let mut batch = vec![];
-            match inbox.recv_timeout(RETRY) {
+            self.health.turn();
+            match inbox.recv_timeout(if self.purging { PURGE_PAUSE } else { RETRY }) {
                 Ok(command) => batch.push(command),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => stopping = true,
@@ -258,6 +325,27 @@ impl Writer {
                 self.recover();
             }
             self.take_in(batch);
+            self.purge();
+        }
+    }
+
+    /// Now and then deletes what nobody will ask for, a little at a time.
+    fn purge(&mut self) {
+        let Some(database) = &mut self.database else { return };
+        if !self.purging && self.purged.is_some_and(|at| at.elapsed() < PURGE_EVERY) {
+            return;
+        }
+        self.purged = Some(Instant::now());
+        let now = self.clock.now();
+        let Settings { replay, retention, .. } = self.settings;
+        let limits = Limits {
+            outcomes: now.before(replay),
+            fine: now.before(retention.min(archive::FINE_KEPT)),
+            rest: now.before(retention),
+        };
+        match database.purge(&limits) {
+            Ok(more) => self.purging = more,
+            Err(error) => self.fail(&error.to_string()),
         }
     }
 
@@ -273,19 +361,18 @@ impl Writer {
                     }
                     self.mirror.apply(*change, &mut writes);
                 }
+                Command::GivenUp(letter) => self.mirror.record(Write::DeadLetter(letter), &mut writes),
                 Command::Done { receiver, id } => self.mirror.done(&receiver, &id, &mut writes),
                 Command::Stop => {}
             }
-        }
-        if self.forgot.elapsed() >= FORGET_EVERY {
-            self.forgot = Instant::now();
-            writes.push(Write::Forget { before: self.clock.now().before(self.settings.replay) });
         }
         let written = self.database.as_mut().map(|database| database.write(&writes));
         if let Some(Err(error)) = &written {
             self.fail(&error.to_string());
         }
-        if !matches!(written, Some(Ok(()))) {
+        if matches!(written, Some(Ok(()))) || self.settings.path.is_none() {
+            self.mirror.written();
+        } else {
             let outcomes = writes.iter().filter(|w| matches!(w, Write::Outcome(_))).count();
             self.health.dropped_outcomes.fetch_add(outcomes as u64, Relaxed);
         }
@@ -316,6 +403,7 @@ impl Writer {
                 let _ = self.answers.send(Answer::Found(Box::new(found)));
             }
             database.replace(&self.mirror)?;
+            self.mirror.written();
             Ok(database)
         });
         match recovered {

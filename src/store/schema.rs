@@ -38,12 +38,64 @@ const STEPS: &[&str] = &[
     ) STRICT;
     CREATE INDEX outcomes_by_time ON outcomes (at);
     ",
+    // what is kept to be looked at later
+    "
+    CREATE TABLE incidents (
+        id        TEXT PRIMARY KEY, -- that of the alert
+        target    TEXT NOT NULL,
+        url       TEXT NOT NULL,
+        rule      TEXT NOT NULL,
+        severity  TEXT NOT NULL,
+        since     INTEGER NOT NULL,
+        fired_at  INTEGER NOT NULL,
+        ended_at  INTEGER,          -- NULL while it lasts
+        ended     TEXT,
+        cause     TEXT NOT NULL,
+        reason    TEXT,
+        phase     TEXT,
+        detail    TEXT,
+        diagnosis TEXT,
+        summary   TEXT
+    ) STRICT;
+    CREATE INDEX incidents_by_time ON incidents (fired_at, id);
+
+    CREATE TABLE dead_letters (
+        key         TEXT PRIMARY KEY, -- message and receiver
+        receiver    TEXT NOT NULL,
+        id          TEXT NOT NULL,
+        kind        TEXT NOT NULL,
+        target      TEXT NOT NULL,
+        rule        TEXT NOT NULL,
+        severity    TEXT NOT NULL,
+        happened_at INTEGER NOT NULL,
+        given_up_at INTEGER NOT NULL,
+        reason      TEXT NOT NULL,
+        text        TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX dead_letters_by_time ON dead_letters (given_up_at, key);
+
+    CREATE TABLE rollups (
+        target       TEXT NOT NULL,
+        width        INTEGER NOT NULL, -- seconds
+        start        INTEGER NOT NULL, -- seconds since the epoch
+        probes       INTEGER NOT NULL,
+        inconclusive INTEGER NOT NULL,
+        redirects    INTEGER NOT NULL,
+        failures     TEXT NOT NULL,    -- JSON: counts by reason
+        times        BLOB NOT NULL,    -- see rollup.rs
+        longest      INTEGER,
+        PRIMARY KEY (target, width, start)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX rollups_by_time ON rollups (width, start);
+    ",
 ];
 
 /// A database that this version can't read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SchemaError {
-    #[error("the database has version {found}, this wsprobe knows versions up to {known}: it was written by a newer one")]
+    #[error(
+        "the database has version {found}, this wsprobe knows versions up to {known}: it was written by a newer one; run that again, or name another file as `storage.path`"
+    )]
     Newer { found: usize, known: usize },
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),

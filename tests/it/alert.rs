@@ -1,15 +1,23 @@
 //! What an alert does and says, told as stories: a rule, probes as they come in, and everything that was said.
 
+mod blind;
+mod burning;
+mod configured;
+mod flapping;
 mod properties;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use wsprobe::alert::{Book, State, TransitionKind};
-use wsprobe::config::{Condition, Match, Rule, Selector};
+use wsprobe::alert::{Book, State, Transition, TransitionKind};
+use wsprobe::config::{Condition, Config, Match, Receiver, ReceiverKind, Rule, Secret, Selector};
 use wsprobe::outcome::{Outcome, Phase, Reason};
 
 use crate::support::alert::{START, Story, certificate, config, days, hours, mins, name, outcome, rule, secs, target};
+
+fn receiver(name: &str) -> Arc<Receiver> {
+    Arc::new(Receiver { name: name.into(), kind: ReceiverKind::Slack { webhook_url: Secret::inline("https://x/") } })
+}
 
 fn after_failures(n: u32) -> Rule {
     rule("down", Condition::ConsecutiveFailures(n))
@@ -366,9 +374,9 @@ fn a_reload_keeps_what_fires_and_what_was_counted() {
     let mut story = Story::of(after_failures(3));
     let changed = |n| config(vec![target("new"), target("prod")], vec![redirecting(), after_failures(n)]);
     story.failed(2);
-    story.book.reconfigure(&changed(3));
+    assert!(story.book.reconfigure(&changed(3), story.now).is_empty());
     story.failed(1).said(&["1m 30s FIRED 3 probes in a row failed"]);
-    story.book.reconfigure(&changed(5));
+    assert!(story.book.reconfigure(&changed(5), story.now).is_empty());
     story.failed(10).is(State::Firing).said_nothing();
     story.healthy(2).said(&["7m 30s RESOLVED 3 probes in a row failed"]);
 }
@@ -378,20 +386,51 @@ fn a_reload_that_changes_the_reminders_starts_their_rhythm_anew() {
     let with = |every| Rule { remind_every: every, ..after_failures(1) };
     let mut story = Story::of(with(Some(hours(4))));
     story.failed(1).silent(mins(10));
-    story.book.reconfigure(&config(vec![target("prod")], vec![with(Some(mins(30)))]));
+    assert!(story.book.reconfigure(&config(vec![target("prod")], vec![with(Some(mins(30)))]), story.now).is_empty());
     story.silent(mins(30));
     story.said(&["30s FIRED 1 probe failed", "40m 30s REMINDER 1 probe failed"]);
-    story.book.reconfigure(&config(vec![target("prod")], vec![with(None)]));
+    assert!(story.book.reconfigure(&config(vec![target("prod")], vec![with(None)]), story.now).is_empty());
     story.silent(hours(9)).said_nothing();
 }
 
 #[test]
-fn a_target_that_is_gone_is_forgotten_without_a_word() {
-    let mut story = Story::of(after_failures(1));
+fn what_fired_and_is_gone_is_closed_once_with_the_reason() {
+    let other = Rule { name: "other".into(), ..after_failures(1) };
+    let elsewhere = Rule { targets: Selector::Any(vec![Match::Name(name("other"))]), ..after_failures(1) };
+    for (target_now, rule_now, cause) in [
+        ("other", after_failures(1), "the target was taken out of the configuration"),
+        ("prod", other, "the rule was taken out of the configuration"),
+        ("prod", elsewhere, "the rule does not watch this target any more"),
+    ] {
+        let mut story = Story::of(after_failures(1));
+        story.failed(1);
+        story.book.changes();
+        let ended = story.book.reconfigure(&config(vec![target(target_now)], vec![rule_now]), story.now);
+        let [Transition { kind: TransitionKind::Withdrawn, alert, .. }] = ended.as_slice() else { panic!("{ended:?}") };
+        assert_eq!((alert.cause.as_str(), &alert.id), (cause, &story.last().alert.id));
+        let kept = story.book.changes();
+        assert!(kept.len() == 1 && kept[0].state.is_none(), "it is struck off what is kept: {kept:?}");
+        assert!(story.book.active().is_empty());
+        if target_now == "other" {
+            assert!(story.book.on_outcome(&Arc::new(outcome("prod", story.now, Reason::Ok)), story.now).is_empty());
+        }
+    }
+}
+
+#[test]
+fn who_was_told_of_an_alert_hears_its_end_after_the_rule_was_sent_elsewhere() {
+    let to = |names: &[&str]| Rule { notify: names.iter().map(|n| (*n).into()).collect(), ..after_failures(1) };
+    let receivers = |names: &[&str], rule| Config {
+        receivers: names.iter().map(|n| receiver(n)).collect(),
+        ..config(vec![target("prod")], vec![rule])
+    };
+    let mut story = Story::of(to(&["a", "gone"]));
     story.failed(1);
-    story.book.reconfigure(&config(vec![target("other")], vec![after_failures(1)]));
-    assert!(story.book.active().is_empty());
-    assert!(story.book.on_outcome(&Arc::new(outcome("prod", story.now, Reason::Ok)), story.now).is_empty());
+    assert!(story.book.reconfigure(&receivers(&["a", "b"], to(&["b"])), story.now).is_empty());
+    story.healthy(2);
+    assert_eq!(*story.last().alert.rule.notify, ["b".into(), "a".into()], "a receiver that is gone can't be told");
+    story.failed(1);
+    assert_eq!(*story.last().alert.rule.notify, ["b".into()], "the next one goes where the rule says");
 }
 
 /// Ages of certificates of many targets: what a tick hands out is exactly what fell due, in that order.

@@ -95,7 +95,7 @@ async fn check_prints_outcomes_as_json_in_the_order_that_was_promised() {
     let outcome = outcomes[0].as_object().expect("an object");
     let keys: Vec<&str> = outcome.keys().map(String::as_str).collect();
     let promised = "target url address started_at verdict reason phase detail timings http tls message close diagnosis \
-                    addresses follow_up session";
+                    addresses follow_up session attempt confirms";
     assert_eq!(keys, promised.split(' ').collect::<Vec<_>>());
     let documented = std::fs::read_to_string("docs/outcome.md").expect("docs/outcome.md");
     assert!(keys.iter().all(|key| documented.contains(&format!("`{key}`"))), "docs/outcome.md names every one of {keys:?}");

@@ -112,6 +112,14 @@ fn the_default_timeout_never_exceeds_a_short_interval() {
 }
 
 #[test]
+fn a_failure_that_is_confirmed_leaves_room_for_both_probes_in_its_slot() {
+    let timeout = |keys: &str| parse(&format!("targets: [{{name: a, url: 'ws://h/', {keys}}}]")).unwrap().targets[0].timeout;
+    assert_eq!(timeout("interval: 10s, confirm: true"), secs(5));
+    assert_eq!(timeout("interval: 1m, confirm: true"), secs(10));
+    assert_eq!(timeout("interval: 10s, timeout: 10s, confirm: true"), secs(10), "who writes it means it");
+}
+
+#[test]
 fn an_empty_list_of_alerts_means_none() {
     assert!(parse("targets: [{name: a, url: 'ws://h/'}]\nalerts: []").unwrap().rules.is_empty());
 }
@@ -164,7 +172,7 @@ fn the_whole_schema_means_what_it_says() {
     assert_eq!(places, [("session", Form::InString), ("user", Form::Json)]);
     assert_eq!((prod.expect.close, prod.expect.within), (Closer::Client, Some(secs(2))));
     assert_eq!(prod.expect.close_codes, [Some(1000), Some(4001), None]);
-    assert!(!prod.diagnose);
+    assert!(!prod.diagnose && prod.confirm && !config.targets[1].confirm);
     let http = prod.http.as_ref().unwrap();
     assert_eq!((http.url.as_str(), http.every), ("https://api.example.com/", secs(300)));
     let staging = &config.targets[1];
@@ -184,6 +192,17 @@ fn the_whole_schema_means_what_it_says() {
     assert!(config.rules[3].notify.is_empty());
     assert_eq!(config.rules[4].notify.len(), 3);
     assert_eq!(config.rules[5].when, Condition::HttpSelfRedirect(2));
+    let burn = |objective, above, over, and_over, min_samples| Condition::BurnRate {
+        objective,
+        above,
+        over: secs(over),
+        and_over: secs(and_over),
+        min_samples,
+    };
+    assert_eq!(config.rules[7].when, burn(0.999, 14.4, 3_600, 360, 12));
+    assert_eq!(config.rules[8].when, burn(0.99, 1.0, 3 * 86_400, 6 * 3_600, 10));
+    assert_eq!(config.rules[9].when, Condition::NoVerdictFor(secs(600)));
+    assert!(!config.rules[7].flapping && config.rules[8].flapping);
     let watched: Vec<&str> = config.targets.iter().filter(|t| config.rules[5].watches(t)).map(|t| t.name.as_str()).collect();
     assert_eq!(watched, ["prod", "staging"], "the others have no companion");
     let witnesses: Vec<String> = config.witnesses.iter().map(ToString::to_string).collect();

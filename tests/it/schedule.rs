@@ -47,6 +47,43 @@ fn a_target_is_due_each_interval_from_its_own_phase_on() {
 }
 
 #[test]
+fn a_reload_loses_no_slot_of_what_stays_and_doubles_none() {
+    let fleet = fleet(200, secs(30));
+    let undisturbed = run(&mut Plan::new(fleet.iter().cloned(), 7, START), START + mins(5));
+    let mut plan = Plan::new(fleet.iter().cloned(), 7, START);
+    let mut disturbed = vec![];
+    for second in 0..300 {
+        let now = START + secs(second);
+        // some come and go in front of the others, the order is turned, and some slots are overdue at the reload
+        let mut targets: Vec<_> = (0..second % 3).map(|n| (name(&format!("guest-{n}")), secs(10))).collect();
+        targets.extend(fleet.iter().cloned());
+        if second % 2 == 1 {
+            targets.reverse();
+        }
+        plan.retarget(targets, now);
+        while let Some(due) = plan.pop_due(now) {
+            disturbed.push((due.target, due.intended, due.missed));
+        }
+    }
+    disturbed.retain(|(target, ..)| target.as_str().starts_with("target"));
+    let last = START + secs(299);
+    let mut expected: Vec<_> =
+        undisturbed.into_iter().map(|d| (d.target, d.intended, 0)).filter(|(_, at, _)| *at <= last).collect();
+    disturbed.sort();
+    expected.sort();
+    assert_eq!(disturbed, expected);
+}
+
+#[test]
+fn a_target_that_changes_its_interval_gets_slots_of_its_own_again() {
+    let mut plan = Plan::new([(name("a"), secs(3600))], 7, START);
+    plan.retarget([(name("a"), secs(10))], START);
+    assert!(plan.next_due().is_some_and(|at| at < START + secs(10)));
+    plan.retarget([], START);
+    assert_eq!(plan.next_due(), None);
+}
+
+#[test]
 fn slots_stay_where_they_are_over_restarts() {
     let slots = |start: Timestamp| {
         let dues = run(&mut Plan::new([(name("a"), secs(30))], 42, start), START + mins(60));

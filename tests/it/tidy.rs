@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("notify", &["time", "config", "outcome", "alert", "diagnose", "views"]),
     ("views", &["time", "config", "outcome", "observe", "alert", "diagnose"]),
     ("store", &["time", "config", "outcome", "alert", "notify"]),
-    ("http", &["time", "config", "outcome", "observe", "views"]),
+    ("http", &["time", "config", "outcome", "observe", "views", "store"]),
     ("endpoint", &["time", "config", "outcome"]),
     (
         "daemon",

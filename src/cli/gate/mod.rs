@@ -16,7 +16,7 @@ use self::tally::{Ending, Interruption, Tally};
 use super::output::Format;
 use super::progress::Progress;
 use super::select::{Ready, Refused, Which};
-use super::{AT_ONCE, INCONCLUSIVE, OK, ask_again, complain, say};
+use super::{AT_ONCE, INCONCLUSIVE, OK, ask_again, complain, confirmed, say};
 use crate::outcome::{Outcome, Verdict};
 use crate::probe::{Connectivity, Probe};
 use crate::schedule::{self, Guard, InFlight, Ticker};
@@ -183,10 +183,9 @@ impl Watch {
     }
 }
 
-/// Probes once. What this host's own network explains is not blamed on the target; beside a failure it is asked again.
+/// One probe, and what is asked beside a failure.
 async fn probe(index: usize, probe: &Probe, connectivity: &Connectivity, guard: Guard) -> (usize, Outcome) {
-    let began = Instant::now();
-    let mut outcome = connectivity.judge(probe.run().await, began).await;
+    let mut outcome = confirmed(probe, connectivity).await;
     ask_again(probe, &mut outcome).await;
     drop(guard);
     (index, outcome)

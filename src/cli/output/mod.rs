@@ -50,7 +50,8 @@ pub fn human<'a>(outcomes: impl Iterator<Item = &'a Outcome> + Clone, links: &Li
 
 /// One outcome: a line, and below it the explanation of one that is not healthy.
 pub fn block(outcome: &Outcome, links: &Links, width: usize) -> String {
-    let headline = headline(outcome, width);
+    let attempts = views::attempts(outcome).map(|said| line("tried", &said)).unwrap_or_default();
+    let headline = headline(outcome, width) + &attempts;
     if outcome.verdict() == Verdict::Healthy { headline } else { headline + &explanation(outcome, links) }
 }
 

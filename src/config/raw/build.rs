@@ -26,7 +26,7 @@ pub(in super::super) fn parse(source: &Source, mistakes: &mut Vec<Draft>) -> Res
     let mut parser = Parser::new_from_str(&source.text);
     while let Some(event) = parser.next_event() {
         let (event, at) = event.map_err(|error| syntax(&error, source, &offsets))?;
-        let span = Span::new(offsets.byte(at.start.index()), offsets.byte(at.end.index()));
+        let span = source.span(offsets.byte(at.start.index()), offsets.byte(at.end.index()));
         if matches!(event, Event::DocumentStart(_)) && builder.root.is_some() {
             return Err(Draft::new(Code::Syntax, span, "a second YAML document starts here")
                 .help("one file is one configuration: remove the `---`, or move what follows into a file of its own"));
@@ -62,8 +62,8 @@ fn syntax(error: &ScanError, source: &Source, offsets: &Offsets) -> Draft {
     let info = error.info();
     let at = offsets.byte(error.marker().index());
     // An error at the end of the file is about the last line that has something in it.
-    let at = if source.slice(Span::new(at, source.text.len())).trim().is_empty() { source.text.trim_end().len() } else { at };
-    let expansion = source.slice(Span::new(0, at)).ends_with('$') && source.slice(Span::new(at, at + 1)) == "{";
+    let at = if source.slice(source.span(at, source.text.len())).trim().is_empty() { source.text.trim_end().len() } else { at };
+    let expansion = source.slice(source.span(0, at)).ends_with('$') && source.slice(source.span(at, at + 1)) == "{";
     let help = match info {
         _ if expansion => "inside `[ ]` or `{ }` a variable needs quotes: `\"${NAME}\"`",
         _ if info.contains("unprintable") => "remove the control character",
@@ -86,7 +86,7 @@ fn syntax(error: &ScanError, source: &Source, offsets: &Offsets) -> Draft {
         _ => "",
     };
     let info: String = info.chars().flat_map(char::escape_debug).collect::<String>().replace("\\'", "'");
-    let draft = Draft::new(Code::Syntax, Span::new(at, at), format!("not valid YAML: {info}"));
+    let draft = Draft::new(Code::Syntax, source.span(at, at), format!("not valid YAML: {info}"));
     if help.is_empty() { draft } else { draft.help(help) }
 }
 

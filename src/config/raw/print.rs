@@ -13,7 +13,7 @@ use super::super::secret::Secret;
 use super::super::target::{
     Addresses, Authorization, CaptureFrom, Closer, Expect, IpVersion, JsonTest, Matcher, Step, Target, TlsOptions, TlsVersion,
 };
-use super::super::{Config, Server, Storage};
+use super::super::{Config, Heartbeat, Server, Storage};
 
 use std::path::Path;
 
@@ -28,6 +28,7 @@ pub(in super::super) fn print(config: &Config) -> String {
         ("alerts", list(config.rules.iter().map(|r| rule(r)))),
         ("receivers", list(config.receivers.iter().map(|receiver| printer.receiver(receiver)))),
         ("connectivity", connectivity(&config.witnesses)),
+        ("heartbeat", config.heartbeat.as_ref().map_or(Value::Null, |heartbeat| printer.heartbeat(heartbeat))),
     ]);
     serde_yaml::to_string(&whole).unwrap_or_default()
 }
@@ -72,7 +73,14 @@ impl Printer<'_> {
 
     fn storage(&self, storage: &Storage) -> Value {
         let path = storage.path.as_ref().map_or(Storage::MEMORY.into(), |path| path.to_string_lossy());
-        map([("path", text(path))])
+        map([("path", text(path)), ("retention", text(show(storage.retention)))])
+    }
+
+    fn heartbeat(&self, heartbeat: &Heartbeat) -> Value {
+        let mut mapping = Mapping::new();
+        secret_entry(self.folder, &mut mapping, "url", &heartbeat.url);
+        mapping.insert(text("every"), text(show(heartbeat.every)));
+        Value::Mapping(mapping)
     }
 
     fn target(&self, target: &Target) -> Value {
@@ -135,6 +143,7 @@ impl Printer<'_> {
         put("max_message_bytes", text(show_size(target.max_message_bytes as u64)));
         put("steps", list(target.steps.iter().map(step)));
         put("expect", expect(&target.expect));
+        put("confirm", Value::Bool(target.confirm));
         put("diagnose", Value::Bool(target.diagnose));
         if let Some(http) = &target.http {
             let query = http.url.query().map_or(String::new(), |_| format!("?{MASK}"));
@@ -291,6 +300,7 @@ fn rule(rule: &Rule) -> Value {
         ("resolve_after", Value::from(rule.resolve_after)),
         ("remind_every", rule.remind_every.map_or(text("never"), |every| text(show(every)))),
         ("notify", list(rule.notify.iter().map(text))),
+        ("flapping", Value::Bool(rule.flapping)),
     ])
 }
 
@@ -307,7 +317,16 @@ fn condition(condition: &Condition) -> Value {
             ("over", text(show(*over))),
             ("min_samples", Value::from(*min_samples)),
         ]),
-        Condition::CertificateExpiresWithin(limit) | Condition::SessionShorterThan(limit) => text(show(*limit)),
+        Condition::CertificateExpiresWithin(limit) | Condition::SessionShorterThan(limit) | Condition::NoVerdictFor(limit) => {
+            text(show(*limit))
+        }
+        Condition::BurnRate { objective, above, over, and_over, min_samples } => map([
+            ("objective", ratio(*objective)),
+            ("above", Value::from(*above)),
+            ("over", text(show(*over))),
+            ("and_over", text(show(*and_over))),
+            ("min_samples", Value::from(*min_samples)),
+        ]),
         Condition::HttpSelfRedirect(n) => Value::from(*n),
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::diagnostic::{Code, Draft};
 use super::expand::{Env, ExpandErrorKind, expand};
+use super::mask::Masks;
 use super::raw::{Entry, Node, Scalar, Value as Yaml};
 use super::scalar::{self, Wrong};
 use super::source::{Source, Span, Spanned};
@@ -23,11 +24,27 @@ pub(super) struct Reader<'a> {
     pub source: &'a Source,
     env: Env<'a>,
     mistakes: RefCell<Vec<Draft>>,
+    /// Other files of the same configuration, to which mistakes may point.
+    others: RefCell<Vec<(Source, Masks)>>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(source: &'a Source, env: Env<'a>, mistakes: Vec<Draft>) -> Self {
-        Reader { source, env, mistakes: RefCell::new(mistakes) }
+        Reader { source, env, mistakes: RefCell::new(mistakes), others: RefCell::default() }
+    }
+
+    /// A reader of another file of the same configuration.
+    pub fn beside<'b>(&self, source: &'b Source) -> Reader<'b>
+    where
+        'a: 'b,
+    {
+        Reader::new(source, self.env, vec![])
+    }
+
+    /// Takes over what was found in another file.
+    pub fn take_in(&self, mistakes: Vec<Draft>, source: Source, masks: Masks) {
+        self.mistakes.borrow_mut().extend(mistakes);
+        self.others.borrow_mut().push((source, masks));
     }
 
     /// A variable of the environment.
@@ -39,13 +56,19 @@ impl<'a> Reader<'a> {
         self.mistakes.borrow_mut().push(mistake);
     }
 
-    pub fn into_mistakes(self) -> Vec<Draft> {
-        self.mistakes.into_inner()
+    /// Every mistake, and the other files that they may be in.
+    pub fn into_mistakes(self) -> (Vec<Draft>, Vec<(Source, Masks)>) {
+        (self.mistakes.into_inner(), self.others.into_inner())
     }
 
     /// The root of the file.
     pub fn root(&'a self, node: &'a Node) -> Value<'a> {
         Value { reader: self, name: "the configuration".to_owned(), key: None, node }
+    }
+
+    /// The root of a file that lists targets.
+    pub fn root_list(&'a self, node: &'a Node) -> Value<'a> {
+        Value { reader: self, name: "a file of `target_files`".to_owned(), key: None, node }
     }
 
     /// Where `range` of a scalar's text stands in the file; the whole scalar when escapes or line breaks moved it.

@@ -14,20 +14,20 @@ use super::super::target::{Hold, Target};
 use super::super::text::{count, quoted};
 use super::receivers::Receivers;
 use super::targets::Targets;
-use super::{Names, later};
+use super::{Names, burn_rate, silence};
 use crate::outcome::{Phase, TargetName};
 
 const EXAMPLE: &str = "alerts: [{name: down, severity: critical, when: {consecutive_failures: 3}}]";
 
 /// A window is held in memory and starts empty with the process.
-const WINDOW: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
+pub(super) const WINDOW: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
 const REMIND: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(365 * 86_400);
 /// Certificates live 398 days at most, those of private authorities up to ten years.
 const EXPIRY: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(3_650 * 86_400);
 const LATENCY: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
 const SESSION: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
 const IN_A_ROW: RangeInclusive<u32> = 1..=10_000;
-const SAMPLES: RangeInclusive<u32> = 1..=1_000_000;
+pub(super) const SAMPLES: RangeInclusive<u32> = 1..=1_000_000;
 
 const DEFAULT_RESOLVE_AFTER: u32 = 2;
 const DEFAULT_REMIND: Duration = Duration::from_secs(4 * 3_600);
@@ -60,6 +60,7 @@ fn standard(everyone: &[Arc<str>]) -> Vec<Arc<Rule>> {
             resolve_after: DEFAULT_RESOLVE_AFTER,
             remind_every: Some(DEFAULT_REMIND),
             notify: everyone.to_vec(),
+            flapping: true,
         })
     };
     let redirects =
@@ -89,10 +90,17 @@ impl RuleReader<'_> {
         let resolve_after = fields.get("resolve_after").and_then(|value| value.integer(IN_A_ROW, "resolve_after: 2"));
         let remind_every = fields.get("remind_every").map_or(Some(Some(DEFAULT_REMIND)), |value| remind_every(&value));
         let notify = fields.get("notify").map_or(Some(self.everyone.to_vec()), |value| self.notify(&value));
+        let flapping = fields.get("flapping").map_or(Some(true), |value| value.boolean().map(|flapping| flapping.value));
         fields.finish();
         let targets = targets?;
         let when = when?;
         self.check_window(&when, &targets);
+        if let Some(short) = &when.short {
+            burn_rate::check(self.reader, short, &self.watched(&targets));
+        }
+        if let Some(limit) = &when.silence {
+            silence::check(self.reader, limit, &self.watched(&targets));
+        }
         self.check_http(&when, &targets);
         if let Some(limit) = &when.session {
             self.check_sessions(limit, &targets);
@@ -107,7 +115,14 @@ impl RuleReader<'_> {
             resolve_after: resolve_after.map_or(DEFAULT_RESOLVE_AFTER, |n| n.value),
             remind_every: remind_every?,
             notify: notify?,
+            flapping: flapping?,
         })
+    }
+
+    /// The targets of a rule, and where they are written.
+    fn watched(&self, selector: &Selector) -> Vec<(&Target, Span)> {
+        let all = self.targets.targets.iter().zip(&self.targets.places);
+        all.filter(|(target, _)| selector.selects(target)).map(|(target, place)| (&**target, *place)).collect()
     }
 
     fn selector(&self, value: &Value<'_>) -> Option<Selector> {
@@ -135,8 +150,11 @@ impl RuleReader<'_> {
         }
         let matching = Match::Labels(labels);
         let selector = Selector::Any(vec![matching.clone()]);
-        // Targets with mistakes have labels too: judge only when all are known.
-        if self.targets.complete && !self.targets.targets.iter().any(|target| selector.selects(target)) {
+        // Targets with mistakes have labels too, and those of files come and go: judge only when all are known.
+        if self.targets.complete
+            && self.targets.files.is_empty()
+            && !self.targets.targets.iter().any(|target| selector.selects(target))
+        {
             let message = "no target has these labels";
             self.reader.report(Draft::new(Code::UnknownName, item.span(), message).help(self.known_labels()));
             return None;
@@ -178,9 +196,10 @@ impl RuleReader<'_> {
             "certificate_expires_within",
             "http_self_redirect",
             "session_shorter_than",
+            "burn_rate",
+            "no_verdict_for",
         ];
-        let later = ["burn_rate", "no_verdict_for"];
-        let when = fields.kind(&kinds, &later, "consecutive_failures: 3").and_then(|(kind, value)| match kind {
+        let when = fields.kind(&kinds, &[], "consecutive_failures: 3").and_then(|(kind, value)| match kind {
             "consecutive_failures" => {
                 let n = value.integer(IN_A_ROW, "consecutive_failures: 3")?;
                 Some(When::without_window(Condition::ConsecutiveFailures(n.value)))
@@ -200,10 +219,8 @@ impl RuleReader<'_> {
                 let condition = Condition::SessionShorterThan(limit.value);
                 Some(When { session: Some(limit), ..When::without_window(condition) })
             }
-            kind => {
-                later::condition(kind, &value);
-                None
-            }
+            "burn_rate" => burn_rate::read(&value),
+            _ => silence::read(&value),
         });
         fields.finish();
         when
@@ -302,33 +319,41 @@ impl RuleReader<'_> {
 }
 
 /// A condition, and what has to be checked against the targets.
-struct When {
-    condition: Condition,
-    window: Option<Window>,
+pub(super) struct When {
+    pub condition: Condition,
+    pub window: Option<Window>,
+    /// The short window of a burn rate.
+    pub short: Option<Spanned<Duration>>,
+    /// How long nothing may be known.
+    pub silence: Option<Spanned<Duration>>,
     /// A latency limit.
-    above: Option<Spanned<Duration>>,
+    pub above: Option<Spanned<Duration>>,
     /// Where a condition stands that looks at the companion GETs.
-    needs_http: Option<Span>,
+    pub needs_http: Option<Span>,
     /// A limit for held connections.
-    session: Option<Spanned<Duration>>,
+    pub session: Option<Spanned<Duration>>,
 }
 
-struct Window {
-    over: Duration,
-    min_samples: u32,
-    span: Span,
+pub(super) struct Window {
+    pub over: Duration,
+    pub min_samples: u32,
+    pub span: Span,
 }
 
 impl Window {
-    /// Probes that a window can hold: it is open at its older end.
     fn holds(&self, target: &Target) -> u128 {
-        self.over.as_nanos().div_ceil(target.interval.as_nanos().max(1))
+        holds(self.over, target)
     }
 }
 
+/// Probes that a window can hold: it is open at its older end.
+pub(super) fn holds(over: Duration, target: &Target) -> u128 {
+    over.as_nanos().div_ceil(target.interval.as_nanos().max(1))
+}
+
 impl When {
-    fn without_window(condition: Condition) -> Self {
-        When { condition, window: None, above: None, needs_http: None, session: None }
+    pub fn without_window(condition: Condition) -> Self {
+        When { condition, window: None, short: None, silence: None, above: None, needs_http: None, session: None }
     }
 }
 

@@ -37,6 +37,19 @@ impl HoldPart {
             );
         }
     }
+
+    /// Reports a confirmation by a second probe, which a held connection has not.
+    pub fn check_confirm(&self, reader: &Reader<'_>, confirm: Span) {
+        reader.report(
+            Draft::new(
+                Code::Conflict,
+                confirm,
+                "`confirm` can't be done with a held connection: its cut is a fact, and nothing probes twice",
+            )
+            .see(self.key, "it is held here")
+            .help("write `confirm: false`; `consecutive_failures: 2` waits for an opening that fails as well"),
+        );
+    }
 }
 
 /// Reads `hold`.

@@ -14,12 +14,6 @@ const SECONDS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::fro
 
 /// Reads the keys of the top level.
 pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, targets: &Targets) {
-    if let Some(value) = fields.get_later("target_files") {
-        for item in value.list("a pattern of `target_files`", "target_files: [\"targets.d/*.yaml\"]").unwrap_or_default() {
-            item.word("target_files: [\"targets.d/*.yaml\"]");
-        }
-        value.not_available("move their targets into `targets`");
-    }
     if let Some(value) = fields.get_later("maintenance") {
         for item in value
             .list("a maintenance window", "maintenance: [{name: nightly, from: \"02:00\", to: \"03:00\"}]")
@@ -28,9 +22,6 @@ pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, targets: &Targe
             maintenance(reader, &item, targets);
         }
         value.not_available("remove it: until then alerts are sent at any time");
-    }
-    if let Some(value) = fields.get_later("heartbeat") {
-        heartbeat(reader, &value);
     }
     if let Some(value) = fields.get_later("cloudwatch") {
         cloudwatch(&value);
@@ -85,19 +76,6 @@ fn two_digits(text: &str) -> Option<u8> {
     (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
-fn heartbeat(reader: &Reader<'_>, value: &Value<'_>) {
-    if let Some(mut fields) = value.fields("`heartbeat`", "heartbeat: {url: \"https://hc-ping.example.com/uuid\", every: 1m}") {
-        if let Some(url) = files::secret(reader, &mut fields, ["url", "url_file"], true)
-            && let Err(problem) = http_url(url.value.expose())
-        {
-            value.reject(&format!("has a `url` that {problem}"), "for example `https://hc-ping.example.com/uuid`");
-        }
-        every(&mut fields);
-        fields.finish();
-    }
-    value.not_available("remove it: until then nothing tells you that wsprobe itself is down; watch its `/-/healthy`");
-}
-
 fn every(fields: &mut Fields<'_>) {
     if let Some(value) = fields.get("every") {
         value.duration(SECONDS, "every: 1m");
@@ -145,49 +123,12 @@ fn shard(value: &Value<'_>) {
 
 /// Reads the keys of a target, or of `defaults`.
 pub(super) fn target_keys(fields: &mut Fields<'_>, depends_on: &mut Vec<Spanned<String>>) {
-    if let Some(value) = fields.get_later("confirm")
-        && value.boolean().is_some_and(|on| on.value)
-    {
-        value.not_available("write `confirm: false`: until then use `consecutive_failures` against single failures");
-    }
     if let Some(value) = fields.get_later("depends_on") {
         for item in value.list("a target of `depends_on`", "depends_on: [edge]").unwrap_or_default() {
             depends_on.extend(item.word("depends_on: [edge]"));
         }
         value.not_available("remove it: until then every target alerts by itself");
     }
-}
-
-/// Reads a condition of a rule.
-pub(super) fn condition(kind: &str, value: &Value<'_>) {
-    match kind {
-        "burn_rate" => burn_rate(value),
-        _ => {
-            value.duration(SECONDS, "no_verdict_for: 10m");
-            value.not_available("remove the rule: until then watch `wsprobe_last_probe_timestamp_seconds`");
-        }
-    }
-}
-
-fn burn_rate(value: &Value<'_>) {
-    if let Some(mut fields) = value.fields("`burn_rate`", "burn_rate: {objective: 99.9%, above: 14.4, over: 1h, and_over: 5m}") {
-        fields.require("objective", "objective: 99.9%").and_then(|value| value.ratio("objective: 99.9%"));
-        if let Some(value) = fields.require("above", "above: 14.4")
-            && let Some(text) = value.word("above: 14.4")
-            && !text.value.parse::<f64>().is_ok_and(|n| n.is_finite() && n > 0.0)
-        {
-            value.reject(&format!("is not a factor: {}", quoted(&text.value)), "for example `above: 14.4`");
-        }
-        fields.require("over", "over: 1h").and_then(|value| value.duration(SECONDS, "over: 1h"));
-        if let Some(value) = fields.get("and_over") {
-            value.duration(SECONDS, "and_over: 5m");
-        }
-        if let Some(value) = fields.get("min_samples") {
-            value.integer(1..=1_000_000, "min_samples: 10");
-        }
-        fields.finish();
-    }
-    value.not_available("use `failure_ratio: {above: 5%, over: 30m}` until then");
 }
 
 /// Reads a receiver's kind.

@@ -5,13 +5,17 @@
 
 mod access;
 mod alerts;
+mod burn_rate;
 mod conversation;
 mod files;
+mod heartbeat;
 mod hold;
 mod later;
 mod reach;
 mod receivers;
+mod silence;
 mod storage;
+mod target_files;
 mod targets;
 
 use std::collections::BTreeMap;
@@ -26,11 +30,9 @@ use super::expand::Env;
 use super::mask::Masks;
 use super::read::{Fields, Reader, Value};
 use super::source::{Source, Span, Spanned};
+use super::target_files::MAX_FILE;
 use super::text::{all_of, nearest, quoted};
 use super::{Config, Server, raw};
-
-/// Largest file that is read: far above any configuration, far below what would hurt.
-const MAX_FILE: u64 = 16 << 20;
 
 /// Where metrics, API and status page are served unless configured.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 19115);
@@ -39,7 +41,7 @@ const TARGETS_EXAMPLE: &str = "targets: [{name: prod, url: \"wss://example.com/w
 
 /// Reads and checks a file.
 pub(super) fn load(path: &Path) -> Result<Config, Report> {
-    let text = text_of(path).map_err(|mistake| Report::new(Source::new(path, ""), Masks::default(), vec![mistake]))?;
+    let text = text_of(path).map_err(|mistake| Report::new(vec![(Source::new(path, ""), Masks::default())], vec![mistake]))?;
     parse(&text, path, &|name| std::env::var(name).ok())
 }
 
@@ -82,20 +84,20 @@ pub(super) fn parse(text: &str, path: &Path, env: Env<'_>) -> Result<Config, Rep
         Err(fatal) => {
             mistakes.push(fatal);
             let masks = Masks::of_lines(&source);
-            return Err(Report::new(source, masks, mistakes));
+            return Err(Report::new(vec![(source, masks)], mistakes));
         }
     };
     // A tree from which something had to be left out does not know every secret of the file.
     let whole = mistakes.is_empty();
     let reader = Reader::new(&source, env, mistakes);
     let config = config(&reader, reader.root(&root));
-    let mistakes = reader.into_mistakes();
+    let (mistakes, others) = reader.into_mistakes();
     match config {
         Some(config) if mistakes.is_empty() => Ok(config),
         _ => {
-            let masks = Masks::of_tree(&source, &root);
-            let masks = if whole { masks } else { masks.and(Masks::of_lines(&source), &source) };
-            Err(Report::new(source, masks, mistakes))
+            let masks = Masks::of_tree_or_lines(&source, &root, whole);
+            let files = std::iter::once((source, masks)).chain(others).collect();
+            Err(Report::new(files, mistakes))
         }
     }
 }
@@ -109,6 +111,7 @@ fn config(reader: &Reader<'_>, root: Value<'_>) -> Option<Config> {
     let receivers = receivers::read(reader, fields.get("receivers"));
     let rules = alerts::read(reader, fields.get("alerts"), &targets, &receivers);
     let witnesses = fields.get("connectivity").map(|value| reach::connectivity(reader, &value)).unwrap_or_default();
+    let heartbeat = fields.get("heartbeat").and_then(|value| heartbeat::read(reader, &value));
     later::read(reader, &mut fields, &targets);
     fields.finish();
     Some(Config {
@@ -116,9 +119,11 @@ fn config(reader: &Reader<'_>, root: Value<'_>) -> Option<Config> {
         server: server?,
         storage: storage?,
         targets: targets.targets,
+        target_files: targets.files,
         rules,
         receivers: receivers.receivers,
         witnesses,
+        heartbeat,
     })
 }
 

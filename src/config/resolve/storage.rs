@@ -16,14 +16,12 @@ pub(super) fn read(reader: &Reader<'_>, value: Option<Value<'_>>) -> Option<Stor
     let state_folder = reader.variable("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
     let standard = |folder: Option<&Path>| folder.unwrap_or(Path::new("")).join(Storage::FILE);
     let Some(value) = value else {
-        return Some(Storage { path: state_folder.as_deref().map(|folder| standard(Some(folder))) });
+        let path = state_folder.as_deref().map(|folder| standard(Some(folder)));
+        return Some(Storage { path, ..Storage::default() });
     };
     let mut fields = value.fields("`storage`", EXAMPLE)?;
     let path = fields.get("path").map(|value| value.word("path: wsprobe.db"));
-    if let Some(value) = fields.get_later("retention") {
-        value.duration(RETENTION, "retention: 90d");
-        value.not_available("remove it: until then only what the rules look back at is kept");
-    }
+    let retention = fields.get("retention").map(|value| value.duration(RETENTION, "retention: 90d"));
     fields.finish();
     // Absent is fine, wrong is not.
     let path = match path {
@@ -33,5 +31,6 @@ pub(super) fn read(reader: &Reader<'_>, value: Option<Value<'_>>) -> Option<Stor
         },
         None => Some(standard(state_folder.as_deref())),
     };
-    Some(Storage { path })
+    let retention = retention.map_or(Some(Storage::RETENTION), |written| written.map(|written| written.value))?;
+    Some(Storage { path, retention })
 }

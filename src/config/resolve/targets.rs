@@ -17,11 +17,12 @@ use super::super::source::{Span, Spanned};
 use super::super::target::{
     Addresses, Authorization, ClientCert, HttpCheck, IpVersion, Target, TargetUrl, TlsOptions, TlsVersion, UrlError,
 };
+use super::super::target_files::TargetFiles;
 use super::super::text::quoted;
 use super::access::{self, Header};
 use super::conversation::{self, ExpectPart, Steps};
 use super::hold::{self, HoldPart};
-use super::{Names, TARGETS_EXAMPLE, files, http_url, later, reach};
+use super::{Names, TARGETS_EXAMPLE, files, http_url, later, reach, target_files};
 use crate::outcome::TargetName;
 
 /// The shortest is for tests on loopback; a day between probes is not monitoring.
@@ -40,40 +41,62 @@ pub(super) struct Targets {
     pub places: Vec<Span>,
     /// The names of all, those with mistakes included.
     pub names: Names,
+    /// Where some of them are listed, and more may be at any time.
+    pub files: TargetFiles,
     /// Whether every target was understood, so that what refers to them can be judged.
     pub complete: bool,
 }
 
-/// Reads `defaults` and `targets`.
+/// Reads `defaults`, `targets` and the files of `target_files`.
 pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>) -> Targets {
     let defaults = fields.get("defaults").and_then(|value| defaults(reader, &value)).unwrap_or_default();
-    let mut found = Targets { complete: true, ..Targets::default() };
-    let Some(value) = fields.require("targets", TARGETS_EXAMPLE) else {
-        found.complete = false;
-        return found;
-    };
-    let items = value.list("a target", TARGETS_EXAMPLE).unwrap_or_else(|| {
-        found.complete = false;
-        vec![]
-    });
-    if items.is_empty() && found.complete {
+    let files = fields.get("target_files");
+    let (files, listed) = target_files::read(reader, files.as_ref());
+    let mut found = Targets { complete: true, files, ..Targets::default() };
+    let mut depends_on = vec![];
+    // with files there may be none for a while
+    let value = if found.files.is_empty() { fields.require("targets", TARGETS_EXAMPLE) } else { fields.get("targets") };
+    match &value {
+        Some(value) => found.take_in(reader, value, &defaults, &mut depends_on),
+        None => found.complete = !found.files.is_empty(),
+    }
+    if let Some(value) = value.filter(|_| found.complete && found.files.is_empty() && found.targets.is_empty()) {
         found.complete = false;
         value.reject("is empty: there is nothing to watch", format!("for example {}", quoted(TARGETS_EXAMPLE)));
     }
-    let mut depends_on = vec![];
-    for item in items {
-        match target(reader, &item, &defaults, &mut found.names, &mut depends_on) {
-            Some(target) => {
-                found.targets.push(Arc::new(target));
-                found.places.push(item.span());
-            }
+    for file in listed {
+        let other = reader.beside(&file.source);
+        match &file.root {
+            Some(root) => found.take_in(&other, &other.root_list(root), &defaults, &mut depends_on),
             None => found.complete = false,
         }
+        let (mistakes, _) = other.into_mistakes();
+        let masks = file.masks();
+        reader.take_in(mistakes, file.source, masks);
     }
     for name in depends_on {
         found.names.check(reader, &name, "target");
     }
     found
+}
+
+impl Targets {
+    /// Reads a list of targets.
+    fn take_in(&mut self, reader: &Reader<'_>, list: &Value<'_>, defaults: &Part, depends_on: &mut Vec<Spanned<String>>) {
+        let Some(items) = list.list("a target", TARGETS_EXAMPLE) else {
+            self.complete = false;
+            return;
+        };
+        for item in items {
+            match target(reader, &item, defaults, &mut self.names, depends_on) {
+                Some(target) => {
+                    self.targets.push(Arc::new(target));
+                    self.places.push(item.span());
+                }
+                None => self.complete = false,
+            }
+        }
+    }
 }
 
 fn defaults(reader: &Reader<'_>, value: &Value<'_>) -> Option<Part> {
@@ -158,6 +181,7 @@ struct Part {
     max_message_bytes: Option<Spanned<u64>>,
     steps: Option<Steps>,
     expect: ExpectPart,
+    confirm: Option<Spanned<bool>>,
     diagnose: Option<bool>,
     http: Option<HttpCheck>,
     hold: Option<HoldPart>,
@@ -198,6 +222,7 @@ impl Part {
                 .and_then(|value| value.size(MESSAGE_BYTES, "max_message_bytes: 64KiB")),
             steps: fields.get("steps").map(|value| conversation::steps(reader, &value)),
             expect: fields.get("expect").map(|value| conversation::expect(reader, &value)).unwrap_or_default(),
+            confirm: fields.get("confirm").and_then(|value| value.boolean()),
             diagnose: fields.get("diagnose").and_then(|value| value.boolean()).map(|diagnose| diagnose.value),
             http: fields.get("http").and_then(|value| http(&value)),
             hold: fields.get("hold").and_then(|value| hold::read(reader, &value)),
@@ -212,6 +237,9 @@ impl Part {
         self.check_addresses(reader, defaults, url, url_span);
         if let Some(hold) = self.hold.as_ref().or(defaults.hold.as_ref()) {
             hold.check(reader, self.expect.close.as_ref(), self.addresses.as_ref().or(defaults.addresses.as_ref()));
+            if let Some(confirm) = self.confirm.as_ref().or(defaults.confirm.as_ref()).filter(|confirm| confirm.value) {
+                hold.check_confirm(reader, confirm.span);
+            }
         }
         let authorization = self.authorization.as_ref().or(defaults.authorization.as_ref());
         let header = self.headers.iter().chain(&defaults.headers).find(|header| header.name == http::header::AUTHORIZATION);
@@ -286,18 +314,25 @@ impl Part {
     }
 
     /// Interval and timeout. A timeout may be longer than the interval: a target never overlaps itself, and the slots that a slow
-    /// probe costs are counted. The default one never is, so that a target that hangs is probed at every slot.
+    /// probe costs are counted. The default one never is, so that a target that hangs is probed at every slot, twice when it is
+    /// probed again to confirm a failure.
     fn times(&self, defaults: &Part) -> (Duration, Duration) {
         let value = |own: &Option<Spanned<Duration>>, default: &Option<Spanned<Duration>>| {
             own.as_ref().or(default.as_ref()).map(|d| d.value)
         };
         let interval = value(&self.interval, &defaults.interval).unwrap_or(Target::DEFAULT_INTERVAL);
-        let timeout = value(&self.timeout, &defaults.timeout).unwrap_or(Target::DEFAULT_TIMEOUT.min(interval));
+        let timeout = value(&self.timeout, &defaults.timeout)
+            .unwrap_or(Target::DEFAULT_TIMEOUT.min(if self.confirms(defaults) { interval / 2 } else { interval }));
         (interval, timeout)
+    }
+
+    fn confirms(&self, defaults: &Part) -> bool {
+        self.confirm.as_ref().or(defaults.confirm.as_ref()).is_some_and(|confirm| confirm.value)
     }
 
     fn over(self, defaults: &Part, name: TargetName, url: TargetUrl) -> Target {
         let (interval, timeout) = self.times(defaults);
+        let confirm = self.confirms(defaults);
         let mut labels = defaults.labels.clone();
         labels.extend(self.labels);
         let inherited = defaults.headers.iter().filter(|header| self.headers.iter().all(|own| own.name != header.name));
@@ -327,6 +362,7 @@ impl Part {
                 Some(_) => self.expect.of_held(&defaults.expect),
                 None => self.expect.over(&defaults.expect),
             },
+            confirm,
             diagnose: self.diagnose.or(defaults.diagnose).unwrap_or(true),
             http: self.http.or_else(|| defaults.http.clone()),
             hold,

@@ -19,7 +19,7 @@ use super::text::{clip, human, lines, one_line, precise};
 use super::wording;
 use crate::config::{Condition, Secret, Severity};
 use crate::outcome::{HttpEvidence, Outcome, Phase, Verdict};
-use crate::views::Links;
+use crate::views::{self, Links};
 use mrkdwn::{code, code_block, date, link, plain, prose, utc};
 pub use preview::as_text;
 
@@ -63,9 +63,11 @@ fn trouble(n: &Notification, links: &Links) -> Vec<Value> {
     if let Some(outcome) = evidence.filter(|o| !o.detail.is_empty()) {
         story.push(code(&outcome.detail, 400));
     }
-    if alert.page.is_some() {
+    if wording::tells_more(n) {
         story.push(prose(&alert.cause, 500));
     }
+    story.extend(evidence.and_then(views::attempts).map(|said| prose(&said, 200)));
+    story.extend(wording::flapping(n).map(|said| prose(&said, 200)));
     if let Some(d) = &n.diagnosis {
         story.push(prose(&d.summary, 500));
         story.extend(d.checked.as_ref().map(|checked| format!("*Checked:* {}", prose(checked, 800))));

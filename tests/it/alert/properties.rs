@@ -35,7 +35,8 @@ enum What {
 fn conditions() -> impl Strategy<Value = Condition> {
     let (above, over, min_samples) = (0.0..0.9, (1u64..600).prop_map(secs), 0u32..6);
     let ratio = (above, over.clone(), min_samples.clone());
-    let latency = (0.01..1.0, over, min_samples);
+    let latency = (0.01..1.0, over.clone(), min_samples.clone());
+    let burn = (0.3..0.99, 0.05..0.95, over, 2u32..13, min_samples);
     prop_oneof![
         (0u32..5).prop_map(Condition::ConsecutiveFailures),
         ratio.clone().prop_map(|(above, over, min_samples)| Condition::FailureRatio { above, over, min_samples }),
@@ -49,14 +50,26 @@ fn conditions() -> impl Strategy<Value = Condition> {
         }),
         (0u64..40).prop_map(|d| Condition::CertificateExpiresWithin(days(d))),
         (0u64..60).prop_map(|s| Condition::SessionShorterThan(secs(s))),
+        burn.prop_map(|(objective, ratio, over, part, min_samples)| Condition::BurnRate {
+            objective,
+            above: ratio / (1.0 - objective),
+            over,
+            and_over: over / part,
+            min_samples
+        }),
     ]
 }
 
-fn rules() -> impl Strategy<Value = Rule> {
+fn all_conditions() -> impl Strategy<Value = Condition> {
+    prop_oneof![8 => conditions(), 1 => (1u64..600).prop_map(|s| Condition::NoVerdictFor(secs(s)))]
+}
+
+fn rules(conditions: impl Strategy<Value = Condition>) -> impl Strategy<Value = Rule> {
     let reminders = prop_oneof![Just(None), (0u64..300).prop_map(|s| Some(secs(s)))];
-    (conditions(), 0u32..4, reminders).prop_map(|(when, resolve_after, remind_every)| Rule {
+    (conditions, 0u32..4, reminders, any::<bool>()).prop_map(|(when, resolve_after, remind_every, flapping)| Rule {
         resolve_after,
         remind_every,
+        flapping,
         ..rule("r", when)
     })
 }
@@ -80,6 +93,7 @@ fn events(moves: impl Strategy<Value = i64>) -> impl Strategy<Value = Vec<Event>
     let what = prop_oneof![
         2 => Just(What::Tick),
         6 => probes(CONCLUSIVE),
+        1 => probes(&[Reason::LocalError]),
         1 => (0u64..60).prop_map(What::Cut),
         1 => (0u64..60).prop_map(What::Alive),
     ];
@@ -132,7 +146,7 @@ fn described(t: &Transition) -> String {
 
 proptest! {
     #[test]
-    fn an_alert_fires_then_reminds_then_resolves_and_in_no_other_order(rule in rules(), events in events(any_clock())) {
+    fn an_alert_fires_then_reminds_then_resolves_and_in_no_other_order(rule in rules(all_conditions()), events in events(any_clock())) {
         let (mut book, mut now, mut open) = (book(&rule), START, None);
         let mut ids = std::collections::BTreeSet::new();
         for event in events {
@@ -143,7 +157,8 @@ proptest! {
                 prop_assert_eq!(t.at, now);
                 prop_assert!(t.alert.since <= t.alert.fired_at);
                 prop_assert!(!t.alert.cause.is_empty());
-                prop_assert!(t.alert.evidence.is_some(), "every alert can show an outcome");
+                let without = matches!(rule.when, Condition::NoVerdictFor(_)); // there may have been none
+                prop_assert!(without || t.alert.evidence.is_some(), "every other alert can show an outcome");
                 prop_assert_eq!(t.alert.resolved_at.is_some(), t.kind == TransitionKind::Resolved);
                 match t.kind {
                     TransitionKind::Fired => {
@@ -162,7 +177,7 @@ proptest! {
 
     #[test]
     fn inconclusive_outcomes_change_nothing_wherever_they_come(
-        rule in rules(),
+        rule in rules(conditions()),
         events in events(any_clock()),
         noise in prop::collection::vec((any::<prop::sample::Index>(), any_clock(), prop::option::of(-5i8..60)), 1..20),
     ) {
@@ -183,27 +198,34 @@ proptest! {
 
     #[test]
     fn a_window_says_what_counting_over_the_whole_past_says(
-        when in conditions(),
+        rule in rules(all_conditions()),
         events in events(0i64..40),
-        resolve_after in 0u32..4,
     ) {
-        let rule = Rule { resolve_after, ..rule("r", when) };
         let (mut book, mut now, mut model) = (book(&rule), START, Model::new(&rule));
         for event in events {
             now = moved(now, event.moves);
             feed(&mut book, now, &event.what);
             match event.what {
+                What::Probe { reason: Reason::LocalError, .. } => {
+                    model.inconclusive += 1;
+                    if matches!(rule.when, Condition::NoVerdictFor(_)) {
+                        model.step(now, true, Some(false));
+                    }
+                }
                 What::Probe { reason, took_ms, certificate_days } => {
                     model.past.push((now, probe(now, reason, took_ms, certificate_days)));
+                    model.learn(now);
                     model.step(now, true, Some(reason == Reason::Ok));
                 }
                 What::Cut(lasted) => {
                     model.past.push((now, Arc::new(cut("prod", now, secs(lasted)))));
+                    model.learn(now);
                     model.sessions.push((secs(lasted), true));
                     model.step(now, true, Some(false));
                 }
                 What::Alive(lasted) => {
                     model.sessions.push((secs(lasted), false));
+                    model.learn(now);
                     model.step(now, false, Some(true));
                 }
                 What::Tick => model.step(now, false, None),
@@ -223,24 +245,65 @@ struct Model<'a> {
     /// How bad it was at the last step: 0 unknown, 1 good, 2 bad, 3 bad enough.
     level: u8,
     healthy: u32,
+    /// When anything was known for the first time, and for the last.
+    begun: Option<Timestamp>,
+    known: Option<Timestamp>,
+    /// Probes without a verdict since then.
+    inconclusive: u32,
+    fired: Vec<Timestamp>,
+    /// Held because of flapping.
+    held: bool,
+    /// When somebody looked and saw no trouble, since the last trouble.
+    calm: Vec<Timestamp>,
 }
 
 impl<'a> Model<'a> {
     fn new(rule: &'a Rule) -> Self {
-        Model { rule, past: vec![], sessions: vec![], state: State::Inactive, level: 0, healthy: 0 }
+        Model {
+            rule,
+            past: vec![],
+            sessions: vec![],
+            state: State::Inactive,
+            level: 0,
+            healthy: 0,
+            begun: None,
+            known: None,
+            inconclusive: 0,
+            fired: vec![],
+            held: false,
+            calm: vec![],
+        }
+    }
+
+    fn learn(&mut self, now: Timestamp) {
+        (self.known, self.inconclusive) = (Some(now), 0);
+    }
+
+    /// How long an alert of this rule is held.
+    fn whole(&self) -> Duration {
+        let over = self.rule.when.over().map_or(secs(0), |over| (over * 3).min(secs(3_600)));
+        over.max(mins(10))
+    }
+
+    /// Whether there was no trouble for all of it; of each gap between two looks a tenth of it counts at most.
+    fn calm_enough(&self, now: Timestamp) -> bool {
+        let ends = self.calm.iter().skip(1).copied().chain([now]);
+        let gaps = self.calm.iter().zip(ends).map(|(from, to)| to.since(*from).min(self.whole() / 10));
+        gaps.sum::<Duration>() >= self.whole()
     }
 
     fn step(&mut self, now: Timestamp, sample: bool, healthy: Option<bool>) {
-        let certificate = matches!(self.rule.when, Condition::CertificateExpiresWithin(_));
+        let by_time = matches!(self.rule.when, Condition::CertificateExpiresWithin(_) | Condition::NoVerdictFor(_));
+        self.begun.get_or_insert(now);
         let level = match self.judge(now) {
             (_, _, true) => 3,
             (_, true, _) => 2,
             (true, ..) => 1,
             _ => 0,
         };
-        let alone = certificate || matches!(self.rule.when, Condition::SessionShorterThan(_));
-        // without a sample nothing gets worse but a certificate
-        self.level = if !sample && !certificate { level.min(self.level) } else { level };
+        let alone = by_time || matches!(self.rule.when, Condition::SessionShorterThan(_));
+        // without a sample nothing gets worse but a certificate, and what is not known
+        self.level = if !sample && !by_time { level.min(self.level) } else { level };
         if self.state != State::Firing {
             self.state = match self.level {
                 3 => State::Firing,
@@ -248,6 +311,12 @@ impl<'a> Model<'a> {
                 _ => State::Inactive,
             };
             self.healthy = 0;
+            if self.state == State::Firing {
+                self.fired.push(now);
+                let third = self.fired.iter().rev().nth(2);
+                self.held = self.rule.flapping && third.is_some_and(|third| now.since(*third) <= self.whole());
+                self.calm.clear();
+            }
             return;
         }
         self.healthy = match healthy {
@@ -255,7 +324,14 @@ impl<'a> Model<'a> {
             Some(false) => 0,
             None => self.healthy,
         };
-        if self.level == 1 && (alone || self.healthy >= self.rule.resolve_after.max(1)) {
+        match self.level {
+            0 => {}
+            1 if healthy.is_none() && !self.calm.is_empty() => {}
+            1 => self.calm.push(now),
+            _ => self.calm.clear(),
+        }
+        let calm = !self.held || self.calm_enough(now);
+        if self.level == 1 && calm && (alone || self.healthy >= self.rule.resolve_after.max(1)) {
             self.state = State::Inactive;
         }
     }
@@ -295,6 +371,21 @@ impl<'a> Model<'a> {
                 let seen = self.past.iter().rev().find_map(|(_, o)| o.tls.as_ref()?.not_after);
                 let soon = seen.is_some_and(|end| end.before(within) <= now);
                 (seen.is_some(), soon, soon)
+            }
+            Condition::BurnRate { objective, above, over, and_over, min_samples } => {
+                let limit = above * (1.0 - objective);
+                let burns = |over| {
+                    let bad = within(over).filter(|o| o.reason != Reason::Ok).count();
+                    (bad, bad as f64 > limit * within(over).count() as f64)
+                };
+                let (_, long) = burns(over);
+                let (failures, short) = burns(and_over);
+                let enough = failures >= 2 && within(over).count() >= min_samples as usize;
+                (within(and_over).count() > 0, long && short, long && short && enough)
+            }
+            Condition::NoVerdictFor(limit) => {
+                let known = self.known.or(self.begun).is_some_and(|known| now.since(known) >= limit);
+                (self.known.is_some(), self.inconclusive > 0, known)
             }
             // its target has no companion, so the rule does not watch it
             Condition::HttpSelfRedirect(_) => (false, false, false),

@@ -10,7 +10,8 @@ use wsprobe::config::{Condition, Severity};
 use wsprobe::diagnose::{self, Diagnosis};
 use wsprobe::notify::{self, Decision, Kind, Notification, WhyNot, slack};
 use wsprobe::outcome::{
-    CloseEvidence, Ended, FollowUp, HttpEvidence, MessageEvidence, MessageKind, Outcome, PageOutcome, Phase, Reason, Reply,
+    Attempt, CloseEvidence, Ended, FollowUp, HttpEvidence, MessageEvidence, MessageKind, Outcome, PageOutcome, Phase, Reason,
+    Reply,
 };
 use wsprobe::views;
 
@@ -65,6 +66,45 @@ fn every_message_reads_well_at_three_in_the_morning() {
         ..redirected()
     };
     let refused = Alert { evidence: Some(Arc::new(refused)), ..down() };
+    let burn = Condition::BurnRate {
+        objective: 0.999,
+        above: 14.4,
+        over: Duration::from_secs(3_600),
+        and_over: Duration::from_secs(300),
+        min_samples: 10,
+    };
+    let budget = Alert {
+        rule: rule("budget", Severity::Critical, burn),
+        cause: "budget burns 23x too fast: 2.3% of the probes failed over the last 1h, 4% over 5m; at this rate a 30-day budget is gone in 31h"
+            .into(),
+        ..down()
+    };
+    let offline = Outcome {
+        reason: Reason::LocalError,
+        phase: Some(Phase::Connect),
+        detail: "this host is offline: none of the 2 witnesses answers".into(),
+        http: None,
+        tls: None,
+        ..redirected()
+    };
+    let blind = Alert {
+        rule: rule("blind", Severity::Warning, Condition::NoVerdictFor(Duration::from_secs(600))),
+        cause:
+            "no verdict for 10m: the last 20 probes were inconclusive: this host is offline: none of the 2 witnesses answers. \
+                Look at the network of the host that wsprobe runs on: the target may be well"
+                .into(),
+        evidence: Some(Arc::new(offline)),
+        ..down()
+    };
+    let ten_minutes = Duration::from_secs(600);
+    let flapping = Alert {
+        cause: "3 probes in a row failed (flapping: fired 3 times in 10m)".into(),
+        flapping: Some(ten_minutes),
+        ..down()
+    };
+    let calm = Alert { resolved_at: Some(START + Duration::from_secs(2_520)), flapping: Some(ten_minutes), ..down() };
+    let attempt = Attempt::Confirmation { first: Reason::UpgradeRedirected, apart: Duration::from_millis(40) };
+    let confirmed = Alert { evidence: Some(Arc::new(Outcome { attempt: Some(attempt), ..redirected() })), ..down() };
     let plain = |kind, alert| Notification { diagnosis: None, ..message(kind, alert, Duration::ZERO) };
 
     let messages = [
@@ -78,6 +118,11 @@ fn every_message_reads_well_at_three_in_the_morning() {
         ("refused, without a diagnosis", plain(TransitionKind::Fired, refused)),
         ("redirected, and asked again", diagnosed(asked_again())),
         ("pages that loop", diagnosed(page_that_loops())),
+        ("a budget that burns", message(TransitionKind::Fired, budget, Duration::from_secs(600))),
+        ("blind", diagnosed(blind)),
+        ("flapping", message(TransitionKind::Fired, flapping, Duration::from_secs(30))),
+        ("calm again", message(TransitionKind::Resolved, calm, Duration::from_secs(2_520))),
+        ("failed twice", message(TransitionKind::Fired, confirmed, Duration::from_secs(30))),
     ];
     let mut page = String::new();
     for (name, message) in messages {

@@ -48,6 +48,7 @@ pub fn rule(name: &str, when: Condition) -> Rule {
         resolve_after: 2,
         remind_every: None,
         notify: vec![],
+        flapping: true,
     }
 }
 
@@ -60,6 +61,8 @@ pub fn config(targets: Vec<Arc<Target>>, rules: Vec<Rule>) -> Config {
         rules: rules.into_iter().map(Arc::new).collect(),
         receivers: vec![],
         witnesses: vec![],
+        heartbeat: None,
+        target_files: Default::default(),
     }
 }
 
@@ -119,6 +122,7 @@ pub fn certificate(not_after: Timestamp) -> TlsEvidence {
 /// One target, `prod`, one rule, and what it said so far. Each probe comes 30 s after the one before; the daemon ticks
 /// each 10 s.
 pub struct Story {
+    config: Config,
     pub book: Book,
     pub now: Timestamp,
     pub said: Vec<Transition>,
@@ -129,8 +133,13 @@ pub struct Story {
 
 impl Story {
     pub fn of(rule: Rule) -> Self {
-        let book = Book::new(&config(vec![target("prod")], vec![rule]));
-        Story { book, now: START, said: vec![], told: 0, took: Duration::from_millis(50), not_after: None }
+        Story::configured(config(vec![target("prod")], vec![rule]))
+    }
+
+    /// The target is `prod`, whatever else there is.
+    pub fn configured(config: Config) -> Self {
+        let book = Book::new(&config);
+        Story { config, book, now: START, said: vec![], told: 0, took: Duration::from_millis(50), not_after: None }
     }
 
     /// Nothing comes in for a while.
@@ -212,6 +221,17 @@ impl Story {
     /// Probes fail before they see a certificate.
     pub fn showing_no_certificate(&mut self) -> &mut Self {
         self.not_after = None;
+        self
+    }
+
+    /// The daemon is down for a while, and comes back with what it kept.
+    pub fn restarted(&mut self, down_for: Duration) -> &mut Self {
+        let kept = self.book.changes().into_iter().filter_map(|change| change.state);
+        let kept = kept.map(|saved| serde_json::from_str(&serde_json::to_string(&saved).expect("JSON")).expect("the same"));
+        let kept = kept.collect();
+        self.now = self.now + down_for;
+        self.book = Book::new(&self.config);
+        self.said.extend(self.book.restore(kept, &self.config, self.now));
         self
     }
 

@@ -60,9 +60,14 @@ pub struct Running {
 
 impl Running {
     pub async fn start(yaml: &str) -> Self {
+        Running::start_at(yaml, Clock::system()).await
+    }
+
+    /// As [`Running::start`], by another clock.
+    pub async fn start_at(yaml: &str, clock: Clock) -> Self {
         let config =
             config::parse(yaml, std::path::Path::new("test.yaml"), &|_| None).unwrap_or_else(|report| panic!("{report}"));
-        let daemon = Daemon::bind(config, Clock::system()).await.expect("bind");
+        let daemon = Daemon::bind(config, clock).await.expect("bind");
         let (board, base) = (daemon.board(), format!("http://{}", daemon.addr()));
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(daemon.run(shutdown.clone()));

@@ -22,6 +22,7 @@ use wsprobe::config::{
 use wsprobe::http::{AlertRow, AppState, DiagnosisRow, Server};
 use wsprobe::observe::{Board, Metrics};
 use wsprobe::outcome::{HttpEvidence, Outcome, Phase, Reason, TargetName, Timings, TlsEvidence};
+use wsprobe::store::Records;
 use wsprobe::time::{Clock, Timestamp};
 
 /// Nothing here takes longer, unless it hangs.
@@ -63,8 +64,10 @@ impl Site {
         let config = config(targets);
         let (alerts, rows) = watch::channel(Arc::default());
         let state = AppState {
+            reload: tokio::sync::mpsc::channel(1).0,
             metrics: Metrics::new(&config, "1.2.3"),
             board: Arc::new(Board::new(&config)),
+            records: Arc::new(Records::in_memory()),
             alerts: rows,
             ready: Arc::new(AtomicBool::new(true)),
             clock: Clock::manual(NOW),
@@ -158,12 +161,15 @@ pub fn config(targets: Vec<Target>) -> Config {
             resolve_after: 1,
             remind_every: None,
             notify: vec![],
+            flapping: true,
         })],
         receivers: vec![Arc::new(Receiver {
             name: "ops".into(),
             kind: ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook") },
         })],
         witnesses: vec![],
+        heartbeat: None,
+        target_files: Default::default(),
     }
 }
 

@@ -37,6 +37,7 @@ pub fn rule(name: &str, severity: Severity, when: Condition) -> Arc<Rule> {
         resolve_after: 2,
         remind_every: Some(Duration::from_secs(4 * 3600)),
         notify: vec!["ops".into()],
+        flapping: true,
     })
 }
 
@@ -131,6 +132,7 @@ pub fn down() -> Alert {
         cause: "3 probes in a row failed".into(),
         evidence: Some(Arc::new(redirected())),
         page: None,
+        flapping: None,
         latest: Some(Arc::new(redirected())),
     }
 }
@@ -190,6 +192,7 @@ impl Ledger for Recorder {
     fn failed(&self, receiver: &str, reason: FailureReason) {
         let _ = self.0.send(Event::Failed(receiver.into(), reason));
     }
+    fn given_up(&self, _receiver: &Arc<str>, _notification: &Notification, _reason: FailureReason) {}
     fn done(&self, _receiver: &Arc<str>, _id: &Arc<str>) {}
     fn pending(&self, receiver: &str, count: usize, oldest: Option<Timestamp>) {
         let _ = self.0.send(Event::Pending(receiver.into(), count, oldest));

@@ -90,8 +90,12 @@ impl Running {
         Running { child, stdout: Said(BufReader::new(stdout).lines()), stderr: Said(BufReader::new(stderr).lines()) }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     pub fn signal(&self, signal: Signal) {
-        let pid = self.child.id().and_then(|id| Pid::from_raw(id as i32)).expect("it runs");
+        let pid = Pid::from_raw(self.id() as i32).expect("it runs");
         kill_process(pid, signal).expect("signal");
     }
 
