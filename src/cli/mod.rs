@@ -103,9 +103,10 @@ async fn confirmed(probe: &Probe, connectivity: &Connectivity) -> Outcome {
         let began = Instant::now();
         connectivity.judge(probe.run().await, began).await
     };
-    match probe.to_confirm(once().await) {
-        Err(outcome) => outcome,
-        Ok(first) => confirming(&first, once().await),
+    let outcome = once().await;
+    match probe.confirms(&outcome) {
+        true => confirming(&outcome, once().await),
+        false => outcome,
     }
 }
 

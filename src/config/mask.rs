@@ -29,6 +29,8 @@ const PUBLIC: &[&str] = &[
     "severity", "when", "consecutive_failures", "failure_ratio", "redirect_ratio", "latency", "certificate_expires_within",
     "burn_rate", "session_shorter_than", "no_verdict_for", "http_self_redirect", "above", "over", "and_over", "min_samples",
     "phase", "quantile", "objective", "resolve_after", "remind_every", "notify",
+    // receivers
+    "group_wait",
 ];
 
 /// Keys that hold secrets: what resembles them is one.

@@ -63,14 +63,15 @@ pub(super) fn show(duration: Duration) -> String {
 pub(super) fn ratio(text: &str) -> Result<f64, Wrong> {
     let text = text.trim();
     let (number, percent) = text.strip_suffix('%').map_or((text, false), |number| (number.trim_end(), true));
-    let parsed = number
+    // read as written: divided by a hundred, 99.9% would be 0.9990000000000001
+    let value = if percent { format!("{number}e-2") } else { number.to_owned() };
+    let parsed = value
         .parse::<f64>()
         .ok()
         .filter(|n| n.is_finite() && number.starts_with(|c: char| c.is_ascii_digit() || "-.".contains(c)));
     let Some(n) = parsed else {
         return wrong(format!("is not a ratio: {}", quoted(text)), "write it as `5%` or `0.05`");
     };
-    let n = if percent { n / 100.0 } else { n };
     match n {
         0.0..=1.0 => Ok(n.abs()),
         _ if !percent && (1.0..=100.0).contains(&n) => {

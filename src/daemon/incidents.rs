@@ -1,7 +1,9 @@
 //! From transitions and lost messages to the rows that are kept of them.
 
+use std::sync::Arc;
+
 use crate::alert::{Alert, Transition, TransitionKind};
-use crate::notify::{FailureReason, Notification, summary};
+use crate::notify::{FailureReason, Notification};
 use crate::outcome::{Outcome, Phase, Reason};
 use crate::store::{DeadLetter, End, Explained, Incident};
 use crate::time::Timestamp;
@@ -9,7 +11,7 @@ use crate::views;
 
 /// What is kept of a transition: the beginning of an incident, or its end.
 pub fn incident(transition: &Transition) -> Option<Incident> {
-    let Transition { kind, alert, at } = transition;
+    let Transition { kind, alert, at, .. } = transition;
     let how = match kind {
         TransitionKind::Fired => None,
         TransitionKind::Resolved => Some(End::RESOLVED),
@@ -37,7 +39,7 @@ pub fn incident(transition: &Transition) -> Option<Incident> {
 }
 
 /// What is kept of a message that was given up.
-pub fn dead_letter(receiver: &std::sync::Arc<str>, n: &Notification, reason: FailureReason, now: Timestamp) -> DeadLetter {
+pub fn dead_letter(receiver: &Arc<str>, n: &Notification, (reason, text): (FailureReason, &str), now: Timestamp) -> DeadLetter {
     DeadLetter {
         receiver: receiver.clone(),
         id: n.id.clone(),
@@ -48,6 +50,6 @@ pub fn dead_letter(receiver: &std::sync::Arc<str>, n: &Notification, reason: Fai
         happened_at: n.at,
         given_up_at: now,
         reason: reason.as_str().to_owned(),
-        text: summary(n),
+        text: text.lines().map(str::to_owned).collect(),
     }
 }

@@ -256,8 +256,10 @@ fn looks_back(config: &Config) -> Duration {
     let slowest = config.targets.iter().map(|target| target.interval).max().unwrap_or_default();
     let rules = config.rules.iter().map(|rule| match rule.when {
         Condition::ConsecutiveFailures(needed) => slowest.saturating_mul(needed.saturating_add(1)),
-        Condition::FailureRatio { over, .. } | Condition::RedirectRatio { over, .. } | Condition::Latency { over, .. } => over,
-        Condition::BurnRate { over, .. } => over,
+        Condition::FailureRatio { over, .. }
+        | Condition::RedirectRatio { over, .. }
+        | Condition::Latency { over, .. }
+        | Condition::BurnRate { over, .. } => over,
         Condition::CertificateExpiresWithin(_) => slowest.saturating_mul(2),
         // nobody looked while the daemon was down
         Condition::NoVerdictFor(_) => Duration::ZERO,

@@ -73,6 +73,8 @@ pub struct Pipeline {
 struct Unsent {
     since: Instant,
     messages: Vec<(Vec<Arc<str>>, Arc<Notification>)>,
+    /// What nobody is on the way to any more, once they are sent.
+    settled: Vec<(Arc<str>, TransitionKind)>,
 }
 
 /// What is kept of one target between two outcomes.
@@ -200,6 +202,7 @@ impl Pipeline {
             for (to, notification) in unsent.messages {
                 self.dispatcher.submit(&to, &notification);
             }
+            self.let_go(&unsent.settled);
         }
     }
 
@@ -256,6 +259,7 @@ impl Pipeline {
     fn take_up(&mut self, target: &TargetName, outcome: Option<Arc<Outcome>>, transitions: Vec<Transition>) {
         let changed = self.show_states(target) || !transitions.is_empty();
         self.hand_on(outcome, transitions);
+        self.settle();
         if changed {
             self.show_alerts();
         }
@@ -270,6 +274,7 @@ impl Pipeline {
             self.show_states(target);
         }
         self.hand_on(None, transitions);
+        self.settle();
         let overdue = self.unsent.iter().take_while(|(_, unsent)| unsent.since.elapsed() > PATIENCE).last();
         let overdue = overdue.map(|(number, _)| *number);
         if let Some(number) = overdue {
@@ -352,9 +357,23 @@ impl Pipeline {
         });
         let change = Change { number: self.number, outcome, alerts, messages: to_keep.collect(), incidents };
         if !messages.is_empty() {
-            self.unsent.insert(self.number, Unsent { since: Instant::now(), messages });
+            self.unsent.insert(self.number, Unsent { since: Instant::now(), messages, settled: vec![] });
         }
         self.store.keep(change);
+    }
+
+    /// Messages that wait for company need not wait for whoever turned back. Said after what is still being kept, some of which
+    /// may be such a message.
+    fn settle(&mut self) {
+        let settled = self.book.settled();
+        match self.unsent.last_entry() {
+            Some(mut last) => last.get_mut().settled.extend(settled),
+            None => self.let_go(&settled),
+        }
+    }
+
+    fn let_go(&self, settled: &[(Arc<str>, TransitionKind)]) {
+        settled.iter().for_each(|(rule, kind)| self.dispatcher.settle(rule, (*kind).into()));
     }
 }
 
@@ -425,9 +444,14 @@ impl Ledger for Deliveries {
         self.metrics.notification_failed(receiver, reason.as_str());
     }
 
-    fn given_up(&self, receiver: &Arc<str>, notification: &Notification, reason: FailureReason) {
+    fn given_up(&self, receiver: &Arc<str>, notification: &Arc<Notification>, reason: FailureReason, text: &str) {
         self.metrics.notification_given_up(receiver, reason.as_str());
-        self.store.given_up(incidents::dead_letter(receiver, notification, reason, self.clock.now()));
+        self.store.given_up(incidents::dead_letter(receiver, notification, (reason, text), self.clock.now()));
+        self.store.done(receiver, &notification.id);
+    }
+
+    fn superseded(&self, receiver: &str) {
+        self.metrics.notification_superseded(receiver);
     }
 
     fn done(&self, receiver: &Arc<str>, id: &Arc<str>) {

@@ -98,6 +98,8 @@ impl Client {
                 .redirect(reqwest::redirect::Policy::none())
                 .retry(reqwest::retry::never()) // a retry is the lane's to count
                 .user_agent(concat!("wsprobe/", env!("CARGO_PKG_VERSION")))
+                // apart from the whole, to know of a dead network that nothing has arrived
+                .connect_timeout(timeout / 2)
                 .timeout(timeout)
         };
         let direct = builder(tls.clone()).no_proxy().build().map_err(|e| unusable(chain(&e.without_url())))?;
@@ -158,7 +160,7 @@ fn failure(error: reqwest::Error) -> Failure {
         () if error.is_builder() => FailureReason::InvalidReceiver,
         () => FailureReason::Network,
     };
-    Failure::new(reason, chain(&error))
+    Failure { may_have_arrived: !error.is_connect() && !error.is_builder(), ..Failure::new(reason, chain(&error)) }
 }
 
 /// An error and what caused it, in one line: `error sending request: tcp connect error: connection refused`.

@@ -2,8 +2,8 @@
 //! each gets its messages in the order in which things happened.
 //!
 //! Nothing in here decides what is sent, and nothing that probes or evaluates ever waits for it: [`Dispatcher::submit`] only
-//! puts a message in a queue. A message leaves its lane by being delivered, or by a loss that is counted and logged with the
-//! message's text.
+//! puts a message in a queue. A message leaves its lane by being delivered, by being superseded, or by a loss that is counted
+//! and logged with the message's text.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
+use super::batch::Item;
 use super::client::Client;
 use super::lane::{Lane, Worker};
-use super::notification::Notification;
+use super::loss::lose;
+use super::notification::{Kind, Notification};
 use super::retry::{Backoff, Failure, FailureReason};
 use crate::config::Receiver;
 use crate::time::{Clock, Timestamp};
@@ -26,10 +28,13 @@ pub trait Ledger: Send + Sync {
     fn sent(&self, receiver: &str);
     /// An attempt failed, and may be repeated; or a notification was given up.
     fn failed(&self, receiver: &str, reason: FailureReason);
-    /// A notification was given up for good, and its receiver will never get it. Told before [`Ledger::done`].
-    fn given_up(&self, receiver: &Arc<str>, notification: &Notification, reason: FailureReason);
-    /// A notification left the queue of this receiver: delivered, or given up. It is not to be sent again after a restart.
+    /// A notification need not be told any more: a newer one says all that it would have said.
+    fn superseded(&self, receiver: &str);
+    /// A notification left the queue of this receiver, delivered or superseded. It is not to be sent again after a restart.
     fn done(&self, receiver: &Arc<str>, id: &Arc<str>);
+    /// A notification left the queue of this receiver and was not delivered: a dead letter, with its text in a few lines. It is
+    /// not to be sent again after a restart.
+    fn given_up(&self, receiver: &Arc<str>, notification: &Arc<Notification>, reason: FailureReason, text: &str);
     /// So many notifications wait for this receiver, the oldest since then.
     fn pending(&self, receiver: &str, count: usize, oldest: Option<Timestamp>);
 }
@@ -38,7 +43,8 @@ pub trait Ledger: Send + Sync {
 #[derive(Clone)]
 pub struct Tuning {
     pub backoff: Backoff,
-    /// Messages that may wait for one receiver. When one more comes, the oldest reminder goes, or else the oldest message.
+    /// Messages that may wait for one receiver. When one more comes, the oldest reminder goes, or else the oldest message. Made
+    /// for storms: each takes a few KiB, most of which it shares with the board and with other receivers.
     pub capacity: usize,
     /// Limit of one attempt as a whole. Standard Webhooks asks for 15 to 30 s.
     pub attempt_timeout: Duration,
@@ -52,7 +58,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Tuning {
             backoff: Backoff::default(),
-            capacity: 1_000,
+            capacity: 20_000,
             attempt_timeout: Duration::from_secs(15),
             slack_spacing: Duration::from_secs(1),
             random: Arc::new(fastrand::f64),
@@ -103,9 +109,14 @@ impl Dispatcher {
             match lanes.get(name) {
                 Some(running) => running.lane.push(notification.clone(), &self.shared),
                 // The configuration is checked for this; a reload between decision and submission can still lead here.
-                None => lose(&self.shared, name, notification, FailureReason::ReceiverRemoved),
+                None => lose(&self.shared, name, &[Item::Event(notification.clone())], FailureReason::ReceiverRemoved),
             }
         }
+    }
+
+    /// Nobody is on the way any more to this kind of event by this rule: messages that wait for company need not wait longer.
+    pub fn settle(&self, rule: &Arc<str>, kind: Kind) {
+        self.lanes().values().for_each(|running| running.lane.settle(rule, kind));
     }
 
     /// Takes up a changed configuration. Receivers that stay keep what waits for them, and their next attempt goes where the
@@ -125,9 +136,7 @@ impl Dispatcher {
         }
         for (name, Running { lane, task }) in old {
             task.abort();
-            for notification in lane.take_all(&self.shared) {
-                lose(&self.shared, &name, &notification, FailureReason::ReceiverRemoved);
-            }
+            lose(&self.shared, &name, &lane.take_all(&self.shared), FailureReason::ReceiverRemoved);
         }
     }
 
@@ -149,12 +158,12 @@ impl Dispatcher {
                 // So that nothing is both delivered and reported as lost.
                 let _ = task.await;
             }
-            for notification in lane.take_all(&self.shared) {
-                if !kept {
-                    lose(&self.shared, &name, &notification, FailureReason::Shutdown);
-                }
-                lost.push(Lost { receiver: name.clone(), notification });
+            let left = lane.take_all(&self.shared);
+            if !kept {
+                lose(&self.shared, &name, &left, FailureReason::Shutdown);
             }
+            let notifications = left.iter().flat_map(Item::members).cloned();
+            lost.extend(notifications.map(|notification| Lost { receiver: name.clone(), notification }));
         }
         Undelivered { lost }
     }
@@ -188,26 +197,4 @@ pub struct Undelivered {
 pub struct Lost {
     pub receiver: Arc<str>,
     pub notification: Arc<Notification>,
-}
-
-/// Gives a notification up: counts it, and leaves its text in the log, where somebody may still find it.
-pub(super) fn lose(shared: &Shared, receiver: &Arc<str>, n: &Notification, reason: FailureReason) {
-    shared.ledger.failed(receiver, reason);
-    log_loss(shared, receiver, n, reason);
-    shared.ledger.done(receiver, &n.id);
-}
-
-/// As [`lose`], for a reason that was counted with its attempt, and a message that leaves its queue later.
-pub(super) fn log_loss(shared: &Shared, receiver: &Arc<str>, n: &Notification, reason: FailureReason) {
-    shared.ledger.given_up(receiver, n, reason);
-    tracing::error!(
-        receiver = %receiver,
-        target = %n.alert.target.name,
-        rule = %n.alert.rule.name,
-        kind = %n.kind.as_str(),
-        id = %n.id,
-        %reason,
-        "notification not delivered:\n{}",
-        super::plain(n, &shared.links)
-    );
 }

@@ -81,6 +81,7 @@ struct ReceiverMetrics {
     sent: AtomicU64,
     failed: ByReason,
     given_up: ByReason,
+    superseded: AtomicU64,
     pending: AtomicU64,
     oldest_pending: MaybeTime,
 }
@@ -174,6 +175,13 @@ impl Metrics {
     pub fn notification_given_up(&self, receiver: &str, reason: &'static str) {
         if let Some(receiver) = self.table().receiver(receiver) {
             receiver.given_up.add(reason);
+        }
+    }
+
+    /// A notification need not be told any more.
+    pub fn notification_superseded(&self, receiver: &str) {
+        if let Some(receiver) = self.table().receiver(receiver) {
+            receiver.superseded.fetch_add(1, Relaxed);
         }
     }
 
@@ -450,6 +458,12 @@ fn encode_receivers(receivers: &[Arc<ReceiverMetrics>], now: Timestamp, w: &mut 
         receivers.iter().flat_map(|r| r.given_up.series(&name(r))),
     )?;
     w.family(
+        COUNTER,
+        "wsprobe_notifications_superseded_total",
+        "Reminders that were not delivered before a newer one, or the resolution, made them needless.",
+        receivers.iter().map(|r| counter(name(r), r.superseded.load(Relaxed))),
+    )?;
+    w.family(
         GAUGE,
         "wsprobe_notifications_pending",
         "Notifications that wait to be delivered.",
@@ -525,6 +539,7 @@ impl ReceiverMetrics {
             sent: AtomicU64::new(0),
             failed: ByReason::default(),
             given_up: ByReason::starting_with(&GIVEN_UP),
+            superseded: AtomicU64::new(0),
             pending: AtomicU64::new(0),
             oldest_pending: MaybeTime::default(),
         }

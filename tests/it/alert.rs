@@ -16,7 +16,8 @@ use wsprobe::outcome::{Outcome, Phase, Reason};
 use crate::support::alert::{START, Story, certificate, config, days, hours, mins, name, outcome, rule, secs, target};
 
 fn receiver(name: &str) -> Arc<Receiver> {
-    Arc::new(Receiver { name: name.into(), kind: ReceiverKind::Slack { webhook_url: Secret::inline("https://x/") } })
+    let kind = ReceiverKind::Slack { webhook_url: Secret::inline("https://x/") };
+    Arc::new(Receiver { name: name.into(), kind, group_wait: Duration::from_secs(30) })
 }
 
 fn after_failures(n: u32) -> Rule {

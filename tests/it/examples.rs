@@ -1,6 +1,6 @@
 //! The health endpoints that are handed out for copying: each under the server that its users have, healthy to `wsprobe check`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -76,7 +76,7 @@ async fn axum() {
     let built = build.output().await.expect("cargo");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let port = free_port();
-    let mut server = in_example("axum", PathBuf::from(target).join("debug/health"));
+    let mut server = in_example("axum", target.join("debug/health"));
     server.env("PORT", port.to_string());
     is_healthy(server, port).await;
 }

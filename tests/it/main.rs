@@ -21,6 +21,7 @@ mod heartbeat;
 mod hold;
 mod http;
 mod http_check;
+mod kills;
 mod migrations;
 mod notify;
 mod options;

@@ -46,6 +46,7 @@ const MAY_SERIALIZE: &[&str] = &["src/config/raw", "src/views", "src/notify/slac
 const KEPT: &[&str] = &[
     "src/time.rs",
     "src/outcome.rs",
+    "src/outcome/attempt.rs",
     "src/outcome/beside.rs",
     "src/outcome/session.rs",
     "src/config/policy.rs",

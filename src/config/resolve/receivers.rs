@@ -1,6 +1,7 @@
 //! `receivers`: whom to tell.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 
@@ -12,6 +13,9 @@ use super::super::source::Spanned;
 use super::{Names, access, files, http_url, later};
 
 const EXAMPLE: &str = "receivers: [{name: slack-ops, slack: {webhook_url_file: slack-url}}]";
+
+/// How long a message may wait for others that are on their way. More would be too late for whoever is paged.
+const GROUP_WAIT: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(600);
 
 /// Bytes of a Standard Webhooks signing secret.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
@@ -48,8 +52,16 @@ fn receiver(reader: &Reader<'_>, item: &Value<'_>, names: &mut Names) -> Option<
         }
         None => None,
     };
+    let wait = fields.get("group_wait");
     fields.finish();
-    Some(Receiver { name: name?.value.into(), kind: kind? })
+    let group_wait = wait.as_ref().and_then(|wait| wait.duration(GROUP_WAIT, "group_wait: 30s"));
+    let receiver = Receiver::new(name?.value, kind?);
+    if let Some(wait) = wait.filter(|_| !receiver.kind.is_read_by_people()) {
+        let problem =
+            format!("is of no use for a {} receiver, which gets each alert by itself and at once", receiver.kind.kind());
+        wait.reject(&problem, "remove it");
+    }
+    Some(Receiver { group_wait: group_wait.map_or(receiver.group_wait, |wait| wait.value), ..receiver })
 }
 
 fn slack(reader: &Reader<'_>, value: &Value<'_>) -> Option<ReceiverKind> {

@@ -31,6 +31,8 @@ const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::f
 /// A message is held in memory.
 const MESSAGE_BYTES: RangeInclusive<u64> = 1..=16 << 20;
 
+/// One entry.
+const EXAMPLE: &str = "- {name: prod, url: \"wss://example.com/ws/\"}";
 const URL_EXAMPLE: &str = "url: wss://example.com/ws/";
 
 /// What was found under `targets`.
@@ -57,7 +59,7 @@ pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>) -> Targets {
     // with files there may be none for a while
     let value = if found.files.is_empty() { fields.require("targets", TARGETS_EXAMPLE) } else { fields.get("targets") };
     match &value {
-        Some(value) => found.take_in(reader, value, &defaults, &mut depends_on),
+        Some(value) => found.take_in(reader, (value, TARGETS_EXAMPLE), &defaults, &mut depends_on),
         None => found.complete = !found.files.is_empty(),
     }
     if let Some(value) = value.filter(|_| found.complete && found.files.is_empty() && found.targets.is_empty()) {
@@ -67,7 +69,7 @@ pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>) -> Targets {
     for file in listed {
         let other = reader.beside(&file.source);
         match &file.root {
-            Some(root) => found.take_in(&other, &other.root_list(root), &defaults, &mut depends_on),
+            Some(root) => found.take_in(&other, (&other.root_list(root), EXAMPLE), &defaults, &mut depends_on),
             None => found.complete = false,
         }
         let (mistakes, _) = other.into_mistakes();
@@ -82,8 +84,14 @@ pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>) -> Targets {
 
 impl Targets {
     /// Reads a list of targets.
-    fn take_in(&mut self, reader: &Reader<'_>, list: &Value<'_>, defaults: &Part, depends_on: &mut Vec<Spanned<String>>) {
-        let Some(items) = list.list("a target", TARGETS_EXAMPLE) else {
+    fn take_in(
+        &mut self,
+        reader: &Reader<'_>,
+        (list, example): (&Value<'_>, &str),
+        defaults: &Part,
+        depends_on: &mut Vec<Spanned<String>>,
+    ) {
+        let Some(items) = list.list("a target", example) else {
             self.complete = false;
             return;
         };
@@ -118,7 +126,7 @@ fn target(
     names: &mut Names,
     depends_on: &mut Vec<Spanned<String>>,
 ) -> Option<Target> {
-    let mut fields = item.fields("a target", "- {name: prod, url: \"wss://example.com/ws/\"}")?;
+    let mut fields = item.fields("a target", EXAMPLE)?;
     let name = names.read(reader, &mut fields, "target", "name: prod");
     let url = fields.require("url", URL_EXAMPLE).and_then(|value| Some((url(&value)?, value.span())));
     let part = Part::read(reader, &mut fields, depends_on);

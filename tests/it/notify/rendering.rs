@@ -18,7 +18,7 @@ use wsprobe::views;
 use crate::support::notify::*;
 
 /// Compares with a file in tests/notify/.
-fn snapshot(name: &str, text: &str) {
+pub fn snapshot(name: &str, text: &str) {
     insta::with_settings!({snapshot_path => "../../notify", prepend_module_to_snapshot => false, omit_expression => true}, {
         insta::assert_snapshot!(name, text);
     });
@@ -136,7 +136,7 @@ fn every_message_reads_well_at_three_in_the_morning() {
 
 /// A message with what the table makes of its evidence.
 fn diagnosed(alert: Alert) -> Notification {
-    Notification::of(&Transition { kind: TransitionKind::Fired, at: alert.fired_at, alert })
+    Notification::of(&Transition { kind: TransitionKind::Fired, at: alert.fired_at, alert, company: None })
 }
 
 /// A redirect to www, where the upgrade works.
@@ -262,7 +262,7 @@ fn a_transition_goes_to_each_receiver_of_its_rule_once() {
         let mut rule = (*down().rule).clone();
         rule.notify = receivers.iter().map(|r| (*r).into()).collect();
         let alert = Alert { rule: Arc::new(rule), ..down() };
-        notify::decide(&wsprobe::alert::Transition { kind: TransitionKind::Fired, alert, at: START })
+        notify::decide(&wsprobe::alert::Transition { kind: TransitionKind::Fired, alert, at: START, company: None })
     };
     match decide(&["a", "b", "a"]) {
         Decision::Send { to, notification, .. } => {
@@ -307,7 +307,7 @@ fn utf16(text: &str) -> usize {
 }
 
 /// Slack's limits, and nothing from a peer that is markup or can't be seen.
-fn check(payload: &Value) {
+pub fn check(payload: &Value) {
     let top = payload["text"].as_str().unwrap();
     assert!(!top.trim().is_empty() && utf16(top) <= 2_000);
     assert_eq!(payload["attachments"].as_array().unwrap().len(), 1);
@@ -349,7 +349,7 @@ fn check(payload: &Value) {
 }
 
 /// Whatever a peer may send, with a liking for what hurts.
-fn hostile() -> impl Strategy<Value = String> {
+pub fn hostile() -> impl Strategy<Value = String> {
     let nasty = prop::sample::select(vec![
         "<!channel>",
         "<https://evil.example|click>",

@@ -19,10 +19,7 @@ fn receivers(base: &str) -> Vec<Arc<Receiver>> {
         signing_secret: Some(Secret::inline("sign-with-this")),
         headers: vec![(HeaderName::from_static("x-key"), Secret::inline("header-value-to-hide"))],
     };
-    vec![
-        Arc::new(Receiver { name: "slack".into(), kind: ReceiverKind::Slack { webhook_url: url } }),
-        Arc::new(Receiver { name: "webhook".into(), kind: webhook }),
-    ]
+    vec![Arc::new(Receiver::new("slack", ReceiverKind::Slack { webhook_url: url })), Arc::new(Receiver::new("webhook", webhook))]
 }
 
 /// Sends one message to each receiver and sees it through to the end that is expected.

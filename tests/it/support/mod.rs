@@ -17,6 +17,7 @@ pub mod process;
 pub mod proxy;
 pub mod source;
 pub mod stage;
+pub mod storm;
 pub mod wire;
 
 use std::path::{Path, PathBuf};
