@@ -19,6 +19,7 @@ pub mod daemon;
 pub mod diagnose;
 pub mod endpoint;
 pub mod http;
+pub mod mute;
 pub mod notify;
 pub mod observe;
 pub mod outcome;

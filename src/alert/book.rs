@@ -297,6 +297,17 @@ impl Book {
         transitions
     }
 
+    /// Lets the rhythm of reminders begin anew: people were told only now.
+    pub fn restart_reminders(&mut self, target: &TargetName, rule: &str, now: Timestamp) {
+        let now = self.timeline.advance(now);
+        let Some((at, watched)) = self.index.get(target).and_then(|at| Some((*at, self.watched.get_mut(*at)?))) else { return };
+        for (i, slot) in watched.slots.iter_mut().enumerate().filter(|(_, slot)| *slot.rule.name == *rule) {
+            slot.machine.restart_reminders(now.flow, slot.terms);
+            slot.reschedule(&mut self.due, (at, i), now);
+            slot.note_change(&mut self.unsaved, (at, i));
+        }
+    }
+
     /// Rules and kinds of transition to which nobody is on the way any more, since this was last asked: whoever waits for company
     /// (see [`Transition::company`]) need not wait longer.
     pub fn settled(&mut self) -> Vec<(Arc<str>, TransitionKind)> {

@@ -12,6 +12,7 @@ mod output;
 mod progress;
 mod run;
 mod select;
+mod silence;
 mod terminal;
 mod text;
 mod trace;
@@ -57,6 +58,7 @@ enum Command {
     Trace(trace::Args),
     Validate(validate::Args),
     Endpoint(endpoint::Args),
+    Silence(silence::Args),
 }
 
 /// Runs the command on the command line and returns its exit code.
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => on_runtime(Threads::One, check::run(args)),
         Command::Gate(args) => on_runtime(Threads::One, gate::run(args)),
         Command::Trace(args) => on_runtime(Threads::One, trace::run(args)),
+        Command::Silence(args) => on_runtime(Threads::One, silence::run(args)),
         Command::Endpoint(args) => on_runtime(Threads::Many, endpoint::run(args)),
     };
     ExitCode::from(code)

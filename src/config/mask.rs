@@ -18,7 +18,7 @@ const PUBLIC: &[&str] = &[
     // top level
     "<<", "server", "storage", "defaults", "targets", "target_files", "alerts", "receivers", "maintenance", "connectivity",
     "cloudwatch", "probe_endpoint", "shard", "listen", "external_url", "path", "retention", "witnesses", "namespace", "region",
-    "every", "enabled", "allow", "days", "from", "to", "timezone",
+    "every", "enabled", "allow", "days", "from", "to", "timezone", "start", "end",
     // targets
     "name", "url", "interval", "timeout", "subprotocols", "addresses", "username", "type", "proxy_url", "confirm", "depends_on",
     "diagnose", "ip_version", "tls", "server_name", "min_version", "verify", "max_message_bytes", "hold", "for", "ping_every", "http",

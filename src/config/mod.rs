@@ -5,6 +5,7 @@
 
 pub mod diagnostic;
 mod expand;
+mod maintenance;
 mod mask;
 mod policy;
 mod raw;
@@ -25,9 +26,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use diagnostic::Report;
+pub use maintenance::{Days, Maintenance, TimeOfDay, Times};
 pub use mask::{is_public_header, sounds_secret};
 pub use policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector, Severity};
 pub use reach::{Proxy, Witness};
+pub use scalar::{Wrong, duration as parse_duration, show as show_duration};
 pub use secret::Secret;
 pub use target::{
     Addresses, Authorization, Capture, CaptureFrom, ClientCert, Closer, Expect, ExpectStep, Hold, HttpCheck, IpVersion, JsonTest,
@@ -53,6 +56,8 @@ pub struct Config {
     pub witnesses: Vec<Witness>,
     /// Who is told that the daemon works.
     pub heartbeat: Option<Heartbeat>,
+    /// When nobody is told of certain targets.
+    pub maintenance: Vec<Maintenance>,
 }
 
 /// A dead man's switch: it alerts when it hears nothing.

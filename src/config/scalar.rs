@@ -6,7 +6,7 @@ use super::text::quoted;
 
 /// Why a text is not what was expected: how the sentence "`key` …" goes on, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
+pub struct Wrong {
     pub message: String,
     pub help: String,
 }
@@ -28,7 +28,7 @@ const UNITS: [(&str, u64); 7] = [
 ];
 
 /// `30s`, `2m 30s`, `14d`. `unit` is the one that is suggested where none is written.
-pub(super) fn duration(text: &str, unit: &str) -> Result<Duration, Wrong> {
+pub fn duration(text: &str, unit: &str) -> Result<Duration, Wrong> {
     let text = text.trim();
     if text.parse::<f64>().is_ok() && text != "0" {
         return wrong(format!("needs a unit: {}", quoted(text)), format!("write {}", quoted(&format!("{text}{unit}"))));
@@ -46,7 +46,7 @@ pub(super) fn duration(text: &str, unit: &str) -> Result<Duration, Wrong> {
 }
 
 /// Writes a duration so that [`duration`] reads the same back.
-pub(super) fn show(duration: Duration) -> String {
+pub fn show(duration: Duration) -> String {
     let mut rest = duration.as_nanos();
     let mut parts = vec![];
     for (unit, nanos) in UNITS {

@@ -140,8 +140,11 @@ fn is_loopback(url: &url::Url) -> bool {
     }
 }
 
-/// The roots of the host. A host without any can still reach receivers over plain HTTP.
-fn tls_config() -> Result<rustls::ClientConfig, rustls::Error> {
+/// TLS as this host trusts it. A host without any root certificates can still reach others over plain HTTP.
+///
+/// # Errors
+/// The provider offers no protocol version, which ours does.
+pub fn tls_config() -> Result<rustls::ClientConfig, rustls::Error> {
     let mut roots = rustls::RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);

@@ -26,7 +26,7 @@ pub mod webhook;
 mod wording;
 
 pub use batch::{Item, News, Parcel};
-pub use client::{Client, Request};
+pub use client::{Client, Request, tls_config as outbound_tls};
 pub use decide::{Decision, Why, WhyNot, decide};
 pub use dispatcher::{Dispatcher, Ledger, Lost, Tuning, Undelivered};
 pub use notification::{Kind, Notification, SavedNotification};

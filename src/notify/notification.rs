@@ -73,6 +73,8 @@ pub struct Notification {
     pub at: Timestamp,
     /// What the alert's evidence says.
     pub diagnosis: Option<Diagnosis>,
+    /// One sentence to add: why it is told only now, or what else it explains.
+    pub note: Option<String>,
     /// Others may follow within this time that belong in the same message; see [`Transition::company`].
     pub company: Option<Duration>,
 }
@@ -87,6 +89,7 @@ impl Notification {
             diagnosis: views::alert_diagnosis(alert),
             alert: alert.clone(),
             at: *at,
+            note: None,
             company: *company,
         }
     }
@@ -95,7 +98,15 @@ impl Notification {
     /// overlooks the type pages nobody for a real one.
     pub fn test(at: Timestamp) -> Self {
         let alert = sample_alert(at);
-        Notification { id: id(&alert.id, Kind::Test, at), kind: Kind::Test, alert, at, diagnosis: None, company: None }
+        Notification {
+            id: id(&alert.id, Kind::Test, at),
+            kind: Kind::Test,
+            alert,
+            at,
+            diagnosis: None,
+            company: None,
+            note: None,
+        }
     }
 
     /// The outcome to show beside the alert: the trouble, or for a resolution what ended it.
@@ -120,19 +131,29 @@ pub struct SavedNotification {
     kind: Kind,
     alert: SavedAlert,
     at: Timestamp,
+    #[serde(default)] // not there in what an older version kept
+    note: Option<String>,
 }
 
 impl SavedNotification {
     /// What is to be kept of a notification.
     pub fn of(n: &Notification) -> Self {
-        SavedNotification { id: n.id.clone(), kind: n.kind, alert: SavedAlert::of(&n.alert), at: n.at }
+        SavedNotification { id: n.id.clone(), kind: n.kind, alert: SavedAlert::of(&n.alert), at: n.at, note: n.note.clone() }
     }
 
     /// The notification again; see [`SavedAlert::restore`].
     pub fn restore(self, config: &Config) -> Option<Notification> {
-        let SavedNotification { id, kind, alert, at } = self;
+        let SavedNotification { id, kind, alert, at, note } = self;
         let alert = alert.restore(config)?;
-        Some(Notification { id, kind, diagnosis: views::alert_diagnosis(&alert), alert, at, company: Some(TAKEN_UP_WITHIN) })
+        Some(Notification {
+            id,
+            kind,
+            diagnosis: views::alert_diagnosis(&alert),
+            alert,
+            at,
+            company: Some(TAKEN_UP_WITHIN),
+            note,
+        })
     }
 }
 

@@ -30,6 +30,8 @@ struct Data<'a> {
     outcome: Option<views::OutcomeView<'a>>,
     /// The companion GET, for the rules that look at those.
     http_check: Option<views::PageView<'a>>,
+    /// Why it is told only now, or what else it explains.
+    note: Option<&'a str>,
 }
 
 /// The body of one notification.
@@ -46,7 +48,7 @@ pub fn body(n: &Notification, links: &Links) -> Result<String, serde_json::Error
     };
     let outcome = n.outcome().map(|o| views::outcome(o, links));
     let http_check = n.alert.page.as_deref().map(views::page);
-    let data = Data { alert: views::alert(&n.alert, links), outcome, http_check };
+    let data = Data { alert: views::alert(&n.alert, links), outcome, http_check, note: n.note.as_deref() };
     serde_json::to_string(&Body { r#type, timestamp: Time(n.at), data })
 }
 

@@ -123,6 +123,7 @@ pub fn summary(n: &Notification) -> Vec<String> {
             lines.extend(n.diagnosis.as_ref().map(|d| clip(&one_line(&d.summary), 300)));
         }
     }
+    lines.extend(n.note.as_ref().map(|note| clip(note, 400)));
     lines
 }
 

@@ -39,6 +39,7 @@ pub(super) fn config(targets: Vec<Target>) -> Config {
             ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook") },
         ))],
         witnesses: vec![],
+        maintenance: vec![],
         heartbeat: None,
         target_files: Default::default(),
     }

@@ -54,6 +54,8 @@ pub struct Metrics {
     reload_successful: AtomicBool,
     reloaded_at: MaybeTime,
     storage: Storage,
+    silences: AtomicU64,
+    held_back: AtomicU64,
     /// One scrape at a time: the crate's collector computes a counter from the difference to the time before.
     process: Mutex<prometheus::process_collector::ProcessCollector>,
 }
@@ -98,6 +100,8 @@ impl Metrics {
             reload_successful: AtomicBool::new(true),
             reloaded_at: MaybeTime::default(),
             storage: Storage::default(),
+            silences: AtomicU64::new(0),
+            held_back: AtomicU64::new(0),
             process: Mutex::new(prometheus::process_collector::ProcessCollector::for_self()),
         })
     }
@@ -155,6 +159,16 @@ impl Metrics {
         if let Some(known) = &self.table().online {
             known.store(online, Relaxed);
         }
+    }
+
+    /// So many silences are active.
+    pub fn silences(&self, active: usize) {
+        self.silences.store(active as u64, Relaxed);
+    }
+
+    /// Of so many alerts there is something to tell when the quiet ends.
+    pub fn held_back(&self, alerts: usize) {
+        self.held_back.store(alerts as u64, Relaxed);
     }
 
     /// A receiver accepted a notification. An unknown receiver is ignored, here and below.
@@ -295,6 +309,16 @@ impl Metrics {
             self.reloaded_at.get().map(|at| gauge(vec![], at.as_secs_f64())),
         )?;
         self.storage.encode(w)?;
+        for (name, help, value) in [
+            ("wsprobe_silences_active", "Silences that mute alerts now.", &self.silences),
+            (
+                "wsprobe_alerts_held_back",
+                "Alerts of which there is something to tell when a silence, a window or the failure of another target ends.",
+                &self.held_back,
+            ),
+        ] {
+            w.family(GAUGE, name, help, [gauge(vec![], value.load(Relaxed) as f64)])?;
+        }
         heartbeat::encode(self.table().heartbeats.as_deref(), w)?;
         w.family(
             GAUGE,

@@ -261,10 +261,15 @@ fn print_keeps_every_value_of_the_whole_schema() {
     let again = config::parse(&config.to_yaml(), path, &env).unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(again.rules, config.rules);
     assert_eq!((&again.server, &again.witnesses), (&config.server, &config.witnesses));
+    assert_eq!(again.maintenance, config.maintenance);
     assert_eq!((&again.storage, &again.heartbeat), (&config.storage, &config.heartbeat));
     for (a, b) in again.targets.iter().zip(&config.targets) {
         let masked = |t: &wsprobe::config::Target| {
-            format!("{:?}", (&t.steps, &t.expect, &t.tls, &t.labels, &t.subprotocols, t.timeout, t.diagnose, &t.proxy))
+            format!(
+                "{:?} {:?}",
+                t.depends_on,
+                (&t.steps, &t.expect, &t.tls, &t.labels, &t.subprotocols, t.timeout, t.diagnose, &t.proxy)
+            )
         };
         assert_eq!(masked(a), masked(b));
     }
@@ -456,7 +461,7 @@ fn a_rule_may_wait_for_labels_that_target_files_bring_later() {
 
 #[test]
 fn every_configuration_in_the_docs_is_valid() {
-    for (file, count) in [("README.md", 1), ("docs/probing.md", 5)] {
+    for (file, count) in [("README.md", 2), ("docs/probing.md", 5)] {
         let text = fs::read_to_string(file).unwrap();
         let blocks: Vec<&str> = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
         assert_eq!(blocks.len(), count, "{file}");

@@ -84,6 +84,7 @@ fn trouble(n: &Notification, links: &Links) -> Vec<Value> {
     let mut blocks = Vec::new();
 
     let mut story = Vec::new();
+    story.extend(note(n));
     let in_cause = matches!(alert.rule.when, Condition::NoVerdictFor(_));
     if let Some(outcome) = evidence.filter(|o| !o.detail.is_empty() && !in_cause) {
         story.push(code(&outcome.detail, 400));
@@ -127,6 +128,10 @@ fn trouble(n: &Notification, links: &Links) -> Vec<Value> {
     blocks
 }
 
+fn note(n: &Notification) -> Option<String> {
+    n.note.as_ref().map(|note| format!("_{}_", prose(note, 500)))
+}
+
 fn since(n: &Notification) -> String {
     let began = date(n.alert.since);
     match n.lasted() {
@@ -139,6 +144,7 @@ fn resolution(n: &Notification, links: &Links) -> Vec<Value> {
     let alert = &n.alert;
     let mut blocks = Vec::new();
     let mut story = Vec::new();
+    story.extend(note(n));
     if let Some(outcome) = alert.evidence.as_deref().filter(|o| o.verdict() != Verdict::Healthy) {
         let detail = if outcome.detail.is_empty() { String::new() } else { format!(" {}", code(&outcome.detail, 400)) };
         story.push(format!("*It was:* {}{detail}", code(outcome.reason.as_str(), 100)));

@@ -8,6 +8,7 @@ use serde_json::Value;
 use wsprobe::alert::{Alert, Transition, TransitionKind};
 use wsprobe::config::{Condition, Severity};
 use wsprobe::diagnose::{self, Diagnosis};
+use wsprobe::mute::{Fate, Told};
 use wsprobe::notify::{self, Decision, Kind, Notification, WhyNot, slack};
 use wsprobe::outcome::{
     Attempt, CloseEvidence, Ended, FollowUp, HttpEvidence, MessageEvidence, MessageKind, Outcome, PageOutcome, Phase, Reason,
@@ -262,7 +263,10 @@ fn a_transition_goes_to_each_receiver_of_its_rule_once() {
         let mut rule = (*down().rule).clone();
         rule.notify = receivers.iter().map(|r| (*r).into()).collect();
         let alert = Alert { rule: Arc::new(rule), ..down() };
-        notify::decide(&wsprobe::alert::Transition { kind: TransitionKind::Fired, alert, at: START, company: None })
+        notify::decide(&Fate::Tell(Told {
+            transition: Transition { kind: TransitionKind::Fired, alert, at: START, company: None },
+            note: None,
+        }))
     };
     match decide(&["a", "b", "a"]) {
         Decision::Send { to, notification, .. } => {

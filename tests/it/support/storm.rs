@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use wsprobe::alert::{Book, Transition, TransitionKind};
 use wsprobe::config::{Receiver, Rule, Target, TargetUrl};
+use wsprobe::mute::{Fate, Told};
 use wsprobe::notify::{Decision, Tuning, decide};
 use wsprobe::outcome::{Outcome, Reason, TargetName};
 use wsprobe::time::Timestamp;
@@ -76,7 +77,9 @@ impl Storm {
 
     fn tell(&mut self, transitions: Vec<Transition>) {
         for transition in &transitions {
-            if let Decision::Send { to, notification, .. } = decide(transition) {
+            if let Decision::Send { to, notification, .. } =
+                decide(&Fate::Tell(Told { transition: transition.clone(), note: None }))
+            {
                 self.delivery.dispatcher.submit(&to, &notification);
             }
         }
