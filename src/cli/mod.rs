@@ -6,9 +6,11 @@
 mod check;
 mod demo;
 mod endpoint;
+mod gate;
 mod lint_django;
 mod logs;
 mod output;
+mod progress;
 mod run;
 mod select;
 mod silence;
@@ -21,9 +23,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use tokio::time::Instant;
 
 use crate::outcome::{Outcome, Verdict};
-use crate::probe::Probe;
+use crate::probe::{Connectivity, Probe, confirming};
 
 /// Healthy, or nothing found.
 pub const OK: u8 = 0;
@@ -33,6 +36,9 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// The prober's own network or resources failed: nothing is known of the target.
 pub const INCONCLUSIVE: u8 = 3;
+
+/// Targets that one command probes at the same time.
+const AT_ONCE: usize = 64;
 
 /// Continuous synthetic monitoring of WebSocket endpoints.
 ///
@@ -49,6 +55,7 @@ enum Command {
     Run(run::Args),
     Demo(demo::Args),
     Check(check::Args),
+    Gate(gate::Args),
     Trace(trace::Args),
     Validate(validate::Args),
     LintDjango(lint_django::Args),
@@ -64,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => on_runtime(Threads::Many, run::run(args)),
         Command::Demo(args) => on_runtime(Threads::Many, demo::run(args)),
         Command::Check(args) => on_runtime(Threads::One, check::run(args)),
+        Command::Gate(args) => on_runtime(Threads::One, gate::run(args)),
         Command::Trace(args) => on_runtime(Threads::One, trace::run(args)),
         Command::Silence(args) => on_runtime(Threads::One, silence::run(args)),
         Command::Endpoint(args) => on_runtime(Threads::Many, endpoint::run(args)),
@@ -91,6 +99,20 @@ fn on_runtime(threads: Threads, command: impl Future<Output = u8>) -> u8 {
             complain(format_args!("the runtime can't be started: {error}"));
             INCONCLUSIVE
         }
+    }
+}
+
+/// Probes as the daemon does: a failure again where the target says so, and what this host's own network explains is not blamed
+/// on the target.
+async fn confirmed(probe: &Probe, connectivity: &Connectivity) -> Outcome {
+    let once = async || {
+        let began = Instant::now();
+        connectivity.judge(probe.run().await, began).await
+    };
+    let outcome = once().await;
+    match probe.confirms(&outcome) {
+        true => confirming(&outcome, once().await),
+        false => outcome,
     }
 }
 
