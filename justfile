@@ -34,6 +34,14 @@ demo *ARGS:
 bench:
     cargo bench --bench probe_cost
 
+# How long a reload of 10,000 targets takes, and whether it costs a probe
+reload-many:
+    cargo test --release --locked --test it -- --ignored --nocapture ten_thousand_targets
+
+# Kill the daemon so many times at random moments, against a receiver that fails in every way: nothing may be lost or doubled
+kill-campaign KILLS="2000":
+    WSPROBE_KILLS={{KILLS}} cargo test --locked --test it kills:: -- --nocapture
+
 # Fuzz each target for a minute (cargo install --locked cargo-fuzz); see fuzz/README.md
 fuzz SECONDS="60":
     fuzz/run {{SECONDS}}

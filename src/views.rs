@@ -3,6 +3,7 @@
 //! Times are RFC 3339 in UTC, durations seconds as numbers, absent knowledge is `null` and never 0. Nothing is decided in
 //! here, and nothing is read but the value given; a field that is renamed here breaks somebody's script.
 
+mod quiet;
 mod trace;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::outcome::{
     TargetName, Timings, TlsEvidence, Verdict,
 };
 use crate::time::Timestamp;
+pub use quiet::{MuteView, SilenceRequest, SilenceView, mute, silence};
 pub use trace::{TraceView, trace};
 
 /// Makes the links into the status page and its runbook.

@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::company::{Companies, Stage};
 use super::condition::{Judge, judge};
 use super::finding::{Finding, spell};
 use super::flap::{self, Calm, Firings};
@@ -36,6 +37,7 @@ pub struct Book {
     unsaved: BTreeSet<(usize, usize)>,
     /// Kept states of which nothing is known any more.
     gone: Vec<(TargetName, Arc<str>)>,
+    companies: Companies,
 }
 
 /// One target and the rules that watch it.
@@ -64,6 +66,14 @@ struct Slot {
     last_id: i64,
     /// What was last handed out to be kept.
     kept: Option<Mark>,
+    /// Place of the rule in the configuration.
+    rule_at: usize,
+    /// As what it is counted among those that its rule watches.
+    stage: Stage,
+    /// Whether the latest sample counted against the target.
+    against: bool,
+    /// Longest time until its next outcome.
+    within: Duration,
 }
 
 /// What makes the kept state of a firing alert outdated when it changes: not each further failure, which would be written down
@@ -106,6 +116,7 @@ impl Book {
             begun: false,
             unsaved: BTreeSet::new(),
             gone: vec![],
+            companies: Companies::new(config.rules.iter().map(|rule| rule.name.clone())),
         }
     }
 
@@ -129,6 +140,7 @@ impl Book {
                     slot.take_over(before, same_interval, config, now);
                     slot.reschedule(&mut self.due, (at, i), now);
                     slot.note_change(&mut self.unsaved, (at, i));
+                    slot.keep_company(&mut self.companies, None, now);
                 }
             }
         }
@@ -146,7 +158,7 @@ impl Book {
                 };
                 let alert = slot.alert(&episode, target, latest, cause.to_owned(), Some(now.wall));
                 self.gone.push((target.name.clone(), slot.rule.name.clone()));
-                ended.push(Transition { kind: TransitionKind::Withdrawn, alert, at: now.wall });
+                ended.push(Transition { kind: TransitionKind::Withdrawn, alert, at: now.wall, company: None });
             }
         }
         ended
@@ -168,6 +180,7 @@ impl Book {
                 slot.judge.begin(now);
                 slot.reading = slot.judge.read(now);
                 slot.reschedule(&mut self.due, (at, i), now);
+                slot.keep_company(&mut self.companies, None, now);
             }
         }
     }
@@ -191,8 +204,9 @@ impl Book {
             if let (true, Some(episode)) = (against, &mut slot.episode) {
                 episode.evidence = Some(outcome.clone());
             }
+            slot.against = against;
             let step = slot.step(Occasion::Probe { healthy }, now, &watched.target, watched.latest.as_ref());
-            transitions.extend(step);
+            transitions.extend(slot.keep_company(&mut self.companies, step, now));
             slot.reschedule(&mut self.due, (at, i), now);
             slot.note_change(&mut self.unsaved, (at, i));
         }
@@ -209,11 +223,13 @@ impl Book {
         let mut transitions = vec![];
         for (i, slot) in watched.slots.iter_mut().enumerate().filter(|(_, slot)| slot.judge.heeds_inconclusive()) {
             slot.judge.observe_inconclusive(outcome);
+            slot.against = true;
             if let Some(episode) = &mut slot.episode {
                 episode.evidence = Some(outcome.clone());
             }
+            slot.against = true;
             let step = slot.step(Occasion::Probe { healthy: false }, now, &watched.target, watched.latest.as_ref());
-            transitions.extend(step);
+            transitions.extend(slot.keep_company(&mut self.companies, step, now));
             slot.reschedule(&mut self.due, (at, i), now);
             slot.note_change(&mut self.unsaved, (at, i));
         }
@@ -231,7 +247,9 @@ impl Book {
             if let (true, Some(episode)) = (against, &mut slot.episode) {
                 episode.page = Some(page.clone());
             }
-            transitions.extend(slot.step(Occasion::Probe { healthy: !against }, now, &watched.target, watched.latest.as_ref()));
+            slot.against = against;
+            let step = slot.step(Occasion::Probe { healthy: !against }, now, &watched.target, watched.latest.as_ref());
+            transitions.extend(slot.keep_company(&mut self.companies, step, now));
             slot.reschedule(&mut self.due, (at, i), now);
             slot.note_change(&mut self.unsaved, (at, i));
         }
@@ -247,7 +265,8 @@ impl Book {
         let mut transitions = vec![];
         for (i, slot) in watched.slots.iter_mut().enumerate() {
             slot.judge.lives(lasted, now);
-            transitions.extend(slot.step(Occasion::Alive, now, &watched.target, watched.latest.as_ref()));
+            let step = slot.step(Occasion::Alive, now, &watched.target, watched.latest.as_ref());
+            transitions.extend(slot.keep_company(&mut self.companies, step, now));
             slot.reschedule(&mut self.due, (at, i), now);
             slot.note_change(&mut self.unsaved, (at, i));
         }
@@ -271,11 +290,29 @@ impl Book {
             let Some(watched) = self.watched.get_mut(at) else { continue };
             let Some(slot) = watched.slots.get_mut(i) else { continue };
             slot.due = None;
-            transitions.extend(slot.step(Occasion::Tick, now, &watched.target, watched.latest.as_ref()));
+            let step = slot.step(Occasion::Tick, now, &watched.target, watched.latest.as_ref());
+            transitions.extend(slot.keep_company(&mut self.companies, step, now));
             slot.reschedule(&mut self.due, (at, i), now);
             slot.note_change(&mut self.unsaved, (at, i));
         }
         transitions
+    }
+
+    /// Lets the rhythm of reminders begin anew: people were told only now.
+    pub fn restart_reminders(&mut self, target: &TargetName, rule: &str, now: Timestamp) {
+        let now = self.timeline.advance(now);
+        let Some((at, watched)) = self.index.get(target).and_then(|at| Some((*at, self.watched.get_mut(*at)?))) else { return };
+        for (i, slot) in watched.slots.iter_mut().enumerate().filter(|(_, slot)| *slot.rule.name == *rule) {
+            slot.machine.restart_reminders(now.flow, slot.terms);
+            slot.reschedule(&mut self.due, (at, i), now);
+            slot.note_change(&mut self.unsaved, (at, i));
+        }
+    }
+
+    /// Rules and kinds of transition to which nobody is on the way any more, since this was last asked: whoever waits for company
+    /// (see [`Transition::company`]) need not wait longer.
+    pub fn settled(&mut self) -> Vec<(Arc<str>, TransitionKind)> {
+        self.companies.settled()
     }
 
     /// What has changed since the last call and has to survive a restart.
@@ -322,7 +359,7 @@ impl Book {
                 let cause = "the target or the rule was taken out of the configuration".to_owned();
                 self.gone.push((alert.target.name.clone(), alert.rule.name.clone()));
                 let alert = Alert { resolved_at: Some(now.wall), cause, ..alert };
-                ended.push(Transition { kind: TransitionKind::Withdrawn, alert, at: now.wall });
+                ended.push(Transition { kind: TransitionKind::Withdrawn, alert, at: now.wall, company: None });
                 continue;
             };
             if slot.episode.is_some() {
@@ -384,13 +421,14 @@ impl Episode {
 
 impl Watched {
     fn new(target: &Arc<Target>, rules: &[Arc<Rule>]) -> Self {
-        let slots = rules.iter().filter(|rule| rule.watches(target)).map(|rule| Slot::new(rule, target)).collect();
+        let rules = rules.iter().enumerate().filter(|(_, rule)| rule.watches(target));
+        let slots = rules.map(|(at, rule)| Slot::new(rule, at, target)).collect();
         Watched { target: target.clone(), latest: None, slots }
     }
 }
 
 impl Slot {
-    fn new(rule: &Arc<Rule>, target: &Target) -> Self {
+    fn new(rule: &Arc<Rule>, rule_at: usize, target: &Target) -> Self {
         let (judge, resolve_after) = judge(rule, target);
         Slot {
             rule: rule.clone(),
@@ -403,6 +441,10 @@ impl Slot {
             due: None,
             last_id: i64::MIN,
             kept: None,
+            rule_at,
+            stage: Stage::default(),
+            against: false,
+            within: target.interval + target.timeout,
         }
     }
 
@@ -458,6 +500,7 @@ impl Slot {
         }
         (self.machine, self.episode, self.last_id) = (before.machine, before.episode.take(), before.last_id);
         self.firings = std::mem::take(&mut before.firings);
+        self.against = before.against;
         self.kept = before.kept;
         if let Some(episode) = &mut self.episode {
             let told = [&before.rule.notify[..], &episode.also_tell].concat();
@@ -497,7 +540,7 @@ impl Slot {
                 self.alert(&episode, target, latest, episode.finding.past(), Some(now.wall))
             }
         };
-        Some(Transition { kind, alert, at: now.wall })
+        Some(Transition { kind, alert, at: now.wall, company: None })
     }
 
     fn begin(&mut self, now: Moment, target: &Target) -> Episode {
@@ -546,6 +589,22 @@ impl Slot {
             flapping: episode.flapping,
             latest: latest.cloned(),
         }
+    }
+
+    /// Counts itself where it stands now, and says of its own transition what company it may expect.
+    fn keep_company(&mut self, companies: &mut Companies, step: Option<Transition>, now: Moment) -> Option<Transition> {
+        let before = self.stage;
+        self.stage = match self.machine {
+            Machine::Pending if self.against => Stage::Falling,
+            Machine::Inactive | Machine::Pending => Stage::Quiet,
+            Machine::Firing { healthy_in_a_row: 0, .. } => Stage::Firing,
+            Machine::Firing { .. } => Stage::Recovering,
+        };
+        companies.moves(self.rule_at, before, self.stage, self.within);
+        step.map(|transition| {
+            let company = companies.expects(self.rule_at, transition.kind, before, self.within, now.flow);
+            Transition { company, ..transition }
+        })
     }
 
     /// Remembers a change that has to survive a restart.

@@ -11,7 +11,7 @@ use super::timeline::Flow;
 use crate::config::{Condition, Rule, Target};
 
 /// Firings within the while that make an alert flap.
-pub(super) const TIMES: usize = 3;
+pub const TIMES: usize = 3;
 
 const LEAST: Duration = Duration::from_secs(600);
 /// Probes that have to fit into the while: three times down after 3 failures and up after 2 healthy probes takes 13.

@@ -7,6 +7,7 @@
 mod blind;
 mod book;
 mod burn;
+mod company;
 mod condition;
 mod finding;
 mod flap;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use book::Book;
+pub use flap::TIMES as TIMES_TO_FLAP;
 pub use saved::{Change, Saved, SavedAlert};
 
 use crate::config::{Rule, Target};
@@ -31,6 +33,9 @@ pub struct Transition {
     pub kind: TransitionKind,
     pub alert: Alert,
     pub at: Timestamp,
+    /// Others are on their way to the same: the same kind of transition by the same rule may be expected of them within this
+    /// time. `None`: nobody is, as far as is known.
+    pub company: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

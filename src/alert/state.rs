@@ -23,7 +23,8 @@
 //! ```
 //!
 //! What is not drawn changes nothing. While firing, a condition that only partly holds or of which nothing is known
-//! (a window without any sample) leaves the alert firing: silence is not health. An inconclusive outcome never gets here.
+//! (a window without any sample) leaves the alert firing: silence is not health. An inconclusive outcome gets here only
+//! for the rule that looks at those.
 
 use std::time::Duration;
 

@@ -152,6 +152,7 @@ impl Ledger for Reporter {
         let _ = self.0.send(Report::Failed(receiver.to_owned(), failure.clone()));
     }
     fn failed(&self, _: &str, _: FailureReason) {}
+    fn superseded(&self, _: &str) {}
     fn given_up(&self, _: &Arc<str>, _: &Notification, _: FailureReason) {}
     fn done(&self, _: &Arc<str>, _: &Arc<str>) {}
     fn pending(&self, _: &str, _: usize, _: Option<Timestamp>) {}

@@ -18,7 +18,7 @@ const PUBLIC: &[&str] = &[
     // top level
     "<<", "server", "storage", "defaults", "targets", "target_files", "alerts", "receivers", "maintenance", "connectivity",
     "cloudwatch", "probe_endpoint", "shard", "listen", "external_url", "path", "retention", "witnesses", "namespace", "region",
-    "every", "enabled", "allow", "days", "from", "to", "timezone",
+    "every", "enabled", "allow", "days", "from", "to", "timezone", "start", "end",
     // targets
     "name", "url", "interval", "timeout", "subprotocols", "addresses", "username", "type", "proxy_url", "confirm", "depends_on",
     "diagnose", "ip_version", "tls", "server_name", "min_version", "verify", "max_message_bytes", "hold", "for", "ping_every", "http",
@@ -31,6 +31,7 @@ const PUBLIC: &[&str] = &[
     "phase", "quantile", "objective", "resolve_after", "remind_every", "notify",
     // receivers
     "mentions", "preset", "content_type", "urls",
+    "group_wait",
 ];
 
 /// Keys that hold secrets: what resembles them is one.

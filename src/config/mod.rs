@@ -6,6 +6,7 @@
 mod body_template;
 pub mod diagnostic;
 mod expand;
+mod maintenance;
 mod mask;
 mod policy;
 mod raw;
@@ -15,7 +16,6 @@ mod receiver;
 mod resolve;
 mod scalar;
 mod secret;
-mod source;
 mod target;
 mod target_files;
 mod template;
@@ -26,12 +26,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::source;
+
 pub use body_template::{BodyTemplate, TemplateError};
 pub use diagnostic::Report;
+pub use maintenance::{Days, Maintenance, TimeOfDay, Times};
 pub use mask::{is_public_header, sounds_secret};
 pub use policy::{Condition, Match, Rule, Selector, Severity};
 pub use reach::{Proxy, Witness};
 pub use receiver::{Alertmanager, Body, Mention, Mentions, PagerDuty, Receiver, ReceiverKind};
+pub use scalar::{Wrong, duration as parse_duration, show as show_duration};
 pub use secret::Secret;
 pub use target::{
     Addresses, Authorization, Capture, CaptureFrom, ClientCert, Closer, Expect, ExpectStep, Hold, HttpCheck, IpVersion, JsonTest,
@@ -57,6 +61,8 @@ pub struct Config {
     pub witnesses: Vec<Witness>,
     /// Who is told that the daemon works.
     pub heartbeat: Option<Heartbeat>,
+    /// When nobody is told of certain targets.
+    pub maintenance: Vec<Maintenance>,
 }
 
 /// A dead man's switch: it alerts when it hears nothing.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use http::{HeaderName, HeaderValue};
@@ -19,6 +20,16 @@ pub struct Receiver {
     /// Unique among the receivers.
     pub name: Arc<str>,
     pub kind: ReceiverKind,
+    /// A message that others are about to follow waits for them at most this long, to be told with them as one. Of no meaning
+    /// for receivers that are not read by people.
+    pub group_wait: Duration,
+}
+
+impl Receiver {
+    /// A receiver with the defaults of its kind.
+    pub fn new(name: impl Into<Arc<str>>, kind: ReceiverKind) -> Self {
+        Receiver { name: name.into(), kind, group_wait: Duration::from_secs(30) }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -44,8 +55,8 @@ impl ReceiverKind {
         }
     }
 
-    /// Whether people read what it is sent, as it is sent: then many alerts are better told in one message. What machines
-    /// read is one message for each alert, which they group themselves.
+    /// Whether people read the messages as they come: then what belongs together is told as one, and what is over by the time
+    /// it can be told is summed up. Machines get each event by itself.
     pub const fn is_read_by_people(&self) -> bool {
         match self {
             ReceiverKind::Slack { .. } => true,

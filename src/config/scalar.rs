@@ -6,7 +6,7 @@ use super::text::quoted;
 
 /// Why a text is not what was expected: how the sentence "`key` …" goes on, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
+pub struct Wrong {
     pub message: String,
     pub help: String,
 }
@@ -28,7 +28,7 @@ const UNITS: [(&str, u64); 7] = [
 ];
 
 /// `30s`, `2m 30s`, `14d`. `unit` is the one that is suggested where none is written.
-pub(super) fn duration(text: &str, unit: &str) -> Result<Duration, Wrong> {
+pub fn duration(text: &str, unit: &str) -> Result<Duration, Wrong> {
     let text = text.trim();
     if text.parse::<f64>().is_ok() && text != "0" {
         return wrong(format!("needs a unit: {}", quoted(text)), format!("write {}", quoted(&format!("{text}{unit}"))));
@@ -46,7 +46,7 @@ pub(super) fn duration(text: &str, unit: &str) -> Result<Duration, Wrong> {
 }
 
 /// Writes a duration so that [`duration`] reads the same back.
-pub(super) fn show(duration: Duration) -> String {
+pub fn show(duration: Duration) -> String {
     let mut rest = duration.as_nanos();
     let mut parts = vec![];
     for (unit, nanos) in UNITS {
@@ -63,14 +63,15 @@ pub(super) fn show(duration: Duration) -> String {
 pub(super) fn ratio(text: &str) -> Result<f64, Wrong> {
     let text = text.trim();
     let (number, percent) = text.strip_suffix('%').map_or((text, false), |number| (number.trim_end(), true));
-    let parsed = number
+    // read as written: divided by a hundred, 99.9% would be 0.9990000000000001
+    let value = if percent { format!("{number}e-2") } else { number.to_owned() };
+    let parsed = value
         .parse::<f64>()
         .ok()
         .filter(|n| n.is_finite() && number.starts_with(|c: char| c.is_ascii_digit() || "-.".contains(c)));
     let Some(n) = parsed else {
         return wrong(format!("is not a ratio: {}", quoted(text)), "write it as `5%` or `0.05`");
     };
-    let n = if percent { n / 100.0 } else { n };
     match n {
         0.0..=1.0 => Ok(n.abs()),
         _ if !percent && (1.0..=100.0).contains(&n) => {

@@ -157,6 +157,8 @@ pub struct Target {
     pub expect: Expect,
     /// Whether follow-up requests are made beside a failure.
     pub diagnose: bool,
+    /// While one of these fails, alerts of this one are held back.
+    pub depends_on: Vec<TargetName>,
     /// A failure is probed again at once, and the second probe is the verdict.
     pub confirm: bool,
     /// A plain GET beside the WebSocket, never part of the verdict.
@@ -214,6 +216,7 @@ impl Target {
             expect: Expect::default(),
             confirm: false,
             diagnose: true,
+            depends_on: vec![],
             http: None,
             hold: None,
         }

@@ -1,5 +1,7 @@
 //! From transitions and lost messages to the rows that are kept of them.
 
+use std::sync::Arc;
+
 use crate::alert::{Alert, Transition, TransitionKind};
 use crate::notify::{FailureReason, Notification, summary};
 use crate::outcome::{Outcome, Phase, Reason};
@@ -9,7 +11,7 @@ use crate::views;
 
 /// What is kept of a transition: the beginning of an incident, or its end.
 pub fn incident(transition: &Transition) -> Option<Incident> {
-    let Transition { kind, alert, at } = transition;
+    let Transition { kind, alert, at, .. } = transition;
     let how = match kind {
         TransitionKind::Fired => None,
         TransitionKind::Resolved => Some(End::RESOLVED),
@@ -37,7 +39,7 @@ pub fn incident(transition: &Transition) -> Option<Incident> {
 }
 
 /// What is kept of a message that was given up.
-pub fn dead_letter(receiver: &std::sync::Arc<str>, n: &Notification, reason: FailureReason, now: Timestamp) -> DeadLetter {
+pub fn dead_letter(receiver: &Arc<str>, n: &Notification, reason: FailureReason, now: Timestamp) -> DeadLetter {
     DeadLetter {
         receiver: receiver.clone(),
         id: n.id.clone(),

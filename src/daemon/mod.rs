@@ -40,7 +40,7 @@ use crate::store::{self, Kept, Store};
 use crate::time::Clock;
 use crate::views::Links;
 use crew::Crew;
-use pipeline::Pipeline;
+use pipeline::{Pipeline, Views};
 use reload::{Prepared, Reloader, Triggers};
 use scheduler::Scheduler;
 use sessions::Means;
@@ -55,6 +55,8 @@ const DRAIN_HTTP: Duration = Duration::from_secs(1);
 const DRAIN_STORE: Duration = Duration::from_millis(500);
 /// What may wait for the pipeline; each entry holds back only its own target.
 const QUEUE: usize = 1024;
+/// Commands that may wait for the pipeline, from people and from deploys.
+const COMMANDS: usize = 64;
 
 /// Why the daemon can't start.
 #[derive(Debug, thiserror::Error)]
@@ -161,6 +163,8 @@ impl Daemon {
             hangup,
         } = self;
         let (alerts_tx, alerts) = watch::channel(Arc::new(Vec::new()));
+        let (quiet_tx, quiet) = watch::channel(Arc::default());
+        let (silences_tx, silences) = mpsc::channel(COMMANDS);
         let http_shutdown = CancellationToken::new();
         let (reload, requests) = mpsc::channel(reload::WAITING);
         let state = http::AppState {
@@ -169,6 +173,8 @@ impl Daemon {
             board: board.clone(),
             records: store.records(),
             alerts,
+            quiet,
+            silences: silences_tx,
             ready: ready.clone(),
             clock: clock.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -180,11 +186,12 @@ impl Daemon {
         let dispatcher = Arc::new(dispatcher);
         let (heard, inbox) = mpsc::channel(QUEUE);
         let stages = (board.clone(), dispatcher.clone(), store.clone());
-        let mut pipeline = Pipeline::new(&config, clock.clone(), &metrics, stages, alerts_tx);
+        let views = Views { alerts: alerts_tx, quiet: quiet_tx };
+        let mut pipeline = Pipeline::new(&config, clock.clone(), &metrics, stages, views);
         pipeline.resume(kept);
         let (pulse, [scheduler_beat, pipeline_beat]) = systemd::Pulse::new();
         let pulse = Arc::new(pulse);
-        let pipeline = tokio::spawn(pipeline.run(inbox, answers, pipeline_beat));
+        let pipeline = tokio::spawn(pipeline.run(inbox, silences, answers, pipeline_beat));
         let online = tokio::spawn({
             let (connectivity, metrics) = (connectivity.clone(), metrics.clone());
             async move { connectivity.watch(|online| metrics.online(online)).await }
@@ -256,8 +263,10 @@ fn looks_back(config: &Config) -> Duration {
     let slowest = config.targets.iter().map(|target| target.interval).max().unwrap_or_default();
     let rules = config.rules.iter().map(|rule| match rule.when {
         Condition::ConsecutiveFailures(needed) => slowest.saturating_mul(needed.saturating_add(1)),
-        Condition::FailureRatio { over, .. } | Condition::RedirectRatio { over, .. } | Condition::Latency { over, .. } => over,
-        Condition::BurnRate { over, .. } => over,
+        Condition::FailureRatio { over, .. }
+        | Condition::RedirectRatio { over, .. }
+        | Condition::Latency { over, .. }
+        | Condition::BurnRate { over, .. } => over,
         Condition::CertificateExpiresWithin(_) => slowest.saturating_mul(2),
         // nobody looked while the daemon was down
         Condition::NoVerdictFor(_) => Duration::ZERO,

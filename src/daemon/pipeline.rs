@@ -12,17 +12,21 @@ use super::systemd::Beat;
 use crate::alert::{Alert, Book, State, Transition, TransitionKind};
 use crate::config::{Config, Target};
 use crate::diagnose::diagnose;
-use crate::http::{AlertRow, AlertRowState, DiagnosisRow};
+use crate::http::{AlertRow, AlertRowState, DiagnosisRow, SilenceCommand};
+use crate::mute::{Change as QuietChange, Desk, Fate, Shown};
 use crate::notify::{Decision, Dispatcher, FailureReason, Ledger, Notification, SavedNotification, decide};
 use crate::observe::{AlertLevel, Board, Metrics, StorageState, TargetMetrics};
 use crate::outcome::{Outcome, PageOutcome, Reason, Reply, TargetName};
 use crate::probe::Pong;
-use crate::store::{Answer, Change, Kept, Message, Store};
+use crate::store::{Answer, Change, Incident, Kept, Message, Store};
 use crate::time::{Clock, Timestamp};
 use crate::views::{self, Links};
 
 /// How often time is allowed to pass in the alert book.
 const TICK: Duration = Duration::from_secs(1);
+/// How often the alerts are shown at most, while outcomes come in. All of them are written down each time: in an outage of
+/// thousands of targets, doing that for each outcome would be all that is done.
+const SHOW_EVERY: Duration = Duration::from_millis(100);
 /// How long a message waits to be kept. A disk that hangs must not keep a page from being sent.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -56,8 +60,14 @@ pub struct Pipeline {
     rules: HashMap<Arc<str>, usize>,
     board: Arc<Board>,
     book: Book,
+    /// What is muted, and what is held back.
+    desk: Desk,
     dispatcher: Arc<Dispatcher>,
     alerts: watch::Sender<Arc<Vec<AlertRow>>>,
+    quiet: watch::Sender<Arc<Shown>>,
+    /// When the alerts were last shown, and whether they have changed since then.
+    alerts_shown: Instant,
+    alerts_changed: bool,
     /// Targets that had a pending or firing alert when their states were last shown.
     shown_active: BTreeSet<TargetName>,
     config: Arc<Config>,
@@ -67,14 +77,24 @@ pub struct Pipeline {
     number: u64,
     /// Messages that are being kept, by the number of their change. Nothing is sent before.
     unsent: BTreeMap<u64, Unsent>,
-    /// Whether alerts began or ended since receivers were last told which ones fire.
-    unsettled: bool,
 }
 
-/// The messages of one change.
+/// The messages of one change, and who waits to hear that it is kept.
 struct Unsent {
     since: Instant,
     messages: Vec<(Vec<Arc<str>>, Arc<Notification>)>,
+    receipt: Option<Receipt>,
+    /// What nobody is on the way to any more, once they are sent.
+    settled: Vec<(Arc<str>, TransitionKind)>,
+}
+
+/// Tells somebody that what was asked for is done.
+type Receipt = Box<dyn FnOnce() + Send>;
+
+/// Where the pipeline shows what others read.
+pub struct Views {
+    pub alerts: watch::Sender<Arc<Vec<AlertRow>>>,
+    pub quiet: watch::Sender<Arc<Shown>>,
 }
 
 /// What is kept of one target between two outcomes.
@@ -93,28 +113,37 @@ impl Pipeline {
         clock: Clock,
         metrics: &Arc<Metrics>,
         (board, dispatcher, store): (Arc<Board>, Arc<Dispatcher>, Arc<Store>),
-        alerts: watch::Sender<Arc<Vec<AlertRow>>>,
+        Views { alerts, quiet }: Views,
     ) -> Self {
         Pipeline {
             targets: series(config, metrics, HashMap::new()),
             rules: places(config),
             book: Book::new(config),
+            desk: Desk::new(config, clock.now()),
+            alerts_shown: Instant::now(),
+            alerts_changed: true,
             shown_active: BTreeSet::new(),
             config: config.clone(),
             metrics: metrics.clone(),
             store,
             number: 0,
             unsent: BTreeMap::new(),
-            unsettled: false,
             clock,
             board,
             dispatcher,
             alerts,
+            quiet,
         }
     }
 
     /// Runs until every sender of outcomes is gone.
-    pub async fn run(mut self, mut inbox: mpsc::Receiver<Heard>, mut answers: Answers, beat: Beat) {
+    pub async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Heard>,
+        mut silences: mpsc::Receiver<SilenceCommand>,
+        mut answers: Answers,
+        beat: Beat,
+    ) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
@@ -130,6 +159,7 @@ impl Pipeline {
                     None => break,
                 },
                 Some(answer) = answers.recv() => self.hear(answer),
+                Some(command) = silences.recv() => self.obey(command),
                 _ = tick.tick() => {
                     beat.now();
                     self.let_time_pass();
@@ -148,8 +178,10 @@ impl Pipeline {
     /// Takes up what the process before left behind: rules count on, alerts fire on, messages are sent.
     pub fn resume(&mut self, kept: Kept) {
         for outcome in kept.outcomes {
+            self.desk.note(&outcome);
             self.book.replay(&Arc::new(outcome));
         }
+        self.desk.restore(kept.held, kept.silences, &self.config);
         let (alerts, messages) = (kept.alerts.len(), kept.messages.len());
         let orphans = self.book.restore(kept.alerts, &self.config, self.clock.now());
         for Message { receiver, notification } in kept.messages {
@@ -162,17 +194,44 @@ impl Pipeline {
         if alerts + messages > 0 {
             tracing::info!(alerts, messages, "taken up from before the restart");
         }
-        self.dispatcher.resume(&self.firing());
+        self.dispatcher.resume(&self.told());
         self.hand_on(None, orphans);
         let targets: Vec<TargetName> = self.targets.keys().cloned().collect();
         for target in &targets {
             self.show_states(target);
         }
         self.show_alerts();
+        self.show_quiet();
     }
 
-    fn firing(&self) -> Vec<Alert> {
-        self.book.active().into_iter().filter_map(|status| status.alert).collect()
+    /// Makes or ends a silence, and answers once that is kept.
+    fn obey(&mut self, command: SilenceCommand) {
+        let now = self.clock.now();
+        let (receipt, released): (Receipt, _) = match command {
+            SilenceCommand::Add { wish, answer } => {
+                let id = format!("{:010x}", fastrand::u64(..1 << 40)).into();
+                let made = self.desk.silence(wish, id, &self.config, now);
+                if let Ok(silence) = &made {
+                    let (id, until) = (&silence.id, silence.ends_at);
+                    tracing::info!(%id, %until, author = silence.author, reason = silence.reason, "silence begins");
+                }
+                (Box::new(move || drop(answer.send(made))), vec![])
+            }
+            SilenceCommand::Expire { id, answer } => {
+                let ended = self.desk.expire(&id, now);
+                if ended.is_some() {
+                    tracing::info!(%id, "silence is expired");
+                }
+                (Box::new(move || drop(answer.send(ended))), self.desk.on_tick(&mut self.book, now))
+            }
+        };
+        self.carry_out(None, released.into_iter().map(Fate::Tell).collect(), vec![], Some(receipt));
+        self.show_alerts();
+    }
+
+    /// The alerts that people take for firing.
+    fn told(&self) -> Vec<Alert> {
+        self.desk.told(self.book.active().into_iter().filter_map(|status| status.alert).collect())
     }
 
     /// Takes up another configuration: what stays goes on, what is gone leaves nothing behind, and alerts that nobody watches
@@ -184,8 +243,9 @@ impl Pipeline {
         self.targets = series(&config, &self.metrics, std::mem::take(&mut self.targets));
         self.rules = places(&config);
         self.shown_active.retain(|target| self.targets.contains_key(target));
+        self.desk.reconfigure(&config, self.clock.now());
         self.dispatcher.reconfigure(&config.receivers);
-        self.dispatcher.resume(&self.firing());
+        self.dispatcher.resume(&self.told());
         self.config = config;
         self.hand_on(None, ended);
         let targets: Vec<TargetName> = self.targets.keys().cloned().collect();
@@ -209,6 +269,10 @@ impl Pipeline {
             for (to, notification) in unsent.messages {
                 self.dispatcher.submit(&to, &notification);
             }
+            if let Some(receipt) = unsent.receipt {
+                receipt();
+            }
+            self.let_go(&unsent.settled);
         }
     }
 
@@ -225,6 +289,7 @@ impl Pipeline {
         if series.last.replace(outcome.reason) != Some(outcome.reason) {
             say(outcome);
         }
+        self.desk.note(outcome);
         let transitions = self.book.on_outcome(outcome, self.clock.now());
         self.take_up(&outcome.target, Some(outcome.clone()), transitions);
     }
@@ -257,6 +322,7 @@ impl Pipeline {
             }
         };
         self.board.alive(target, at);
+        self.desk.alive(target, at);
         let transitions = self.book.on_alive(target, lasted, self.clock.now());
         self.take_up(target, None, transitions);
     }
@@ -265,31 +331,35 @@ impl Pipeline {
     fn take_up(&mut self, target: &TargetName, outcome: Option<Arc<Outcome>>, transitions: Vec<Transition>) {
         let changed = self.show_states(target) || !transitions.is_empty();
         self.hand_on(outcome, transitions);
-        if changed {
+        self.settle();
+        self.alerts_changed |= changed;
+        if self.alerts_changed && self.alerts_shown.elapsed() >= SHOW_EVERY {
             self.show_alerts();
         }
     }
 
     fn let_time_pass(&mut self) {
         self.show_storage();
-        let transitions = self.book.on_tick(self.clock.now());
+        let now = self.clock.now();
+        let transitions = self.book.on_tick(now);
         let touched: BTreeSet<TargetName> =
             self.shown_active.iter().cloned().chain(transitions.iter().map(|t| t.alert.target.name.clone())).collect();
         for target in &touched {
             self.show_states(target);
         }
-        self.hand_on(None, transitions);
-        if self.unsettled && self.unsent.is_empty() {
-            self.unsettled = false;
-            self.dispatcher.settle(&self.firing().into_iter().map(|alert| alert.id).collect());
-        }
+        let incidents = transitions.iter().filter_map(incidents::incident).collect();
+        let mut fates = self.judge(transitions);
+        fates.extend(self.desk.on_tick(&mut self.book, now).into_iter().map(Fate::Tell));
+        self.carry_out(None, fates, incidents, None);
+        self.settle();
+        self.show_quiet();
         let overdue = self.unsent.iter().take_while(|(_, unsent)| unsent.since.elapsed() > PATIENCE).last();
         let overdue = overdue.map(|(number, _)| *number);
         if let Some(number) = overdue {
             tracing::warn!("the store is slow: messages are sent before they are kept");
             self.send_all_before(number + 1);
         }
-        if !touched.is_empty() {
+        if self.alerts_changed || !touched.is_empty() {
             self.show_alerts();
         }
     }
@@ -319,9 +389,16 @@ impl Pipeline {
         self.metrics.storage_state(health.has_database().then_some(state));
     }
 
-    fn show_alerts(&self) {
+    fn show_alerts(&mut self) {
+        (self.alerts_shown, self.alerts_changed) = (Instant::now(), false);
+        let now = self.clock.now();
         let rows = self.book.active().into_iter().filter_map(|status| {
+            let muted_by = match &status.alert {
+                Some(alert) => self.desk.mute(alert, now),
+                None => self.desk.would_mute(&status.target, &status.rule.name, now),
+            };
             Some(AlertRow {
+                muted_by,
                 target: status.target.name.clone(),
                 rule: status.rule.name.clone(),
                 severity: status.rule.severity,
@@ -339,9 +416,15 @@ impl Pipeline {
 
     /// Has everything that one event changed kept as a whole; what it says to people is sent after that.
     fn hand_on(&mut self, outcome: Option<Arc<Outcome>>, transitions: Vec<Transition>) {
-        let mut messages = vec![];
-        self.unsettled |= !transitions.is_empty();
         let incidents = transitions.iter().filter_map(incidents::incident).collect();
+        let fates = self.judge(transitions);
+        self.carry_out(outcome, fates, incidents, None);
+    }
+
+    /// What becomes of transitions while something may be muted.
+    fn judge(&mut self, transitions: Vec<Transition>) -> Vec<Fate> {
+        let now = self.clock.now();
+        let mut fates = vec![];
         for transition in transitions {
             let (target, rule) = (&transition.alert.target.name, &transition.alert.rule.name);
             match transition.kind {
@@ -350,13 +433,35 @@ impl Pipeline {
                 TransitionKind::Resolved => tracing::info!(%target, %rule, "alert resolved"),
                 TransitionKind::Withdrawn => tracing::info!(%target, %rule, "alert ended: nobody watches any more"),
             }
-            match decide(&transition) {
-                Decision::Send { to, notification, .. } => messages.push((to, notification)),
+            fates.extend(self.desk.hear(transition, now));
+        }
+        fates
+    }
+
+    fn carry_out(&mut self, outcome: Option<Arc<Outcome>>, fates: Vec<Fate>, incidents: Vec<Incident>, receipt: Option<Receipt>) {
+        let mut messages = vec![];
+        for fate in fates {
+            let alert = fate.alert();
+            let (target, rule) = (&alert.target.name, &alert.rule.name);
+            match decide(&fate) {
+                Decision::Send { to, notification, .. } => {
+                    if let Some(note) = &notification.note {
+                        tracing::info!(%target, %rule, note, "people are told");
+                    }
+                    messages.push((to, notification));
+                }
                 Decision::Keep(why) => tracing::info!(%target, %rule, %why, "nobody is notified"),
             }
         }
-        let alerts = self.book.changes();
-        if outcome.is_none() && alerts.is_empty() && messages.is_empty() {
+        let (alerts, quiet) = (self.book.changes(), self.desk.changes());
+        self.metrics.held_back(self.desk.held_back());
+        if quiet.iter().any(|change| matches!(change, QuietChange::Silence { .. })) {
+            self.show_quiet();
+        }
+        if outcome.is_none() && alerts.is_empty() && quiet.is_empty() && messages.is_empty() {
+            if let Some(receipt) = receipt {
+                receipt();
+            }
             return;
         }
         self.number += 1;
@@ -364,11 +469,39 @@ impl Pipeline {
             let saved = SavedNotification::of(notification);
             to.iter().map(move |receiver| Message { receiver: receiver.clone(), notification: saved.clone() })
         });
-        let change = Change { number: self.number, outcome, alerts, messages: to_keep.collect(), incidents };
-        if !messages.is_empty() {
-            self.unsent.insert(self.number, Unsent { since: Instant::now(), messages });
+        let change = Change { number: self.number, outcome, alerts, quiet, messages: to_keep.collect(), incidents };
+        if !messages.is_empty() || receipt.is_some() {
+            self.unsent.insert(self.number, Unsent { since: Instant::now(), messages, settled: vec![], receipt });
         }
         self.store.keep(change);
+    }
+
+    /// Shows what is muted, when that has changed.
+    fn show_quiet(&self) {
+        let now = self.clock.now();
+        let shown = self.desk.shown(now);
+        self.metrics.silences(shown.silences.active(now).count());
+        self.quiet.send_if_modified(|before| {
+            let changed = **before != shown;
+            if changed {
+                *before = Arc::new(shown);
+            }
+            changed
+        });
+    }
+
+    /// Messages that wait for company need not wait for whoever turned back. Said after what is still being kept, some of which
+    /// may be such a message.
+    fn settle(&mut self) {
+        let settled = self.book.settled();
+        match self.unsent.last_entry() {
+            Some(mut last) => last.get_mut().settled.extend(settled),
+            None => self.let_go(&settled),
+        }
+    }
+
+    fn let_go(&self, settled: &[(Arc<str>, TransitionKind)]) {
+        settled.iter().for_each(|(rule, kind)| self.dispatcher.settle(rule, (*kind).into()));
     }
 }
 
@@ -437,6 +570,10 @@ impl Ledger for Deliveries {
 
     fn failed(&self, receiver: &str, reason: FailureReason) {
         self.metrics.notification_failed(receiver, reason.as_str());
+    }
+
+    fn superseded(&self, receiver: &str) {
+        self.metrics.notification_superseded(receiver);
     }
 
     fn given_up(&self, receiver: &Arc<str>, notification: &Notification, reason: FailureReason) {

@@ -14,7 +14,7 @@ use super::pipeline::Heard;
 use super::systemd::Beat;
 use crate::observe::Metrics;
 use crate::outcome::Outcome;
-use crate::probe::{Connectivity, Probe, confirming};
+use crate::probe::{Connectivity, Probe, confirming, first_attempt};
 use crate::schedule::{Due, Guard, InFlight, SkipReason, Ticker};
 use crate::time::Clock;
 
@@ -156,14 +156,13 @@ impl Slot {
     /// Probes, and probes a failure again at once where the target says so: the second outcome is the slot's. Both belong to one
     /// slot: a slot that comes in the meantime is skipped, as for a slow probe.
     async fn probe_and_confirm(&self) -> Outcome {
-        match self.probe.to_confirm(self.probe().await) {
-            Err(outcome) => outcome,
-            Ok(first) => {
-                let first = Arc::new(first);
-                self.tell(&first).await;
-                confirming(&first, self.probe().await)
-            }
+        let outcome = self.probe().await;
+        if !self.probe.confirms(&outcome) {
+            return outcome;
         }
+        let first = Arc::new(first_attempt(outcome));
+        self.tell(&first).await;
+        confirming(&first, self.probe().await)
     }
 
     async fn tell(&self, outcome: &Arc<Outcome>) {

@@ -110,6 +110,7 @@ fn target_json(app: &AppState, snapshot: &TargetSnapshot, alerts: &[AlertRow]) -
         "last_success": time(snapshot.last_success),
         "last_outcome": snapshot.latest().map(|o| (app.outcome_json)(o)),
         "alerts": alerts,
+        "muted_by": app.quiet.borrow().of_target(target, app.clock.now()).iter().map(views::mute).collect::<Vec<_>>(),
         "http_check": snapshot.page.as_deref().map(views::page),
     })
 }
@@ -122,6 +123,7 @@ fn alert_json(alert: &AlertRow) -> Value {
         "state": alert.state.as_str(),
         "since": alert.since.to_string(),
         "cause": alert.cause,
+        "muted_by": alert.muted_by.as_ref().map(views::mute),
     })
 }
 

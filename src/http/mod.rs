@@ -12,6 +12,7 @@ mod layout;
 mod records;
 mod routes;
 mod runbook;
+mod silences;
 mod stall;
 mod state;
 mod status_page;
@@ -34,7 +35,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use state::{AlertRow, AlertRowState, AppState, Diagnose, DiagnosisRow, OutcomeJson, ReloadRequest};
+pub use state::{AlertRow, AlertRowState, AppState, Diagnose, DiagnosisRow, OutcomeJson, ReloadRequest, SilenceCommand};
 
 /// Connections at a time; more are closed at once. Scrapers, a load balancer and a few browsers need a dozen.
 pub const MAX_CONNECTIONS: usize = 512;

@@ -14,14 +14,14 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, R
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use bytes::Bytes;
 use hyper::body::Frame;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{AppState, api, layout, records, runbook, status_page, writes};
+use super::{AppState, api, layout, records, runbook, silences, status_page, writes};
 
-/// Largest request body; nothing that is served takes one today.
+/// Largest request body: far above any silence.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// Scrapes at a time. Each holds a blocking thread for as long as its reader reads.
@@ -56,7 +56,8 @@ pub(super) fn router(app: AppState) -> Router {
         .route("/api/v1/alerts", get(api::alerts))
         .route("/api/v1/incidents", get(records::incidents))
         .route("/api/v1/notifications/failed", get(records::dead_letters))
-        .merge(writes::guarded(Router::new().route("/-/reload", post(reload))))
+        .route("/api/v1/silences", get(silences::list))
+        .merge(writes::guarded(writing()))
         .fallback(api::not_found)
         .with_state(site)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -66,6 +67,14 @@ pub(super) fn router(app: AppState) -> Router {
             }
             std::future::ready(response)
         }))
+}
+
+/// The routes that change state.
+fn writing() -> Router<Site> {
+    Router::new()
+        .route("/-/reload", post(reload))
+        .route("/api/v1/silences", post(silences::add))
+        .route("/api/v1/silences/{id}", delete(silences::expire))
 }
 
 /// No script ever runs, and the one style sheet that applies is ours: it is named by its hash. Answers show the present, so

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::Severity;
+use crate::mute::{Mute, Refusal, Shown, Silence, Wish};
 use crate::observe::{Board, Metrics};
 use crate::outcome::{Outcome, TargetName};
 use crate::store::Records;
@@ -20,6 +21,10 @@ pub struct AppState {
     pub records: Arc<Records>,
     /// Alerts that are pending or firing.
     pub alerts: watch::Receiver<Arc<Vec<AlertRow>>>,
+    /// What mutes alerts now.
+    pub quiet: watch::Receiver<Arc<Shown>>,
+    /// Where silences are made and ended.
+    pub silences: mpsc::Sender<SilenceCommand>,
     /// True while the scheduler runs: shown by `/-/ready`. The server sets it to false when it shuts down.
     pub ready: Arc<AtomicBool>,
     pub clock: Clock,
@@ -41,6 +46,20 @@ pub type Diagnose = Arc<dyn Fn(&Outcome) -> Option<DiagnosisRow> + Send + Sync>;
 /// From an outcome to JSON.
 pub type OutcomeJson = Arc<dyn Fn(&Outcome) -> serde_json::Value + Send + Sync>;
 
+/// What is asked of the task that owns the state. Answered once it is kept.
+#[derive(Debug)]
+pub enum SilenceCommand {
+    Add {
+        wish: Wish,
+        answer: oneshot::Sender<Result<Silence, Refusal>>,
+    },
+    /// Answered with `None` when there is no such silence.
+    Expire {
+        id: String,
+        answer: oneshot::Sender<Option<Silence>>,
+    },
+}
+
 /// One alert, as far as page and API show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertRow {
@@ -52,6 +71,8 @@ pub struct AlertRow {
     pub since: Timestamp,
     /// What the rule saw.
     pub cause: String,
+    /// What keeps people from being told.
+    pub muted_by: Option<Mute>,
 }
 
 /// An alert that is not inactive.

@@ -151,6 +151,7 @@ impl<'a> View<'a> {
                                 (self.pill(alert)) " "
                                 a href={ "#" (alert.target.as_str()) } { (alert.target.as_str()) }
                                 span.cause { (alert.cause) }
+                                @if let Some(mute) = &alert.muted_by { span.doubt { "nobody is told: " (mute) } }
                                 span.muted { "since " (self.time(alert.since)) " (" (format::span(self.now - alert.since)) ")" }
                             }
                         }
@@ -178,6 +179,7 @@ impl<'a> View<'a> {
         html! {
             article.card id=(name) {
                 h2 { (Mark::Bad.icon()) span { (name) } (self.labels(snapshot)) }
+                (self.mutes(snapshot))
                 @if let Some(since) = snapshot.since {
                     p.since {
                         "failing for " strong { (format::span(self.now - since)) }
@@ -204,6 +206,13 @@ impl<'a> View<'a> {
     fn labels(&self, snapshot: &TargetSnapshot) -> Markup {
         html! {
             @for (name, value) in &snapshot.target.labels { span.label { (name) "=" (value) } }
+        }
+    }
+
+    /// Why nobody is told of this target now.
+    fn mutes(&self, snapshot: &TargetSnapshot) -> Markup {
+        html! {
+            @for mute in self.app.quiet.borrow().of_target(&snapshot.target, self.now) { span.doubt { (mute) } }
         }
     }
 
@@ -303,7 +312,7 @@ impl<'a> View<'a> {
         html! {
             tr id=(target.name.as_str()) {
                 td.target {
-                    b { (target.name.as_str()) } (self.labels(snapshot))
+                    b { (target.name.as_str()) } (self.labels(snapshot)) (self.mutes(snapshot))
                     span.muted { (target.url.public()) }
                 }
                 td.last {

@@ -1,9 +1,10 @@
-//! One attempt to deliver one notification: for each kind of receiver, what is sent and what the answer means.
+//! One attempt to deliver one message: for each kind of receiver, what is sent and what the answer means.
 //!
 //! What all kinds share (queue, order, retries, what is counted) is the lane's.
 
 use std::time::Duration;
 
+use super::batch::Parcel;
 use super::dispatcher::{Shared, Tuning};
 use super::notification::{Kind, Notification};
 use super::retry::{Failure, FailureReason};
@@ -32,29 +33,45 @@ pub(super) const fn spacing(receiver: &ReceiverKind, tuning: &Tuning) -> Option<
 ///
 /// # Errors
 /// It was not delivered.
-pub(super) async fn attempt(shared: &Shared, receiver: &ReceiverKind, n: &Notification) -> Result<(), Failure> {
+pub(super) async fn attempt(shared: &Shared, receiver: &ReceiverKind, parcel: &Parcel) -> Result<(), Failure> {
     let client = shared.client.as_ref().map_err(Clone::clone)?;
+    let links = &shared.links;
     match receiver {
         ReceiverKind::Slack { webhook_url, mentions } => {
-            let mut payload = slack::render(n, &shared.links);
-            slack::call(&mut payload, n, mentions);
+            let mut payload = slack::render_parcel(parcel, links);
+            slack::call(&mut payload, parcel, mentions);
             slack::judge(&client.send(slack::request(webhook_url, &payload)?).await?)
         }
         ReceiverKind::Webhook { url, signing_secret, headers, body } => {
             let to = webhook::Endpoint { url, signing_secret: signing_secret.as_ref(), headers };
-            let (payload, content_type) = payload(shared, n, body);
-            let mut request = webhook::request(to, n, payload, shared.clock.now())?;
-            request.set_content_type(content_type)?;
-            if let Body::Discord = body {
-                discord::prepare(&mut request);
-                return discord::judge(&client.send(request).await?);
+            let now = shared.clock.now();
+            match body {
+                Body::Discord => {
+                    let mut request = webhook::request(to, &parcel.id, discord::render(parcel, links).to_string(), now)?;
+                    discord::prepare(&mut request);
+                    discord::judge(&client.send(request).await?)
+                }
+                Body::Teams => {
+                    let request = webhook::request(to, &parcel.id, teams::render(parcel, links).to_string(), now)?;
+                    client.send(request).await?.status_verdict()
+                }
+                Body::Standard | Body::Template(_) => {
+                    for n in parcel.members() {
+                        let (payload, content_type) = payload(shared, n, body);
+                        let mut request = webhook::request(to, &n.id, payload, now)?;
+                        request.set_content_type(content_type)?;
+                        client.send(request).await?.status_verdict()?;
+                    }
+                    Ok(())
+                }
             }
-            client.send(request).await?.status_verdict()
         }
         ReceiverKind::PagerDuty(service) => {
-            for action in pagerduty::actions(n.kind) {
-                let answer = client.send(pagerduty::request(service, *action, n, &shared.links)?).await?;
-                pagerduty::judge(&answer, service)?;
+            for n in parcel.members() {
+                for action in pagerduty::actions(n.kind) {
+                    let answer = client.send(pagerduty::request(service, *action, n, links)?).await?;
+                    pagerduty::judge(&answer, service)?;
+                }
             }
             Ok(())
         }
@@ -63,22 +80,17 @@ pub(super) async fn attempt(shared: &Shared, receiver: &ReceiverKind, n: &Notifi
     }
 }
 
-/// The body of a webhook, and its type. An alert is never lost to a template: one that fails gives way to our own JSON.
+/// The body about one notification, and its type. An alert is never lost to a template: one that fails gives way to our own
+/// JSON.
 fn payload<'a>(shared: &Shared, n: &Notification, body: &'a Body) -> (String, &'a str) {
-    let links = &shared.links;
-    let standard = || webhook::value(n, links).to_string();
-    let payload = match body {
-        Body::Standard => standard(),
-        Body::Discord => discord::render(&[n], links).to_string(),
-        Body::Teams => teams::render(&[n], links).to_string(),
-        Body::Template(template) => match template.render(&context::of(&[n], links)) {
+    if let Body::Template(template) = body {
+        match template.render(&context::of(&[n], &shared.links)) {
             Ok(text) => return (text, template.content_type()),
             Err(error) => {
                 let error = super::text::one_line(&error.to_string());
                 tracing::error!(id = %n.id, error, "the template of a webhook failed: the standard body is sent instead");
-                standard()
             }
-        },
-    };
-    (payload, BodyTemplate::JSON)
+        }
+    }
+    (webhook::value(n, &shared.links).to_string(), BodyTemplate::JSON)
 }

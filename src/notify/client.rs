@@ -140,6 +140,8 @@ impl Client {
                 .redirect(reqwest::redirect::Policy::none())
                 .retry(reqwest::retry::never()) // a retry is the lane's to count
                 .user_agent(concat!("wsprobe/", env!("CARGO_PKG_VERSION")))
+                // apart from the whole, to know of a dead network that nothing has arrived
+                .connect_timeout(timeout / 2)
                 .timeout(timeout)
         };
         let direct = builder(tls.clone()).no_proxy().build().map_err(|e| unusable(chain(&e.without_url())))?;
@@ -180,8 +182,11 @@ fn is_loopback(url: &url::Url) -> bool {
     }
 }
 
-/// The roots of the host and those of a file. A host without any can still reach receivers over plain HTTP.
-fn tls_config(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, String> {
+/// TLS as this host trusts it, and the roots of a file too. A host without any root certificates can still reach others over plain HTTP.
+///
+/// # Errors
+/// The file can't be used.
+pub fn tls_config(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, String> {
     let mut roots = rustls::RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);
@@ -206,7 +211,7 @@ fn failure(error: reqwest::Error) -> Failure {
         () if error.is_builder() => FailureReason::InvalidReceiver,
         () => FailureReason::Network,
     };
-    Failure::new(reason, chain(&error))
+    Failure { may_have_arrived: !error.is_connect() && !error.is_builder(), ..Failure::new(reason, chain(&error)) }
 }
 
 /// An error and what caused it, in one line: `error sending request: tcp connect error: connection refused`.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::batch::News;
 use super::notification::Notification;
 use super::{webhook, wording};
 use crate::views::Links;
@@ -26,7 +27,7 @@ fn one(n: &Notification, links: &Links) -> Value {
     );
     let words = json!({
         "kind": n.kind.as_str(),
-        "sign": wording::sign(n),
+        "sign": wording::sign(News::Event(n.kind), n.alert.rule.severity),
         "title": wording::title(n),
         "summary": wording::summary(n).join("\n"),
         "diagnosis": diagnosis,

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::notification::Notification;
-use crate::alert::{Transition, TransitionKind};
+use crate::alert::TransitionKind;
+use crate::mute::{Fate, Mute, Told};
 
 /// What becomes of a transition.
 #[derive(Clone, Debug)]
@@ -28,22 +29,33 @@ pub enum Why {
 }
 
 /// Why a transition is not told to anybody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WhyNot {
     /// The rule notifies nobody: `notify: []`, or no receiver is configured.
     NoReceiver,
+    /// Not now; what is left to tell is told when this ends.
+    Muted(Mute),
+    /// It is over, and nobody was told that it began.
+    NeverTold(Mute),
 }
 
 impl fmt::Display for WhyNot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            WhyNot::NoReceiver => "the rule has no receiver",
-        })
+        match self {
+            WhyNot::NoReceiver => f.write_str("the rule has no receiver"),
+            WhyNot::Muted(mute) => write!(f, "muted: {mute}"),
+            WhyNot::NeverTold(mute) => write!(f, "it began and ended while it was muted: {mute}"),
+        }
     }
 }
 
-/// Decides about one transition.
-pub fn decide(transition: &Transition) -> Decision {
+/// Decides about one transition, after the quiet has had its say.
+pub fn decide(fate: &Fate) -> Decision {
+    let Told { transition, note } = match fate {
+        Fate::Tell(told) => told,
+        Fate::Hold(_, mute) => return Decision::Keep(WhyNot::Muted(mute.clone())),
+        Fate::Never(_, mute) => return Decision::Keep(WhyNot::NeverTold(mute.clone())),
+    };
     let rule = &transition.alert.rule;
     if rule.notify.is_empty() {
         return Decision::Keep(WhyNot::NoReceiver);
@@ -61,5 +73,5 @@ pub fn decide(transition: &Transition) -> Decision {
             to.push(receiver.clone());
         }
     }
-    Decision::Send { to, why, notification: Arc::new(Notification::of(transition)) }
+    Decision::Send { to, why, notification: Arc::new(Notification { note: note.clone(), ..Notification::of(transition) }) }
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::batch::{Item, Parcel};
 use super::client::{Answer, Request};
 use super::notification::{Kind, Notification};
 use super::retry::{Failure, FailureReason};
 use super::text::{clip_with, human, one_line, units};
-use super::wording;
+use super::{together, wording};
 use crate::config::Severity;
 use crate::views::Links;
 
@@ -18,16 +19,18 @@ use crate::views::Links;
 const MAX_TITLE: usize = 256;
 const MAX_DESCRIPTION: usize = 4_096;
 const MAX_FIELD: usize = 1_024;
+/// Of a line of ours; the text of a message, of which there are a few, has 2,000.
+const MAX_LINE: usize = 400;
 /// Of all embeds of a message together.
 const MAX_TOTAL: usize = 6_000;
 const MAX_EMBEDS: usize = 10;
 
-/// The message about these notifications; those that do not fit are counted in its text.
-pub fn render(notifications: &[&Notification], links: &Links) -> Value {
+/// One message. Of many alerts its text says what is true of all; those that do not fit are counted there.
+pub fn render(parcel: &Parcel, links: &Links) -> Value {
     let mut embeds = vec![];
     let mut left = MAX_TOTAL;
-    for n in notifications.iter().take(MAX_EMBEDS) {
-        let embed = embed(n, links);
+    for item in parcel.items.iter().take(MAX_EMBEDS) {
+        let embed = embed(item, links);
         let size = size(&embed);
         if size > left {
             break;
@@ -35,15 +38,28 @@ pub fn render(notifications: &[&Notification], links: &Links) -> Value {
         left -= size;
         embeds.push(embed);
     }
-    let omitted = notifications.len() - embeds.len();
-    let more = (omitted > 0).then(|| format!("{omitted} more on the status page: <{}>", links.page()));
-    json!({"content": more, "embeds": embeds, "allowed_mentions": {"parse": []}})
+    let mut content: Vec<String> = match parcel.items.as_slice() {
+        [_] => vec![],
+        _ => together::summary(parcel, &together::by_rule(parcel)).iter().map(|line| plain(line, MAX_LINE)).collect(),
+    };
+    let omitted = parcel.items.len() - embeds.len();
+    if omitted > 0 {
+        content.push(format!("{omitted} more on the status page: <{}>", links.page()));
+    }
+    json!({"content": (!content.is_empty()).then(|| content.join("\n")), "embeds": embeds, "allowed_mentions": {"parse": []}})
 }
 
-fn embed(n: &Notification, links: &Links) -> Value {
+fn embed(item: &Item, links: &Links) -> Value {
+    let n = item.latest();
     let (target, rule) = (&n.alert.target, &n.alert.rule);
-    let title = format!("{} {}", wording::sign(n), wording::title(n));
-    let mut story = vec![];
+    let (title, mut story) = match item {
+        Item::Event(n) => (wording::headline(n), vec![]),
+        Item::Missed { fired, resolved } => {
+            let mut lines = together::missed(fired, resolved).into_iter();
+            (lines.next().unwrap_or_default(), lines.map(|line| plain(&line, MAX_LINE)).collect())
+        }
+    };
+    story.extend(n.note.as_ref().map(|note| plain(note, MAX_LINE)));
     if n.kind == Kind::Test {
         story.push("Messages of wsprobe arrive here. Nothing is wrong, and nobody has to do anything.".to_owned());
     }

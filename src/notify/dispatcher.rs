@@ -2,10 +2,10 @@
 //! each gets its messages in the order in which things happened.
 //!
 //! Nothing in here decides what is sent, and nothing that probes or evaluates ever waits for it: [`Dispatcher::submit`] only
-//! puts a message in a queue. A message leaves its lane by being delivered, or by a loss that is counted and logged with the
-//! message's text.
+//! puts a message in a queue. A message leaves its lane by being delivered, by being superseded, or by a loss that is counted
+//! and logged with the message's text.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,9 +13,11 @@ use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::alertmanager::Fleets;
+use super::batch::Item;
 use super::client::Client;
 use super::lane::{Lane, Worker};
-use super::notification::Notification;
+use super::loss::lose;
+use super::notification::{Kind, Notification};
 use super::retry::{Backoff, Failure, FailureReason};
 use crate::alert::Alert;
 use crate::config::Receiver;
@@ -30,9 +32,12 @@ pub trait Ledger: Send + Sync {
     fn failed(&self, receiver: &str, reason: FailureReason);
     /// Why an attempt failed, in words; [`Ledger::failed`] follows.
     fn explained(&self, _receiver: &str, _failure: &Failure) {}
+    /// A notification need not be told any more: a newer one says all that it would have said. Told before [`Ledger::done`].
+    fn superseded(&self, receiver: &str);
     /// A notification was given up for good, and its receiver will never get it. Told before [`Ledger::done`].
     fn given_up(&self, receiver: &Arc<str>, notification: &Notification, reason: FailureReason);
-    /// A notification left the queue of this receiver: delivered, or given up. It is not to be sent again after a restart.
+    /// A notification left the queue of this receiver: delivered, superseded, or given up. It is not to be sent again after a
+    /// restart.
     fn done(&self, receiver: &Arc<str>, id: &Arc<str>);
     /// So many notifications wait for this receiver, the oldest since then.
     fn pending(&self, receiver: &str, count: usize, oldest: Option<Timestamp>);
@@ -42,7 +47,8 @@ pub trait Ledger: Send + Sync {
 #[derive(Clone)]
 pub struct Tuning {
     pub backoff: Backoff,
-    /// Messages that may wait for one receiver. When one more comes, the oldest reminder goes, or else the oldest message.
+    /// Messages that may wait for one receiver. When one more comes, the oldest reminder goes, or else the oldest message. Made
+    /// for storms: each takes a few KiB, most of which it shares with the board and with other receivers.
     pub capacity: usize,
     /// Limit of one attempt as a whole. Standard Webhooks asks for 15 to 30 s.
     pub attempt_timeout: Duration,
@@ -62,7 +68,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Tuning {
             backoff: Backoff::default(),
-            capacity: 1_000,
+            capacity: 20_000,
             attempt_timeout: Duration::from_secs(15),
             slack_spacing: Duration::from_secs(1),
             pagerduty_spacing: Duration::from_millis(500),
@@ -121,9 +127,14 @@ impl Dispatcher {
             match lanes.get(name) {
                 Some(running) => running.lane.push(notification.clone(), &self.shared),
                 // The configuration is checked for this; a reload between decision and submission can still lead here.
-                None => lose(&self.shared, name, notification, FailureReason::ReceiverRemoved),
+                None => lose(&self.shared, name, &[Item::Event(notification.clone())], FailureReason::ReceiverRemoved),
             }
         }
+    }
+
+    /// Nobody is on the way any more to this kind of event by this rule: messages that wait for company need not wait longer.
+    pub fn settle(&self, rule: &Arc<str>, kind: Kind) {
+        self.lanes().values().for_each(|running| running.lane.settle(rule, kind));
     }
 
     /// Takes up a changed configuration. Receivers that stay keep what waits for them, and their next attempt goes where the
@@ -144,21 +155,14 @@ impl Dispatcher {
         }
         for (name, Running { lane, task }) in old {
             task.abort();
-            for notification in lane.take_all(&self.shared) {
-                lose(&self.shared, &name, &notification, FailureReason::ReceiverRemoved);
-            }
+            lose(&self.shared, &name, &lane.take_all(&self.shared), FailureReason::ReceiverRemoved);
         }
     }
 
-    /// Takes up the alerts that fire, as the alert book knows them: after a start and after [`Dispatcher::reconfigure`].
-    /// Receivers that are told what is so need to know; the others are told nothing.
+    /// Takes up the alerts that people take for firing, after a start and after [`Dispatcher::reconfigure`]. Receivers that are
+    /// told what is so need to know, also what else they held for firing; the others are told nothing.
     pub fn resume(&self, firing: &[Alert]) {
         self.fleets.resume(firing);
-    }
-
-    /// Says which alerts fire, by their ids: what others a receiver holds for firing has ended, even if nobody was told.
-    pub fn settle(&self, firing: &BTreeSet<Arc<str>>) {
-        self.fleets.settle(firing);
     }
 
     /// Takes no more messages and tries to deliver what waits, for at most `within`. Whatever is left is logged as an error
@@ -180,12 +184,12 @@ impl Dispatcher {
                 // So that nothing is both delivered and reported as lost.
                 let _ = task.await;
             }
-            for notification in lane.take_all(&self.shared) {
-                if !kept {
-                    lose(&self.shared, &name, &notification, FailureReason::Shutdown);
-                }
-                lost.push(Lost { receiver: name.clone(), notification });
+            let left = lane.take_all(&self.shared);
+            if !kept {
+                lose(&self.shared, &name, &left, FailureReason::Shutdown);
             }
+            let notifications = left.iter().flat_map(Item::members).cloned();
+            lost.extend(notifications.map(|notification| Lost { receiver: name.clone(), notification }));
         }
         Undelivered { lost }
     }
@@ -219,26 +223,4 @@ pub struct Undelivered {
 pub struct Lost {
     pub receiver: Arc<str>,
     pub notification: Arc<Notification>,
-}
-
-/// Gives a notification up: counts it, and leaves its text in the log, where somebody may still find it.
-pub(super) fn lose(shared: &Shared, receiver: &Arc<str>, n: &Notification, reason: FailureReason) {
-    shared.ledger.failed(receiver, reason);
-    log_loss(shared, receiver, n, reason);
-    shared.ledger.done(receiver, &n.id);
-}
-
-/// As [`lose`], for a reason that was counted with its attempt, and a message that leaves its queue later.
-pub(super) fn log_loss(shared: &Shared, receiver: &Arc<str>, n: &Notification, reason: FailureReason) {
-    shared.ledger.given_up(receiver, n, reason);
-    tracing::error!(
-        receiver = %receiver,
-        target = %n.alert.target.name,
-        rule = %n.alert.rule.name,
-        kind = %n.kind.as_str(),
-        id = %n.id,
-        %reason,
-        "notification not delivered:\n{}",
-        super::plain(n, &shared.links)
-    );
 }

@@ -12,8 +12,11 @@ use crate::outcome::{Outcome, TargetName};
 use crate::time::Timestamp;
 use crate::views;
 
+/// What was kept over a restart is handed over at once and in one go.
+const TAKEN_UP_WITHIN: Duration = Duration::from_secs(1);
+
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Fired,
@@ -70,18 +73,24 @@ pub struct Notification {
     pub at: Timestamp,
     /// What the alert's evidence says.
     pub diagnosis: Option<Diagnosis>,
+    /// One sentence to add: why it is told only now, or what else it explains.
+    pub note: Option<String>,
+    /// Others may follow within this time that belong in the same message; see [`Transition::company`].
+    pub company: Option<Duration>,
 }
 
 impl Notification {
     /// The message about a transition.
     pub fn of(transition: &Transition) -> Self {
-        let Transition { kind, alert, at } = transition;
+        let Transition { kind, alert, at, company } = transition;
         Notification {
             id: id(&alert.id, (*kind).into(), *at),
             kind: (*kind).into(),
             diagnosis: views::alert_diagnosis(alert),
             alert: alert.clone(),
             at: *at,
+            note: None,
+            company: *company,
         }
     }
 
@@ -89,7 +98,15 @@ impl Notification {
     /// overlooks the type pages nobody for a real one.
     pub fn test(at: Timestamp) -> Self {
         let alert = sample_alert(at);
-        Notification { id: id(&alert.id, Kind::Test, at), kind: Kind::Test, alert, at, diagnosis: None }
+        Notification {
+            id: id(&alert.id, Kind::Test, at),
+            kind: Kind::Test,
+            alert,
+            at,
+            diagnosis: None,
+            company: None,
+            note: None,
+        }
     }
 
     /// The outcome to show beside the alert: the trouble, or for a resolution what ended it.
@@ -114,29 +131,44 @@ pub struct SavedNotification {
     kind: Kind,
     alert: SavedAlert,
     at: Timestamp,
+    #[serde(default)] // not there in what an older version kept
+    note: Option<String>,
 }
 
 impl SavedNotification {
     /// What is to be kept of a notification.
     pub fn of(n: &Notification) -> Self {
-        SavedNotification { id: n.id.clone(), kind: n.kind, alert: SavedAlert::of(&n.alert), at: n.at }
+        SavedNotification { id: n.id.clone(), kind: n.kind, alert: SavedAlert::of(&n.alert), at: n.at, note: n.note.clone() }
     }
 
     /// The notification again; see [`SavedAlert::restore`].
     pub fn restore(self, config: &Config) -> Option<Notification> {
-        let SavedNotification { id, kind, alert, at } = self;
+        let SavedNotification { id, kind, alert, at, note } = self;
         let alert = alert.restore(config)?;
-        Some(Notification { id, kind, diagnosis: views::alert_diagnosis(&alert), alert, at })
+        Some(Notification {
+            id,
+            kind,
+            diagnosis: views::alert_diagnosis(&alert),
+            alert,
+            at,
+            company: Some(TAKEN_UP_WITHIN),
+            note,
+        })
     }
 }
 
-/// An episode has one firing and one resolution, and a reminder at each of several times. Hashed, because Standard Webhooks
-/// allows no full stop in an id, and names of targets may have one.
+/// An episode has one firing and one resolution, and a reminder at each of several times.
 fn id(alert: &str, kind: Kind, at: Timestamp) -> Arc<str> {
     let event = match kind {
         Kind::Fired | Kind::Resolved | Kind::Withdrawn | Kind::Test => format!("{alert}/{}", kind.as_str()),
         Kind::Reminder => format!("{alert}/{}/{}", kind.as_str(), at.as_nanos()),
     };
+    hashed(&event)
+}
+
+/// An id made of what it stands for. Hashed, because Standard Webhooks allows no full stop in an id, and names of targets may
+/// have one.
+pub(super) fn hashed(event: &str) -> Arc<str> {
     let digest = ring::digest::digest(&ring::digest::SHA256, event.as_bytes());
     let hex: String = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("msg_{hex}").into()
@@ -176,7 +208,7 @@ mod tests {
     use super::*;
 
     fn transition(kind: TransitionKind, at: Timestamp) -> Transition {
-        Transition { kind, alert: sample_alert(Timestamp::from_secs(1_000)), at }
+        Transition { kind, alert: sample_alert(Timestamp::from_secs(1_000)), at, company: None }
     }
 
     #[test]

@@ -101,13 +101,15 @@ pub struct Failure {
     pub reason: FailureReason,
     /// Set where the receiver asked to wait this long.
     pub retry_after: Option<Duration>,
+    /// Whether the receiver may have taken the message all the same.
+    pub may_have_arrived: bool,
     pub detail: String,
 }
 
 impl Failure {
     /// A failure without an answer.
     pub fn new(reason: FailureReason, detail: impl Into<String>) -> Self {
-        Failure { reason, retry_after: None, detail: detail.into() }
+        Failure { reason, retry_after: None, may_have_arrived: false, detail: detail.into() }
     }
 
     /// A failure by an answer, with the word of it that is known to be harmless.
@@ -116,7 +118,9 @@ impl Failure {
             Some(word) => format!("the receiver answered {} {word}", answer.status),
             None => format!("the receiver answered {}", answer.status),
         };
-        Failure { reason, retry_after: answer.retry_after.filter(|_| reason.is_temporary()), detail }
+        let retry_after = answer.retry_after.filter(|_| reason.is_temporary());
+        // a gateway that lost the answer may have passed the message on
+        Failure { reason, retry_after, may_have_arrived: matches!(answer.status, 502 | 504), detail }
     }
 }
 

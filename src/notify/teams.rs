@@ -5,22 +5,27 @@
 
 use serde_json::{Value, json};
 
+use super::batch::{Item, Parcel};
 use super::notification::{Kind, Notification};
 use super::text::{clip, human, one_line};
-use super::wording;
+use super::{together, wording};
 use crate::config::Severity;
 use crate::views::Links;
 
 /// Largest message, in bytes. Teams says 28 KB; messages of 21 KB have been seen to fail.
 const MAX_MESSAGE: usize = 18_000;
 
-/// The message about these notifications; those that do not fit are counted at its end.
-pub fn render(notifications: &[&Notification], links: &Links) -> Value {
+/// One message. Of many alerts its beginning says what is true of all; those that do not fit are counted at its end.
+pub fn render(parcel: &Parcel, links: &Links) -> Value {
     let mut body: Vec<Value> = vec![];
-    let mut used = 1_000; // the envelope, and the line about what is left out
+    if parcel.items.len() > 1 {
+        let lines = together::summary(parcel, &together::by_rule(parcel));
+        body.extend(lines.iter().map(|text| line(vec![run(text, 400)])));
+    }
+    let mut used = 1_000 + Value::Array(body.clone()).to_string().len(); // the envelope, and the line about what is left out
     let mut shown = 0;
-    for n in notifications {
-        let card = json!({"type": "Container", "separator": shown > 0, "spacing": "Large", "items": items(n, links)});
+    for item in &parcel.items {
+        let card = json!({"type": "Container", "separator": true, "spacing": "Large", "items": items(item, links)});
         let size = card.to_string().len();
         if used + size > MAX_MESSAGE {
             break;
@@ -29,15 +34,16 @@ pub fn render(notifications: &[&Notification], links: &Links) -> Value {
         shown += 1;
         body.push(card);
     }
-    let omitted = notifications.len() - shown;
+    let omitted = parcel.items.len() - shown;
     if omitted > 0 {
         body.push(line(vec![run(&format!("{omitted} more on the status page"), 100)]));
     }
-    let actions = match notifications {
-        [n] => json!([
-            open("Status page", &links.target(&n.alert.target.name)),
-            open("Runbook", &links.alert_runbook(&n.alert, n.diagnosis.as_ref())),
-        ]),
+    let actions = match parcel.items.as_slice() {
+        [item] => {
+            let n = item.latest();
+            let runbook = links.alert_runbook(&n.alert, n.diagnosis.as_ref());
+            json!([open("Status page", &links.target(&n.alert.target.name)), open("Runbook", &runbook)])
+        }
         _ => json!([open("Status page", &links.page())]),
     };
     json!({
@@ -57,14 +63,22 @@ pub fn render(notifications: &[&Notification], links: &Links) -> Value {
     })
 }
 
-fn items(n: &Notification, links: &Links) -> Vec<Value> {
+fn items(item: &Item, links: &Links) -> Vec<Value> {
+    let n = item.latest();
     let (target, rule) = (&n.alert.target, &n.alert.rule);
-    let title = format!("{} {}", wording::sign(n), wording::title(n));
+    let (title, more) = match item {
+        Item::Event(n) => (wording::headline(n), vec![]),
+        Item::Missed { fired, resolved } => {
+            let mut lines = together::missed(fired, resolved).into_iter();
+            (lines.next().unwrap_or_default(), lines.collect())
+        }
+    };
     let mut heading = run(&title, 300);
     heading["weight"] = "Bolder".into();
     heading["size"] = "Large".into();
     heading["color"] = colour(n).into();
     let mut items = vec![line(vec![heading])];
+    items.extend(more.iter().chain(&n.note).map(|text| line(vec![run(text, 400)])));
     if n.kind == Kind::Test {
         items.push(line(vec![run("Messages of wsprobe arrive here. Nothing is wrong, and nobody has to do anything.", 200)]));
         return items;

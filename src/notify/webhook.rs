@@ -30,6 +30,8 @@ struct Data<'a> {
     outcome: Option<views::OutcomeView<'a>>,
     /// The companion GET, for the rules that look at those.
     http_check: Option<views::PageView<'a>>,
+    /// Why it is told only now, or what else it explains.
+    note: Option<&'a str>,
 }
 
 /// The body of one notification.
@@ -55,7 +57,7 @@ fn view<'a>(n: &'a Notification, links: &Links) -> Body<'a> {
     };
     let outcome = n.outcome().map(|o| views::outcome(o, links));
     let http_check = n.alert.page.as_deref().map(views::page);
-    let data = Data { alert: views::alert(&n.alert, links), outcome, http_check };
+    let data = Data { alert: views::alert(&n.alert, links), outcome, http_check, note: n.note.as_deref() };
     Body { r#type, timestamp: Time(n.at), data }
 }
 
@@ -67,17 +69,17 @@ pub struct Endpoint<'a> {
     pub headers: &'a [(HeaderName, Secret)],
 }
 
-/// The one request of an attempt at `now` that sends this body, which is JSON unless changed.
+/// The one request of an attempt at `now` that sends this body under this id. The body is JSON unless changed.
 ///
 /// # Errors
 /// The URL, a header or the signing secret is not usable. The error does not show it.
-pub fn request(to: Endpoint<'_>, n: &Notification, payload: String, now: Timestamp) -> Result<Request, Failure> {
+pub fn request(to: Endpoint<'_>, id: &str, payload: String, now: Timestamp) -> Result<Request, Failure> {
     let mut request = Request::post(to.url, payload)?;
     request.add_headers(to.headers)?;
     let timestamp = now.as_nanos().div_euclid(1_000_000_000).to_string();
-    let signature = to.signing_secret.map(|secret| sign(secret, &n.id, &timestamp, request.body())).transpose()?;
+    let signature = to.signing_secret.map(|secret| sign(secret, id, &timestamp, request.body())).transpose()?;
     // After the user's own, which can't replace them.
-    let own = [("webhook-id", Some(n.id.to_string())), ("webhook-timestamp", Some(timestamp)), ("webhook-signature", signature)];
+    let own = [("webhook-id", Some(id.to_owned())), ("webhook-timestamp", Some(timestamp)), ("webhook-signature", signature)];
     for (name, value) in own.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         let value = HeaderValue::try_from(value).map_err(|_| unusable(&format!("the value of header {name}")))?;
         request.headers.insert(HeaderName::from_static(name), value);

@@ -1,29 +1,43 @@
 //! The sentences of a message, as plain text without any markup: what a half-asleep reader sees first.
 
+use super::batch::News;
 use super::notification::{Kind, Notification};
 use super::text::{clip, human, one_line};
+use crate::alert::TIMES_TO_FLAP;
 use crate::config::{Condition, Severity};
 use crate::outcome::Reason;
 use crate::views;
 
 /// The sign in front of the title, in plain Unicode so that it works on every lock screen.
-pub fn sign(n: &Notification) -> &'static str {
-    match (n.kind, n.alert.rule.severity) {
-        (Kind::Test, _) => "🔔",
-        (Kind::Resolved, _) => "🟢",
-        (Kind::Withdrawn, _) => "⚪",
-        (Kind::Fired | Kind::Reminder, Severity::Critical) => "🔴",
-        (Kind::Fired | Kind::Reminder, Severity::Warning) => "🟠",
-        (Kind::Fired | Kind::Reminder, Severity::Info) => "🔵",
+pub fn sign(news: News, severity: Severity) -> &'static str {
+    match (news, severity) {
+        (News::Event(Kind::Test), _) => "🔔",
+        (News::Event(Kind::Resolved) | News::Missed, _) => "🟢",
+        (News::Event(Kind::Withdrawn), _) => "⚪",
+        (News::Event(Kind::Fired | Kind::Reminder), Severity::Critical) => "🔴",
+        (News::Event(Kind::Fired | Kind::Reminder), Severity::Warning) => "🟠",
+        (News::Event(Kind::Fired | Kind::Reminder), Severity::Info) => "🔵",
     }
+}
+
+/// Sign and title of one notification.
+pub fn headline(n: &Notification) -> String {
+    format!("{} {}", sign(News::Event(n.kind), n.alert.rule.severity), title(n))
 }
 
 /// The whole story in one line: `staging is down: upgrade_redirected`.
 pub fn title(n: &Notification) -> String {
-    let told = event(n);
-    match (n.alert.flapping.map(human), n.kind) {
-        (Some(_), Kind::Fired | Kind::Reminder) => format!("{told} (flapping)"),
-        (Some(calm), Kind::Resolved) => format!("{told}, the last {calm} of it without trouble"),
+    let (told, target) = (event(n), &n.alert.target.name);
+    let reason = reason(n).map(|r| format!(": {r}")).unwrap_or_default();
+    match (n.alert.flapping.map(human), n.kind, &n.alert.rule.when) {
+        (Some(within), Kind::Fired, Condition::ConsecutiveFailures(_)) => {
+            format!("{target} is flapping: down {TIMES_TO_FLAP} times in {within}{reason}")
+        }
+        (Some(_), Kind::Reminder, Condition::ConsecutiveFailures(_)) => {
+            format!("{target} is still flapping, for {}{reason}", human(n.lasted()))
+        }
+        (Some(_), Kind::Fired | Kind::Reminder, _) => format!("{told} (flapping)"),
+        (Some(calm), Kind::Resolved, _) => format!("{told}, the last {calm} of it without trouble"),
         _ => told,
     }
 }
@@ -80,10 +94,8 @@ fn event(n: &Notification) -> String {
         }
         (Condition::SessionShorterThan(_), Kind::Resolved) => format!("connections to {target} last again after {lasted}"),
 
-        (Condition::BurnRate { .. }, Kind::Fired) => format!("{target} uses up its error budget: {}", before_semicolon(&cause)),
-        (Condition::BurnRate { .. }, Kind::Reminder) => {
-            format!("{target} still uses up its error budget, for {lasted}: {}", before_semicolon(&cause))
-        }
+        (Condition::BurnRate { .. }, Kind::Fired) => format!("{target}: {}{reason}", before_colon(&cause)),
+        (Condition::BurnRate { .. }, Kind::Reminder) => format!("{target}: {}, for {lasted}{reason}", before_colon(&cause)),
         (Condition::BurnRate { .. }, Kind::Resolved) => format!("{target} keeps to its error budget again after {lasted}"),
 
         (Condition::NoVerdictFor(_), Kind::Fired) => format!("wsprobe is blind for {target}: nothing is known for {lasted}"),
@@ -96,7 +108,7 @@ fn event(n: &Notification) -> String {
 
 /// Title and the next most useful lines, for lock screens and clients without blocks.
 pub fn summary(n: &Notification) -> Vec<String> {
-    let mut lines = vec![format!("{} {}", sign(n), title(n))];
+    let mut lines = vec![headline(n)];
     match n.kind {
         Kind::Test => lines.push("messages of wsprobe arrive here; nothing is wrong".into()),
         Kind::Withdrawn => lines.push(one_line(&n.alert.cause)),
@@ -111,6 +123,7 @@ pub fn summary(n: &Notification) -> Vec<String> {
             lines.extend(n.diagnosis.as_ref().map(|d| clip(&one_line(&d.summary), 300)));
         }
     }
+    lines.extend(n.note.as_ref().map(|note| clip(note, 400)));
     lines
 }
 
@@ -119,8 +132,9 @@ pub fn tells_more(n: &Notification) -> bool {
     n.alert.page.is_some() || matches!(n.alert.rule.when, Condition::BurnRate { .. } | Condition::NoVerdictFor(_))
 }
 
-fn before_semicolon(cause: &str) -> &str {
-    cause.split(';').next().unwrap_or(cause)
+/// `budget burns 23x too fast`, without the numbers behind it.
+fn before_colon(cause: &str) -> &str {
+    cause.split(':').next().unwrap_or(cause)
 }
 
 /// The reason of the evidence; `None` where the rule fired on healthy probes.

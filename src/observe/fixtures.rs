@@ -34,11 +34,12 @@ pub(super) fn config(targets: Vec<Target>) -> Config {
             notify: vec![],
             flapping: true,
         })],
-        receivers: vec![Arc::new(Receiver {
-            name: "ops".into(),
-            kind: ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook"), mentions: Mentions::default() },
-        })],
+        receivers: vec![Arc::new(Receiver::new(
+            "ops",
+            ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook"), mentions: Mentions::default() },
+        ))],
         witnesses: vec![],
+        maintenance: vec![],
         heartbeat: None,
         target_files: Default::default(),
     }

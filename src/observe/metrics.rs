@@ -54,6 +54,8 @@ pub struct Metrics {
     reload_successful: AtomicBool,
     reloaded_at: MaybeTime,
     storage: Storage,
+    silences: AtomicU64,
+    held_back: AtomicU64,
     /// One scrape at a time: the crate's collector computes a counter from the difference to the time before.
     process: Mutex<prometheus::process_collector::ProcessCollector>,
 }
@@ -80,6 +82,7 @@ struct ReceiverMetrics {
     name: Arc<str>,
     sent: AtomicU64,
     failed: ByReason,
+    superseded: AtomicU64,
     given_up: ByReason,
     pending: AtomicU64,
     oldest_pending: MaybeTime,
@@ -97,6 +100,8 @@ impl Metrics {
             reload_successful: AtomicBool::new(true),
             reloaded_at: MaybeTime::default(),
             storage: Storage::default(),
+            silences: AtomicU64::new(0),
+            held_back: AtomicU64::new(0),
             process: Mutex::new(prometheus::process_collector::ProcessCollector::for_self()),
         })
     }
@@ -156,6 +161,16 @@ impl Metrics {
         }
     }
 
+    /// So many silences are active.
+    pub fn silences(&self, active: usize) {
+        self.silences.store(active as u64, Relaxed);
+    }
+
+    /// Of so many alerts there is something to tell when the quiet ends.
+    pub fn held_back(&self, alerts: usize) {
+        self.held_back.store(alerts as u64, Relaxed);
+    }
+
     /// A receiver accepted a notification. An unknown receiver is ignored, here and below.
     pub fn notification_sent(&self, receiver: &str) {
         if let Some(receiver) = self.table().receiver(receiver) {
@@ -167,6 +182,13 @@ impl Metrics {
     pub fn notification_failed(&self, receiver: &str, reason: &'static str) {
         if let Some(receiver) = self.table().receiver(receiver) {
             receiver.failed.add(reason);
+        }
+    }
+
+    /// A notification need not be told any more.
+    pub fn notification_superseded(&self, receiver: &str) {
+        if let Some(receiver) = self.table().receiver(receiver) {
+            receiver.superseded.fetch_add(1, Relaxed);
         }
     }
 
@@ -287,6 +309,16 @@ impl Metrics {
             self.reloaded_at.get().map(|at| gauge(vec![], at.as_secs_f64())),
         )?;
         self.storage.encode(w)?;
+        for (name, help, value) in [
+            ("wsprobe_silences_active", "Silences that mute alerts now.", &self.silences),
+            (
+                "wsprobe_alerts_held_back",
+                "Alerts of which there is something to tell when a silence, a window or the failure of another target ends.",
+                &self.held_back,
+            ),
+        ] {
+            w.family(GAUGE, name, help, [gauge(vec![], value.load(Relaxed) as f64)])?;
+        }
         heartbeat::encode(self.table().heartbeats.as_deref(), w)?;
         w.family(
             GAUGE,
@@ -445,6 +477,12 @@ fn encode_receivers(receivers: &[Arc<ReceiverMetrics>], now: Timestamp, w: &mut 
     )?;
     w.family(
         COUNTER,
+        "wsprobe_notifications_superseded_total",
+        "Reminders that were not delivered before a newer one, or the resolution, made them needless.",
+        receivers.iter().map(|r| counter(name(r), r.superseded.load(Relaxed))),
+    )?;
+    w.family(
+        COUNTER,
         "wsprobe_notifications_dead_total",
         "Notifications that were given up and that the receiver never got, by reason; the API keeps them.",
         receivers.iter().flat_map(|r| r.given_up.series(&name(r))),
@@ -524,6 +562,7 @@ impl ReceiverMetrics {
             name: name.clone(),
             sent: AtomicU64::new(0),
             failed: ByReason::default(),
+            superseded: AtomicU64::new(0),
             given_up: ByReason::starting_with(&GIVEN_UP),
             pending: AtomicU64::new(0),
             oldest_pending: MaybeTime::default(),

@@ -5,17 +5,16 @@ use super::Probe;
 use crate::outcome::{Attempt, Outcome, Verdict};
 
 impl Probe {
-    /// The first outcome of a slot, marked as such, when the slot needs a second probe; otherwise the outcome as it was, which
-    /// is the slot's. An inconclusive one is never probed again: it says nothing to be confirmed.
-    ///
-    /// # Errors
-    /// There is nothing to confirm.
-    pub fn to_confirm(&self, outcome: Outcome) -> Result<Outcome, Outcome> {
-        match self.target().confirm && outcome.verdict() == Verdict::Failed {
-            true => Ok(Outcome { attempt: Some(Attempt::First), ..outcome }),
-            false => Err(outcome),
-        }
+    /// Whether this outcome is a failure that is to be probed again at once. An inconclusive one never is: it says nothing that
+    /// could be confirmed.
+    pub fn confirms(&self, outcome: &Outcome) -> bool {
+        self.target().confirm && outcome.verdict() == Verdict::Failed
     }
+}
+
+/// The first outcome of a slot that gets a second one.
+pub fn first_attempt(outcome: Outcome) -> Outcome {
+    Outcome { attempt: Some(Attempt::First), ..outcome }
 }
 
 /// The second outcome of a slot, which tells of the first.

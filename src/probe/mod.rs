@@ -35,7 +35,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
-pub use confirm::confirming;
+pub use confirm::{confirming, first_attempt};
 pub use connectivity::Connectivity;
 pub use follow_up::PageProbe;
 pub use resolve::Resolver;

@@ -100,7 +100,7 @@ impl Database {
     /// Makes alerts and outbox what they are in memory, in one transaction, and adds the rows that could not be written.
     pub(super) fn replace(&mut self, mirror: &Mirror) -> rusqlite::Result<()> {
         let tx = self.db.transaction()?;
-        tx.execute_batch("DELETE FROM alerts; DELETE FROM outbox;")?;
+        tx.execute_batch("DELETE FROM alerts; DELETE FROM outbox; DELETE FROM held; DELETE FROM silences;")?;
         for write in mirror.writes() {
             apply(&tx, &write)?;
         }
@@ -117,6 +117,21 @@ fn apply(tx: &Transaction<'_>, write: &Write) -> rusqlite::Result<()> {
         Write::Alert { target, rule, state: None } => {
             let mut delete = tx.prepare_cached("DELETE FROM alerts WHERE target = ?1 AND rule = ?2")?;
             delete.execute((target.as_str(), &**rule))?;
+        }
+        Write::Held { target, rule, state: Some(state) } => {
+            let mut upsert = tx.prepare_cached("INSERT OR REPLACE INTO held (target, rule, state) VALUES (?1, ?2, ?3)")?;
+            upsert.execute((target.as_str(), &**rule, &**state))?;
+        }
+        Write::Held { target, rule, state: None } => {
+            let mut delete = tx.prepare_cached("DELETE FROM held WHERE target = ?1 AND rule = ?2")?;
+            delete.execute((target.as_str(), &**rule))?;
+        }
+        Write::Silence { id, state: Some(state) } => {
+            let mut upsert = tx.prepare_cached("INSERT OR REPLACE INTO silences (id, state) VALUES (?1, ?2)")?;
+            upsert.execute((&**id, &**state))?;
+        }
+        Write::Silence { id, state: None } => {
+            tx.prepare_cached("DELETE FROM silences WHERE id = ?1")?.execute([&**id])?;
         }
         Write::Queue { seq, row } => {
             let mut insert =
@@ -143,6 +158,17 @@ fn load(db: &Connection) -> rusqlite::Result<Mirror> {
     for row in rows {
         let (target, rule, state) = row?;
         mirror.put_alert(TargetName::lossy(&target), rule.into(), state.into());
+    }
+    let mut held = db.prepare("SELECT target, rule, state FROM held")?;
+    let rows = held.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?)))?;
+    for row in rows {
+        let (target, rule, state) = row?;
+        mirror.put_held(TargetName::lossy(&target), rule.into(), state.into());
+    }
+    let mut silences = db.prepare("SELECT id, state FROM silences")?;
+    for row in silences.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))? {
+        let (id, state) = row?;
+        mirror.put_silence(id.into(), state.into());
     }
     let mut outbox = db.prepare("SELECT seq, receiver, id, message FROM outbox ORDER BY seq")?;
     let rows = outbox.query_map([], |row| {

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::records::{DeadLetter, IN_MEMORY, Incident};
-use super::{Change, Kept, Message};
+use super::{Change, Kept, Message, QuietChange};
 use crate::outcome::{Outcome, TargetName};
 
 /// Everything but the outcomes, in memory.
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
     alerts: BTreeMap<(TargetName, Arc<str>), Arc<str>>,
+    held: BTreeMap<(TargetName, Arc<str>), Arc<str>>,
+    silences: BTreeMap<Arc<str>, Arc<str>>,
     outbox: BTreeMap<u64, Row>,
     places: BTreeMap<(Arc<str>, Arc<str>), u64>,
     /// Incidents and dead letters that are not known to be in the database; the oldest go when it stays away for long.
@@ -33,6 +35,15 @@ pub(super) enum Write {
     Alert {
         target: TargetName,
         rule: Arc<str>,
+        state: Option<Arc<str>>,
+    },
+    Held {
+        target: TargetName,
+        rule: Arc<str>,
+        state: Option<Arc<str>>,
+    },
+    Silence {
+        id: Arc<str>,
         state: Option<Arc<str>>,
     },
     Queue {
@@ -60,6 +71,20 @@ impl Mirror {
                 None => drop(self.alerts.remove(&(target.clone(), rule.clone()))),
             }
             writes.push(Write::Alert { target, rule, state });
+        }
+        for quiet in change.quiet {
+            writes.push(match quiet {
+                QuietChange::Held { target, rule, state } => {
+                    let state = state.and_then(|state| json(&state));
+                    keep(&mut self.held, (target.clone(), rule.clone()), state.clone());
+                    Write::Held { target, rule, state }
+                }
+                QuietChange::Silence { id, state } => {
+                    let state = state.and_then(|state| json(&state));
+                    keep(&mut self.silences, id.clone(), state.clone());
+                    Write::Silence { id, state }
+                }
+            });
         }
         for incident in change.incidents {
             self.record(Write::Incident(Arc::new(incident)), writes);
@@ -99,6 +124,14 @@ impl Mirror {
         self.alerts.insert((target, rule), state);
     }
 
+    pub(super) fn put_held(&mut self, target: TargetName, rule: Arc<str>, state: Arc<str>) {
+        self.held.insert((target, rule), state);
+    }
+
+    pub(super) fn put_silence(&mut self, id: Arc<str>, state: Arc<str>) {
+        self.silences.insert(id, state);
+    }
+
     pub(super) fn put_row(&mut self, seq: u64, row: Row) {
         self.places.insert((row.receiver.clone(), row.id.clone()), seq);
         self.outbox.insert(seq, row);
@@ -106,13 +139,12 @@ impl Mirror {
 
     /// Takes up what another mirror has and this one does not; the other's messages are the older ones. Returns what was new.
     pub(super) fn merge(&mut self, stored: Mirror) -> Mirror {
-        let mut new = Mirror::default();
-        for (key, state) in stored.alerts {
-            if let Entry::Vacant(vacant) = self.alerts.entry(key.clone()) {
-                vacant.insert(state.clone());
-                new.alerts.insert(key, state);
-            }
-        }
+        let mut new = Mirror {
+            alerts: take_up(&mut self.alerts, stored.alerts),
+            held: take_up(&mut self.held, stored.held),
+            silences: take_up(&mut self.silences, stored.silences),
+            ..Mirror::default()
+        };
         let own: Vec<Row> = std::mem::take(&mut self.outbox).into_values().collect();
         self.places.clear();
         for (seq, row) in stored.outbox {
@@ -134,7 +166,13 @@ impl Mirror {
             state: Some(state.clone()),
         });
         let outbox = self.outbox.iter().map(|(&seq, row)| Write::Queue { seq, row: row.clone() });
-        alerts.chain(outbox).chain(self.unwritten.iter().cloned()).collect()
+        let held = self.held.iter().map(|((target, rule), state)| Write::Held {
+            target: target.clone(),
+            rule: rule.clone(),
+            state: Some(state.clone()),
+        });
+        let silences = self.silences.iter().map(|(id, state)| Write::Silence { id: id.clone(), state: Some(state.clone()) });
+        alerts.chain(held).chain(silences).chain(outbox).chain(self.unwritten.iter().cloned()).collect()
     }
 
     /// What was kept, read. What can't be read was written by another version: it is said and left out.
@@ -150,8 +188,41 @@ impl Mirror {
             });
             Some(Message { receiver: row.receiver.clone(), notification: read.ok()? })
         });
-        Kept { alerts: alerts.collect(), messages: messages.collect(), outcomes }
+        let held = self.held.iter().filter_map(|((target, rule), state)| {
+            let read = serde_json::from_str(state);
+            read.inspect_err(|error| tracing::error!(%target, %rule, %error, "what was held back can't be read")).ok()
+        });
+        let silences = self.silences.iter().filter_map(|(id, state)| {
+            let read = serde_json::from_str(state);
+            read.inspect_err(|error| tracing::error!(%id, %error, "a kept silence can't be read")).ok()
+        });
+        Kept {
+            alerts: alerts.collect(),
+            held: held.collect(),
+            silences: silences.collect(),
+            messages: messages.collect(),
+            outcomes,
+        }
     }
+}
+
+fn keep<K: Ord>(map: &mut BTreeMap<K, Arc<str>>, key: K, state: Option<Arc<str>>) {
+    match state {
+        Some(state) => drop(map.insert(key, state)),
+        None => drop(map.remove(&key)),
+    }
+}
+
+/// Takes up what is not known yet, and says what that was.
+fn take_up<K: Ord + Clone>(own: &mut BTreeMap<K, Arc<str>>, stored: BTreeMap<K, Arc<str>>) -> BTreeMap<K, Arc<str>> {
+    let mut new = BTreeMap::new();
+    for (key, state) in stored {
+        if let Entry::Vacant(vacant) = own.entry(key.clone()) {
+            vacant.insert(state.clone());
+            new.insert(key, state);
+        }
+    }
+    new
 }
 
 fn json(value: &impl serde::Serialize) -> Option<Arc<str>> {

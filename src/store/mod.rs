@@ -33,6 +33,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use crate::alert::{Change as AlertChange, Saved};
+use crate::mute::{Change as QuietChange, SavedHeld, Silence};
 use crate::notify::SavedNotification;
 use crate::outcome::Outcome;
 use crate::time::Clock;
@@ -60,10 +61,11 @@ const STUCK: Duration = Duration::from_secs(15);
 /// Everything that one event changes, kept as a whole or not at all.
 #[derive(Debug, Default)]
 pub struct Change {
-    /// Answered with this number when it has messages: nobody waits for the rest.
+    /// Answered with this number when it has messages or silences: nobody waits for the rest.
     pub number: u64,
     pub outcome: Option<Arc<Outcome>>,
     pub alerts: Vec<AlertChange>,
+    pub quiet: Vec<QuietChange>,
     pub messages: Vec<Message>,
     /// Those that began or ended.
     pub incidents: Vec<Incident>,
@@ -80,6 +82,8 @@ pub struct Message {
 #[derive(Debug, Default)]
 pub struct Kept {
     pub alerts: Vec<Saved>,
+    pub held: Vec<SavedHeld>,
+    pub silences: Vec<Silence>,
     /// In the order in which they were decided.
     pub messages: Vec<Message>,
     /// Oldest first.
@@ -223,8 +227,8 @@ impl Store {
         for incident in &change.incidents {
             self.records.remember(incident.clone());
         }
-        let Change { outcome, alerts, messages, incidents, .. } = &change;
-        if outcome.is_some() || !alerts.is_empty() || !messages.is_empty() || !incidents.is_empty() {
+        let Change { outcome, alerts, quiet, messages, incidents, .. } = &change;
+        if outcome.is_some() || !alerts.is_empty() || !quiet.is_empty() || !messages.is_empty() || !incidents.is_empty() {
             self.send(Command::Change(Box::new(change)));
         }
     }
@@ -356,7 +360,7 @@ impl Writer {
         for command in batch {
             match command {
                 Command::Change(change) => {
-                    if !change.messages.is_empty() {
+                    if !change.messages.is_empty() || !change.quiet.is_empty() {
                         numbers.push(change.number);
                     }
                     self.mirror.apply(*change, &mut writes);

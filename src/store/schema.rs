@@ -88,6 +88,19 @@ const STEPS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX rollups_by_time ON rollups (width, start);
     ",
+    "
+    CREATE TABLE held (
+        target TEXT NOT NULL,
+        rule   TEXT NOT NULL,
+        state  TEXT NOT NULL, -- JSON: what is to be told when the quiet ends
+        PRIMARY KEY (target, rule)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE silences (
+        id    TEXT NOT NULL PRIMARY KEY,
+        state TEXT NOT NULL -- JSON
+    ) STRICT, WITHOUT ROWID;
+    ",
 ];
 
 /// A database that this version can't read.

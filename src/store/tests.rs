@@ -102,8 +102,9 @@ fn what_is_too_old_goes_a_little_at_a_time_and_what_is_not_stays_with_what_still
             break;
         }
     }
-    println!("{steps} steps, the longest took {longest:?}; {full} pages became {}", pages(&database));
-    assert!(steps >= 40, "{steps}");
+    assert!(steps >= 40, "{steps} steps");
+    // a few milliseconds; a machine that does much else gets more
+    assert!(longest < Duration::from_millis(500), "the longest step took {longest:?}");
     let left = ["outcomes", "incidents", "dead_letters", "rollups"].map(|table| rows(&database, table));
     assert_eq!(left, [1, 2, 1, 2], "fresh rows, and the incident that is not over");
     let open = archive::incidents(database.connection(), &IncidentFilter { open: Some(true), ..Default::default() }, None, 9);

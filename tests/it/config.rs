@@ -208,6 +208,9 @@ fn the_whole_schema_means_what_it_says() {
     assert_eq!(watched, ["prod", "staging"], "the others have no companion");
     let witnesses: Vec<String> = config.witnesses.iter().map(ToString::to_string).collect();
     assert_eq!(witnesses, ["tcp://9.9.9.9:443", "tcp://[2620:fe::fe]:443", "tcp://dns.example.com:853"]);
+    assert_eq!(config.receivers[0].group_wait, secs(10));
+    assert_eq!(config.storage.retention, 30 * secs(86_400));
+    assert_eq!(config.heartbeat.as_ref().map(|heartbeat| heartbeat.every), Some(secs(120)));
     assert!(
         matches!(&config.receivers[1].kind, ReceiverKind::Webhook { signing_secret: Some(_), headers, .. } if headers.len() == 1)
     );
@@ -261,9 +264,15 @@ fn print_keeps_every_value_of_the_whole_schema() {
     let same = |(a, b): (&Arc<Receiver>, &Arc<Receiver>)| format!("{a:?}") == format!("{b:?}");
     assert!(again.receivers.iter().zip(&config.receivers).all(same), "{:?}\n{:?}", again.receivers, config.receivers);
     assert_eq!((&again.server, &again.witnesses), (&config.server, &config.witnesses));
+    assert_eq!(again.maintenance, config.maintenance);
+    assert_eq!((&again.storage, &again.heartbeat), (&config.storage, &config.heartbeat));
     for (a, b) in again.targets.iter().zip(&config.targets) {
         let masked = |t: &wsprobe::config::Target| {
-            format!("{:?}", (&t.steps, &t.expect, &t.tls, &t.labels, &t.subprotocols, t.timeout, t.diagnose, &t.proxy))
+            format!(
+                "{:?} {:?}",
+                t.depends_on,
+                (&t.steps, &t.expect, &t.tls, &t.labels, &t.subprotocols, t.timeout, t.diagnose, &t.proxy)
+            )
         };
         assert_eq!(masked(a), masked(b));
     }
@@ -272,6 +281,7 @@ fn print_keeps_every_value_of_the_whole_schema() {
 const SECRETS: [&str; 8] = ["hunter2", "hunter3", "hunter4", "hunter5", "hunter6", "hunter7", "hunter8", "hunter9"];
 
 const WITH_SECRETS: &str = r#"
+heartbeat: {url: "https://hc-ping.example.com/hunter5"}
 defaults:
   headers: {X-Key: hunter2}
 targets:
@@ -450,8 +460,15 @@ mod fuzz {
 }
 
 #[test]
+fn a_rule_may_wait_for_labels_that_target_files_bring_later() {
+    let rest = "targets: []\nalerts: [{name: down, targets: [{team: b}], when: {consecutive_failures: 2}}]\n";
+    parse(&format!("target_files: [nothing.d/*.yaml]\n{rest}")).unwrap();
+    assert!(parse(&rest.replace("[]", "[{name: a, url: 'ws://a/'}]")).is_err());
+}
+
+#[test]
 fn every_configuration_in_the_docs_is_valid() {
-    for (file, count) in [("README.md", 1), ("docs/probing.md", 5)] {
+    for (file, count) in [("README.md", 2), ("docs/probing.md", 5)] {
         let text = fs::read_to_string(file).unwrap();
         let blocks: Vec<&str> = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
         assert_eq!(blocks.len(), count, "{file}");

@@ -1,11 +1,15 @@
 //! `confirm: true`: a failure is probed again at once, and the second probe is what the slot says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
+use wsprobe::alert::Book;
+use wsprobe::config::Condition;
 use wsprobe::outcome::{Attempt, Outcome, Reason, Verdict};
 
+use crate::support::alert::{START, config, outcome, rule, target};
 use crate::support::daemon::{Inbox, Running, get};
 use crate::support::probing::upgraded;
 use crate::support::process::{configured, run};
@@ -150,4 +154,15 @@ async fn check_goes_by_the_second_probe() {
     let outcomes: Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(outcomes.as_array().map(Vec::len), Some(1), "one for each target");
     assert_eq!((&outcomes[0]["attempt"], &outcomes[0]["confirms"]["reason"]), (&"confirmation".into(), &"upgrade_closed".into()));
+}
+
+#[test]
+fn rules_do_not_know_of_a_first_probe_whoever_tells_them() {
+    let down = rule("down", Condition::ConsecutiveFailures(1));
+    let mut book = Book::new(&config(vec![target("prod")], vec![down]));
+    let failed = Outcome { attempt: Some(Attempt::First), ..outcome("prod", START, Reason::UpgradeClosed) };
+    let failed = Arc::new(failed);
+    assert!(book.on_outcome(&failed, START).is_empty());
+    book.replay(&failed);
+    assert!(book.active().is_empty());
 }

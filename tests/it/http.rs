@@ -42,6 +42,7 @@ fn firing() -> AlertRow {
         severity: Severity::Critical,
         state: AlertRowState::Firing,
         since: NOW.before(35 * SECOND),
+        muted_by: None,
         cause: "3 probes in a row failed".to_owned(),
     }
 }
@@ -217,7 +218,7 @@ async fn the_api_shows_targets_outcomes_and_alerts() {
     site.alerts.send(Arc::new(vec![firing()])).unwrap();
     let alert = json!({
         "target": "staging", "rule": "down", "severity": "critical", "state": "firing",
-        "since": "2026-01-02T03:03:30.000Z", "cause": "3 probes in a row failed",
+        "since": "2026-01-02T03:03:30.000Z", "cause": "3 probes in a row failed", "muted_by": null,
     });
 
     let list = site.get("/api/v1/targets").await;
@@ -237,6 +238,7 @@ async fn the_api_shows_targets_outcomes_and_alerts() {
             "last_success": "2026-01-02T03:03:05.000Z",
             "last_outcome": {"target": "staging", "reason": "upgrade_redirected"},
             "alerts": [alert],
+            "muted_by": [],
             "http_check": null,
         })
     );

@@ -58,7 +58,7 @@ async fn everything_that_the_first_release_kept_is_there_and_the_new_tables_are_
     assert_eq!(history.buckets, []);
     assert!(store.health().is_durable());
     store.close();
-    assert_eq!(number(&path, "SELECT user_version FROM pragma_user_version"), 2);
+    assert_eq!(number(&path, "SELECT user_version FROM pragma_user_version"), 3);
     let (again, kept, _) = open(&path);
     assert_eq!((kept.alerts.len(), kept.messages.len(), kept.outcomes.len()), (2, 2, OUTCOMES), "and at the next start");
     again.close();
@@ -102,7 +102,7 @@ async fn a_migration_that_fails_in_its_middle_leaves_the_old_version_and_is_trie
     };
     timeout(PATIENCE, healthy).await.expect("it works again");
     store.close();
-    assert_eq!(number(&path, "SELECT user_version FROM pragma_user_version"), 2);
+    assert_eq!(number(&path, "SELECT user_version FROM pragma_user_version"), 3);
 }
 
 #[tokio::test]

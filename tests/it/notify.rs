@@ -3,7 +3,10 @@
 mod alertmanager;
 mod delivery;
 mod discord;
+mod exactly_once;
 mod examples;
+mod giving_up;
+mod grouping;
 mod pagerduty;
 mod rendering;
 mod secrets;

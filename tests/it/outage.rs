@@ -62,6 +62,48 @@ receivers:
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_takes_down_a_hundred_targets_is_one_message_to_people_and_a_hundred_to_a_machine() {
+    let (url, control) = endpoint().await;
+    let mut inbox = Inbox::open().await;
+    let targets: String = (0..100).map(|n| format!("  - {{name: prod-{n}, url: '{url}'}}\n")).collect();
+    let daemon = Running::start(&format!(
+        "
+server: {{listen: '127.0.0.1:0'}}
+defaults: {{interval: 1s, timeout: 1s}}
+targets:
+{targets}alerts: [{{name: down, severity: critical, when: {{consecutive_failures: 3}}, resolve_after: 2}}]
+receivers:
+  - {{name: slack, slack: {{webhook_url: '{base}/slack'}}}}
+  - {{name: hook, webhook: {{url: '{base}/hook'}}}}
+",
+        base = inbox.base
+    ))
+    .await;
+    let healthy = |d: &Running| (0..100).all(|n| d.target(&format!("prod-{n}")).verdict == Some(Verdict::Healthy));
+    daemon.until("all are healthy", healthy).await;
+    for (fault, r#type, title) in [
+        (Some("redirect-301"), "alert.firing", "🔴 100 targets are down since"),
+        (None, "alert.resolved", "🟢 100 targets are up again"),
+    ] {
+        match fault {
+            Some(fault) => control.set(Faults::parse(fault).expect("fault")),
+            None => control.clear(),
+        }
+        let mut told = std::collections::BTreeSet::new();
+        for _ in 0..100 {
+            let event = inbox.hook.next().await;
+            assert_eq!(event["type"], r#type);
+            told.insert(event["data"]["alert"]["target"].to_string());
+        }
+        assert_eq!(told.len(), 100);
+        let payload = inbox.slack.next().await;
+        let said = payload["text"].as_str().expect("text");
+        assert!(said.starts_with(title), "{said}");
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn hostile_targets_do_not_make_a_healthy_one_look_bad() {
     let (url, _control) = endpoint().await;
     let hung = Peer::plays(vec![Hold]).await;

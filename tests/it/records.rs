@@ -30,7 +30,7 @@ server: {{listen: '127.0.0.1:0'}}
 storage: {storage}
 defaults: {{interval: 20ms, timeout: 20ms}}
 targets: [{{name: prod, url: '{url}?token=hush'}}]
-alerts: [{{name: down, severity: critical, when: {{consecutive_failures: 2}}, resolve_after: 2}}]
+alerts: [{{name: down, severity: critical, when: {{consecutive_failures: 2}}, resolve_after: 2, flapping: false}}]
 receivers: [{{name: hook, webhook: {{url: '{hook}'}}}}]
 "
     )

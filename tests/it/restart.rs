@@ -1,16 +1,9 @@
-//! What a restart, an orderly one or a kill -9, leaves of alerts and messages: all of them, once.
+//! What a restart leaves of alerts and messages: all of them, once. For the kill -9 see `kills`.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
 use rustix::process::Signal;
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
@@ -20,7 +13,7 @@ use wsprobe::endpoint::{Control, Endpoint, Faults, Options};
 use crate::support::daemon::{Inbox, PATIENCE, Running as Daemon};
 use crate::support::process::Running;
 
-async fn endpoint() -> (String, Control) {
+pub async fn endpoint() -> (String, Control) {
     let endpoint = Endpoint::bind(Options::default()).await.expect("endpoint");
     let (url, control) = (endpoint.url(), endpoint.control());
     tokio::spawn(endpoint.run(CancellationToken::new()));
@@ -28,123 +21,18 @@ async fn endpoint() -> (String, Control) {
 }
 
 /// One target that is down after two failures and up after two successes, and one receiver.
-fn yaml(url: &str, hook: &str, database: &Path) -> String {
+pub fn yaml(url: &str, hook: &str, database: &Path) -> String {
     format!(
         "
 server: {{listen: '127.0.0.1:0'}}
 storage: {{path: '{}'}}
 defaults: {{interval: 20ms, timeout: 20ms}}
 targets: [{{name: prod, url: '{url}'}}]
-alerts: [{{name: down, severity: critical, when: {{consecutive_failures: 2}}, resolve_after: 2}}]
+alerts: [{{name: down, severity: critical, when: {{consecutive_failures: 2}}, resolve_after: 2, flapping: false}}]
 receivers: [{{name: hook, webhook: {{url: '{hook}'}}}}]
 ",
         database.display()
     )
-}
-
-/// What arrived, in order; and a receiver that fails in every way it can.
-#[derive(Default)]
-struct Moody {
-    arrived: Mutex<Vec<(String, String, String)>>,
-    reliable: std::sync::atomic::AtomicBool,
-}
-
-async fn receive(State(moody): State<Arc<Moody>>, headers: HeaderMap, body: axum::Json<Value>) -> StatusCode {
-    let roll = if moody.reliable.load(std::sync::atomic::Ordering::Relaxed) { 100 } else { fastrand::u8(0..100) };
-    if roll < 20 {
-        return StatusCode::SERVICE_UNAVAILABLE; // refused, and not taken in
-    }
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let id = headers.get("webhook-id").map(|id| id.to_str().unwrap_or_default().to_owned()).unwrap_or_default();
-    moody.arrived.lock().expect("lock").push((id, text(&body["type"]), text(&body["data"]["alert"]["id"])));
-    match roll {
-        20..30 => StatusCode::INTERNAL_SERVER_ERROR, // taken in, and yet refused
-        30..40 => {
-            sleep(Duration::from_millis(200)).await; // taken in, and the answer comes too late for a process that is killed
-            StatusCode::OK
-        }
-        _ => StatusCode::OK,
-    }
-}
-
-async fn moody() -> (String, Arc<Moody>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-    let url = format!("http://{}/hook", listener.local_addr().expect("address"));
-    let moody = Arc::new(Moody::default());
-    let routes = Router::new().route("/hook", post(receive).with_state(moody.clone()));
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    (url, moody)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_kills_lose_no_message_and_make_none_twice() {
-    let (url, control) = endpoint().await;
-    let (hook, moody) = moody().await;
-    let folder = TempDir::new().expect("folder");
-    let file = folder.path().join("monitors.yaml");
-    std::fs::write(&file, yaml(&url, &hook, &folder.path().join("wsprobe.db"))).expect("write");
-    let args = ["run", "-c", file.to_str().expect("path")];
-
-    let outages = tokio::spawn({
-        let control = control.clone();
-        async move {
-            loop {
-                control.set(Faults::parse("redirect-301").expect("fault"));
-                sleep(Duration::from_millis(fastrand::u64(100..600))).await;
-                control.clear();
-                sleep(Duration::from_millis(fastrand::u64(100..600))).await;
-            }
-        }
-    });
-    for _ in 0..200 {
-        let mut daemon = Running::start(&args);
-        if fastrand::u8(0..10) > 0 {
-            daemon.stderr.until("probing").await;
-        }
-        sleep(Duration::from_millis(fastrand::u64(0..200))).await;
-        daemon.signal(Signal::KILL);
-        daemon.code(PATIENCE).await;
-    }
-    outages.abort();
-    control.clear();
-    moody.reliable.store(true, std::sync::atomic::Ordering::Relaxed);
-
-    let daemon = Daemon::start(&std::fs::read_to_string(&file).expect("read")).await;
-    let settled = async {
-        loop {
-            let metrics = daemon.metrics().await;
-            let quiet = [
-                "wsprobe_alert_state{target=\"prod\",rule=\"down\",severity=\"critical\"} 0",
-                "wsprobe_notifications_pending{receiver=\"hook\"} 0",
-                "wsprobe_up{target=\"prod\"} 1",
-            ];
-            if quiet.iter().all(|line| metrics.contains(line)) {
-                return;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(PATIENCE, settled).await.expect("everything is resolved and delivered");
-    daemon.stop().await;
-
-    let arrived = moody.arrived.lock().expect("lock").clone();
-    let mut incidents: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
-    let mut order: Vec<(&str, &str)> = vec![];
-    for (id, kind, alert) in &arrived {
-        let seen = incidents.entry(alert).or_default();
-        if !seen.contains(&(kind, id)) {
-            seen.push((kind, id));
-            order.push((kind, alert));
-        }
-    }
-    assert!(incidents.len() > 10, "there were outages: {}", incidents.len());
-    for (alert, messages) in &incidents {
-        let kinds: Vec<&str> = messages.iter().map(|(kind, _)| *kind).collect();
-        assert_eq!(kinds, ["alert.firing", "alert.resolved"], "{alert}: one message each, in order: {messages:?}");
-    }
-    for pair in order.chunks(2) {
-        assert!(matches!(pair, [("alert.firing", a), ("alert.resolved", b)] if a == b), "incidents do not overlap: {pair:?}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -111,6 +111,29 @@ fn a_daemon_that_works_is_left_alone_by_the_watchdog() {
 }
 
 #[test]
+fn reload_reads_the_configuration_again_and_the_status_says_when_it_was_refused() {
+    let mut machine = machine(MONITORS, "");
+    machine.ok("systemctl start wsprobe");
+    let first = machine.property("MainPID");
+    machine.ok("sed -i s/refused/renamed/ /etc/wsprobe/monitors.yaml");
+    machine.ok("systemctl reload wsprobe");
+    machine.until("journalctl -u wsprobe | grep -q 'reloaded: targets: 1 added (renamed), 1 removed (refused), 1 as before'");
+    machine.until("[[ $(systemctl is-active wsprobe) == active ]]");
+
+    machine.ok("sed -i s/renamed/refused/ /etc/wsprobe/monitors.yaml; echo nonsense: 1 >> /etc/wsprobe/monitors.yaml");
+    machine.ok("systemctl reload wsprobe");
+    machine.until("[[ $(systemctl show -P StatusText wsprobe) == *'reload refused'*'2 targets'* ]]");
+    assert_eq!((machine.property("ActiveState"), machine.property("MainPID")), ("active".to_owned(), first));
+    let journal = machine.journal();
+    assert!(journal.contains("nonsense"), "{journal}");
+    assert!(machine.ok("bash /get /api/v1/targets").contains("renamed"), "the configuration before is in force");
+
+    machine.ok("sed -i /nonsense/d /etc/wsprobe/monitors.yaml");
+    machine.ok("systemctl reload wsprobe");
+    machine.until("[[ $(systemctl show -P StatusText wsprobe) == '2 targets'* ]]");
+}
+
+#[test]
 fn stop_is_clean_and_quick() {
     let mut machine = machine(MONITORS, "");
     machine.ok("systemctl start wsprobe");

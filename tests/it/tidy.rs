@@ -11,30 +11,33 @@ use crate::support::source::{self, File, Token};
 /// Which modules of this crate each one may name. `daemon` wires everything; nothing but `main` knows `cli`.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("time", &[]),
+    ("source", &[]),
     ("outcome", &["time"]),
-    ("config", &["time", "outcome"]),
+    ("config", &["time", "source", "outcome"]),
+    ("lint", &["source"]),
     ("schedule", &["time", "config", "outcome"]),
     ("observe", &["time", "config", "outcome"]),
     ("alert", &["time", "config", "outcome"]),
     ("diagnose", &["time", "config", "outcome"]),
     ("probe", &["time", "config", "outcome"]),
-    ("notify", &["time", "config", "outcome", "alert", "diagnose", "views"]),
-    ("views", &["time", "config", "outcome", "observe", "alert", "diagnose"]),
-    ("store", &["time", "config", "outcome", "alert", "notify"]),
-    ("http", &["time", "config", "outcome", "observe", "views", "store"]),
+    ("mute", &["time", "config", "outcome", "alert"]),
+    ("notify", &["time", "config", "outcome", "alert", "mute", "diagnose", "views"]),
+    ("views", &["time", "config", "outcome", "observe", "alert", "mute", "diagnose"]),
+    ("store", &["time", "config", "outcome", "alert", "mute", "notify"]),
+    ("http", &["time", "config", "outcome", "observe", "mute", "views", "store"]),
     ("endpoint", &["time", "config", "outcome"]),
     (
         "daemon",
         &[
-            "time", "config", "outcome", "schedule", "observe", "alert", "diagnose", "probe", "notify", "views", "http",
+            "time", "config", "outcome", "schedule", "observe", "alert", "mute", "diagnose", "probe", "notify", "views", "http",
             "endpoint", "store",
         ],
     ),
     (
         "cli",
         &[
-            "time", "config", "outcome", "schedule", "observe", "alert", "diagnose", "probe", "notify", "views", "http",
-            "endpoint", "store", "daemon",
+            "time", "config", "outcome", "schedule", "observe", "alert", "mute", "diagnose", "probe", "notify", "views", "http",
+            "endpoint", "store", "daemon", "lint",
         ],
     ),
 ];
@@ -46,11 +49,15 @@ const MAY_SERIALIZE: &[&str] = &["src/config/raw", "src/views", "src/notify/slac
 const KEPT: &[&str] = &[
     "src/time.rs",
     "src/outcome.rs",
+    "src/outcome/attempt.rs",
     "src/outcome/beside.rs",
     "src/outcome/session.rs",
     "src/config/policy.rs",
     "src/alert/saved.rs",
     "src/alert/finding.rs",
+    "src/mute/mod.rs",
+    "src/mute/silence.rs",
+    "src/mute/desk.rs",
     "src/notify/notification.rs",
     "src/store/mirror.rs",
 ];

@@ -5,6 +5,7 @@
 
 use serde_yaml::{Mapping, Value};
 
+use super::super::maintenance::{Days, Maintenance, Times};
 use super::super::mask::{self, MASK};
 use super::super::policy::{Condition, Match, Rule, Selector};
 use super::super::reach::Witness;
@@ -28,6 +29,7 @@ pub(in super::super) fn print(config: &Config) -> String {
         ("targets", list(config.targets.iter().map(|target| printer.target(target)))),
         ("alerts", list(config.rules.iter().map(|r| rule(r)))),
         ("receivers", list(config.receivers.iter().map(|receiver| printer.receiver(receiver)))),
+        ("maintenance", maintenance(&config.maintenance)),
         ("connectivity", connectivity(&config.witnesses)),
         ("heartbeat", config.heartbeat.as_ref().map_or(Value::Null, |heartbeat| printer.heartbeat(heartbeat))),
     ]);
@@ -138,6 +140,7 @@ impl Printer<'_> {
         put("max_message_bytes", text(show_size(target.max_message_bytes as u64)));
         put("steps", list(target.steps.iter().map(step)));
         put("expect", expect(&target.expect));
+        put("depends_on", list(target.depends_on.iter().map(|name| text(name.as_str()))));
         put("confirm", Value::Bool(target.confirm));
         put("diagnose", Value::Bool(target.diagnose));
         if let Some(http) = &target.http {
@@ -200,7 +203,12 @@ impl Printer<'_> {
                 put(&mut inner, "url", text(&pagerduty.url));
             }
         }
-        map([("name", text(&*receiver.name)), (receiver.kind.kind(), Value::Mapping(inner))])
+        let wait = receiver.kind.is_read_by_people().then(|| text(show(receiver.group_wait)));
+        map([
+            ("name", text(&*receiver.name)),
+            ("group_wait", wait.unwrap_or(Value::Null)),
+            (receiver.kind.kind(), Value::Mapping(inner)),
+        ])
     }
 
     fn body(&self, inner: &mut Mapping, body: &Body) {
@@ -332,18 +340,49 @@ fn json(value: &serde_json::Value) -> Value {
     }
 }
 
-fn rule(rule: &Rule) -> Value {
-    let targets = match &rule.targets {
+fn selector(selector: &Selector) -> Value {
+    match selector {
         Selector::All => Value::Null,
         Selector::Any(matches) => list(matches.iter().map(|m| match m {
             Match::Name(name) => text(name.as_str()),
             Match::Labels(labels) => Value::Mapping(labels.iter().map(|(key, value)| (text(key), text(value))).collect()),
         })),
-    };
+    }
+}
+
+fn maintenance(windows: &[Maintenance]) -> Value {
+    if windows.is_empty() {
+        return Value::Null;
+    }
+    list(windows.iter().map(|window| {
+        let head = [("name", text(&*window.name)), ("targets", selector(&window.targets))];
+        let times = match &window.times {
+            Times::Once { start, end } => [
+                ("start", text(start.to_string())),
+                ("end", text(end.to_string())),
+                ("days", Value::Null),
+                ("timezone", Value::Null),
+            ],
+            Times::Weekly { days, from, to, zone } => {
+                let days = Days::NAMES.iter().filter(|(_, day)| days.contains(*day)).map(|(name, _)| text(name));
+                [
+                    ("days", list(days)),
+                    ("from", text(from.to_string())),
+                    ("to", text(to.to_string())),
+                    ("timezone", text(zone.iana_name().unwrap_or("UTC"))),
+                ]
+            }
+        };
+        let entries = head.into_iter().chain(times).filter(|(_, value)| !value.is_null());
+        Value::Mapping(entries.map(|(key, value)| (text(key), value)).collect())
+    }))
+}
+
+fn rule(rule: &Rule) -> Value {
     map([
         ("name", text(&*rule.name)),
         ("severity", text(rule.severity.as_str())),
-        ("targets", targets),
+        ("targets", selector(&rule.targets)),
         ("when", map([(rule.when.kind(), condition(&rule.when))])),
         ("resolve_after", Value::from(rule.resolve_after)),
         ("remind_every", rule.remind_every.map_or(text("never"), |every| text(show(every)))),

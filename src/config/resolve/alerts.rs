@@ -1,6 +1,5 @@
 //! `alerts`: when to alert.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use super::super::target::{Hold, Target};
 use super::super::text::{count, quoted};
 use super::receivers::Receivers;
 use super::targets::Targets;
-use super::{Names, burn_rate, silence};
+use super::{Names, burn_rate, selector, silence};
 use crate::outcome::{Phase, TargetName};
 
 const EXAMPLE: &str = "alerts: [{name: down, severity: critical, when: {consecutive_failures: 3}}]";
@@ -85,7 +84,10 @@ impl RuleReader<'_> {
         let name = names.read(self.reader, &mut fields, "alert rule", "name: down");
         let severities = [("critical", Severity::Critical), ("warning", Severity::Warning), ("info", Severity::Info)];
         let severity = fields.get("severity").map(|value| value.choice(&severities));
-        let targets = fields.get("targets").map_or(Some(Selector::All), |value| self.selector(&value));
+        let targets = fields.get("targets").map_or(Some(Selector::All), |value| {
+            let empty = ("the rule would watch nothing", "remove it to watch every target");
+            selector::read(self.reader, self.targets, &value, "a target of a rule", empty)
+        });
         let when = fields.require("when", "when: {consecutive_failures: 3}").and_then(|value| self.condition(&value));
         let resolve_after = fields.get("resolve_after").and_then(|value| value.integer(IN_A_ROW, "resolve_after: 2"));
         let remind_every = fields.get("remind_every").map_or(Some(Some(DEFAULT_REMIND)), |value| remind_every(&value));
@@ -125,55 +127,6 @@ impl RuleReader<'_> {
         all.filter(|(target, _)| selector.selects(target)).map(|(target, place)| (&**target, *place)).collect()
     }
 
-    fn selector(&self, value: &Value<'_>) -> Option<Selector> {
-        let items = value.list("a target of a rule", "targets: [prod, {env: staging}]")?;
-        if items.is_empty() {
-            value.reject("is empty: the rule would watch nothing", "remove it to watch every target");
-            return None;
-        }
-        let matches: Vec<Option<Match>> = items.iter().map(|item| self.matching(item)).collect();
-        matches.into_iter().collect::<Option<Vec<_>>>().map(Selector::Any)
-    }
-
-    fn matching(&self, item: &Value<'_>) -> Option<Match> {
-        if !item.is_mapping() {
-            let name = item.word("targets: [prod, {env: staging}]")?;
-            return self
-                .targets
-                .names
-                .check(self.reader, &name, "target")
-                .then(|| TargetName::new(&name.value).map(Match::Name))?;
-        }
-        let mut labels = BTreeMap::new();
-        for (key, value) in item.entries("{env: prod}")? {
-            labels.insert(key.value.to_owned(), value.text("{env: prod}")?.value);
-        }
-        let matching = Match::Labels(labels);
-        let selector = Selector::Any(vec![matching.clone()]);
-        // Targets with mistakes have labels too, and those of files come and go: judge only when all are known.
-        if self.targets.complete
-            && self.targets.files.is_empty()
-            && !self.targets.targets.iter().any(|target| selector.selects(target))
-        {
-            let message = "no target has these labels";
-            self.reader.report(Draft::new(Code::UnknownName, item.span(), message).help(self.known_labels()));
-            return None;
-        }
-        Some(matching)
-    }
-
-    fn known_labels(&self) -> String {
-        let mut known: Vec<String> =
-            self.targets.targets.iter().flat_map(|target| target.labels.iter().map(|(k, v)| format!("{k}: {v}"))).collect();
-        known.sort();
-        known.dedup();
-        match known.len() {
-            0 => "no target has any labels".to_owned(),
-            1..=8 => format!("the labels are {}", known.iter().map(|label| quoted(label)).collect::<Vec<_>>().join(", ")),
-            n => format!("none of the {n} labels of all targets fits"),
-        }
-    }
-
     fn notify(&self, value: &Value<'_>) -> Option<Vec<Arc<str>>> {
         let mut notify: Vec<Arc<str>> = vec![];
         for item in value.list("a receiver of a rule", "notify: [slack-ops]")? {
@@ -199,7 +152,7 @@ impl RuleReader<'_> {
             "burn_rate",
             "no_verdict_for",
         ];
-        let when = fields.kind(&kinds, &[], "consecutive_failures: 3").and_then(|(kind, value)| match kind {
+        let when = fields.one_of(&kinds, "consecutive_failures: 3").and_then(|(kind, value)| match kind {
             "consecutive_failures" => {
                 let n = value.integer(IN_A_ROW, "consecutive_failures: 3")?;
                 Some(When::without_window(Condition::ConsecutiveFailures(n.value)))

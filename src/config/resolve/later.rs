@@ -4,24 +4,13 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::super::read::{Fields, Reader, Value};
-use super::super::source::Spanned;
+use super::super::read::{Fields, Value};
 use super::super::text::quoted;
-use super::targets::Targets;
 
 const SECONDS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 
 /// Reads the keys of the top level.
-pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, targets: &Targets) {
-    if let Some(value) = fields.get_later("maintenance") {
-        for item in value
-            .list("a maintenance window", "maintenance: [{name: nightly, from: \"02:00\", to: \"03:00\"}]")
-            .unwrap_or_default()
-        {
-            maintenance(reader, &item, targets);
-        }
-        value.not_available("remove it: until then alerts are sent at any time");
-    }
+pub(super) fn read(fields: &mut Fields<'_>) {
     if let Some(value) = fields.get_later("cloudwatch") {
         cloudwatch(&value);
     }
@@ -31,48 +20,6 @@ pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, targets: &Targe
     if let Some(value) = fields.get("shard") {
         shard(&value);
     }
-}
-
-fn maintenance(reader: &Reader<'_>, item: &Value<'_>, targets: &Targets) {
-    const DAY_NAMES: [(&str, ()); 7] =
-        [("mon", ()), ("tue", ()), ("wed", ()), ("thu", ()), ("fri", ()), ("sat", ()), ("sun", ())];
-    let Some(mut fields) = item.fields("a maintenance window", "- {name: nightly, from: \"02:00\", to: \"03:00\"}") else {
-        return;
-    };
-    fields.require("name", "name: nightly").and_then(|value| value.word("name: nightly"));
-    if let Some(value) = fields.get("targets") {
-        for item in
-            value.list("a target of a window", "targets: [staging]").unwrap_or_default().iter().filter(|item| !item.is_mapping())
-        {
-            if let Some(name) = item.word("targets: [staging]") {
-                targets.names.check(reader, &name, "target");
-            }
-        }
-    }
-    if let Some(value) = fields.get("days") {
-        for day in value.list("a day", "days: [mon, tue]").unwrap_or_default() {
-            day.choice(&DAY_NAMES);
-        }
-    }
-    for (key, example) in [("from", "from: \"02:00\""), ("to", "to: \"03:00\"")] {
-        if let Some((value, text)) = fields.require(key, example).and_then(|value| Some((value.clone(), value.word(example)?))) {
-            let time = text.value.split_once(':').and_then(|(h, m)| Some((two_digits(h)?, two_digits(m)?)));
-            if time.is_none_or(|(h, m)| h > 24 || m > 59 || (h == 24 && m > 0)) {
-                value.reject(&format!("is not a time of day: {}", quoted(&text.value)), format!("for example `{example}`"));
-            }
-        }
-    }
-    if let Some(value) = fields.get("timezone") {
-        let text = value.word("timezone: Europe/Berlin");
-        if let Some(text) = text.filter(|text| !text.value.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c))) {
-            value.reject(&format!("is not a time zone: {}", quoted(&text.value)), "for example `Europe/Berlin` or `UTC`");
-        }
-    }
-    fields.finish();
-}
-
-fn two_digits(text: &str) -> Option<u8> {
-    (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
 fn every(fields: &mut Fields<'_>) {
@@ -117,15 +64,5 @@ fn shard(value: &Value<'_>) {
             &format!("is not a part of the whole: {}", quoted(&text.value)),
             "the first of two is `0/2`, the second `1/2`",
         ),
-    }
-}
-
-/// Reads the keys of a target, or of `defaults`.
-pub(super) fn target_keys(fields: &mut Fields<'_>, depends_on: &mut Vec<Spanned<String>>) {
-    if let Some(value) = fields.get_later("depends_on") {
-        for item in value.list("a target of `depends_on`", "depends_on: [edge]").unwrap_or_default() {
-            depends_on.extend(item.word("depends_on: [edge]"));
-        }
-        value.not_available("remove it: until then every target alerts by itself");
     }
 }

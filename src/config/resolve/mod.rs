@@ -7,12 +7,15 @@ mod access;
 mod alerts;
 mod burn_rate;
 mod conversation;
+mod depends;
 mod files;
 mod heartbeat;
 mod hold;
 mod later;
+mod maintenance;
 mod reach;
 mod receivers;
+mod selector;
 mod silence;
 mod storage;
 mod target_files;
@@ -112,7 +115,8 @@ fn config(reader: &Reader<'_>, root: Value<'_>) -> Option<Config> {
     let rules = alerts::read(reader, fields.get("alerts"), &targets, &receivers);
     let witnesses = fields.get("connectivity").map(|value| reach::connectivity(reader, &value)).unwrap_or_default();
     let heartbeat = fields.get("heartbeat").and_then(|value| heartbeat::read(reader, &value));
-    later::read(reader, &mut fields, &targets);
+    let maintenance = maintenance::read(reader, fields.get("maintenance"), &targets);
+    later::read(&mut fields);
     fields.finish();
     Some(Config {
         path: Some(reader.source.path.clone()),
@@ -124,6 +128,7 @@ fn config(reader: &Reader<'_>, root: Value<'_>) -> Option<Config> {
         receivers: receivers.receivers,
         witnesses,
         heartbeat,
+        maintenance,
     })
 }
 

@@ -22,7 +22,7 @@ use super::super::text::quoted;
 use super::access::{self, Header};
 use super::conversation::{self, ExpectPart, Steps};
 use super::hold::{self, HoldPart};
-use super::{Names, TARGETS_EXAMPLE, files, http_url, later, reach, target_files};
+use super::{Names, TARGETS_EXAMPLE, depends, files, http_url, reach, target_files};
 use crate::outcome::TargetName;
 
 /// The shortest is for tests on loopback; a day between probes is not monitoring.
@@ -31,6 +31,8 @@ const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::f
 /// A message is held in memory.
 const MESSAGE_BYTES: RangeInclusive<u64> = 1..=16 << 20;
 
+/// One entry.
+const EXAMPLE: &str = "- {name: prod, url: \"wss://example.com/ws/\"}";
 const URL_EXAMPLE: &str = "url: wss://example.com/ws/";
 
 /// What was found under `targets`.
@@ -57,33 +59,48 @@ pub(super) fn read(reader: &Reader<'_>, fields: &mut Fields<'_>) -> Targets {
     // with files there may be none for a while
     let value = if found.files.is_empty() { fields.require("targets", TARGETS_EXAMPLE) } else { fields.get("targets") };
     match &value {
-        Some(value) => found.take_in(reader, value, &defaults, &mut depends_on),
+        Some(value) => found.take_in(reader, (value, TARGETS_EXAMPLE), &defaults, &mut depends_on),
         None => found.complete = !found.files.is_empty(),
     }
     if let Some(value) = value.filter(|_| found.complete && found.files.is_empty() && found.targets.is_empty()) {
         found.complete = false;
         value.reject("is empty: there is nothing to watch", format!("for example {}", quoted(TARGETS_EXAMPLE)));
     }
-    for file in listed {
-        let other = reader.beside(&file.source);
+    let mut in_files = vec![];
+    for file in &listed {
+        let (other, mut depends_on) = (reader.beside(&file.source), vec![]);
         match &file.root {
-            Some(root) => found.take_in(&other, &other.root_list(root), &defaults, &mut depends_on),
+            Some(root) => found.take_in(&other, (&other.root_list(root), EXAMPLE), &defaults, &mut depends_on),
             None => found.complete = false,
         }
-        let (mistakes, _) = other.into_mistakes();
+        in_files.push((other.into_mistakes().0, depends_on));
+    }
+    // what they depend on may stand in any of the files
+    depends_on.extend(defaults.depends_on.unwrap_or_default());
+    let mut known = depends::check_names(reader, &found, &depends_on);
+    for (file, (mut mistakes, depends_on)) in listed.into_iter().zip(in_files) {
+        let other = reader.beside(&file.source);
+        known &= depends::check_names(&other, &found, &depends_on);
+        mistakes.extend(other.into_mistakes().0);
         let masks = file.masks();
         reader.take_in(mistakes, file.source, masks);
     }
-    for name in depends_on {
-        found.names.check(reader, &name, "target");
+    if known && found.complete {
+        depends::check_circles(reader, &found, &depends_on);
     }
     found
 }
 
 impl Targets {
     /// Reads a list of targets.
-    fn take_in(&mut self, reader: &Reader<'_>, list: &Value<'_>, defaults: &Part, depends_on: &mut Vec<Spanned<String>>) {
-        let Some(items) = list.list("a target", TARGETS_EXAMPLE) else {
+    fn take_in(
+        &mut self,
+        reader: &Reader<'_>,
+        (list, example): (&Value<'_>, &str),
+        defaults: &Part,
+        depends_on: &mut Vec<Spanned<String>>,
+    ) {
+        let Some(items) = list.list("a target", example) else {
             self.complete = false;
             return;
         };
@@ -106,7 +123,7 @@ fn defaults(reader: &Reader<'_>, value: &Value<'_>) -> Option<Part> {
             value.reject("can't have a default", "write it in each target");
         }
     }
-    let part = Part::read(reader, &mut fields, &mut vec![]);
+    let part = Part::read(reader, &mut fields);
     fields.finish();
     Some(part)
 }
@@ -118,11 +135,12 @@ fn target(
     names: &mut Names,
     depends_on: &mut Vec<Spanned<String>>,
 ) -> Option<Target> {
-    let mut fields = item.fields("a target", "- {name: prod, url: \"wss://example.com/ws/\"}")?;
+    let mut fields = item.fields("a target", EXAMPLE)?;
     let name = names.read(reader, &mut fields, "target", "name: prod");
     let url = fields.require("url", URL_EXAMPLE).and_then(|value| Some((url(&value)?, value.span())));
-    let part = Part::read(reader, &mut fields, depends_on);
+    let part = Part::read(reader, &mut fields);
     fields.finish();
+    depends_on.extend(part.depends_on.iter().flatten().cloned());
     let name = name.and_then(|name| {
         let checked = TargetName::new(&name.value);
         if checked.is_none() {
@@ -183,6 +201,7 @@ struct Part {
     expect: ExpectPart,
     confirm: Option<Spanned<bool>>,
     diagnose: Option<bool>,
+    depends_on: Option<Vec<Spanned<String>>>,
     http: Option<HttpCheck>,
     hold: Option<HoldPart>,
 }
@@ -198,8 +217,8 @@ struct TlsPart {
 }
 
 impl Part {
-    fn read(reader: &Reader<'_>, fields: &mut Fields<'_>, depends_on: &mut Vec<Spanned<String>>) -> Part {
-        let part = Part {
+    fn read(reader: &Reader<'_>, fields: &mut Fields<'_>) -> Part {
+        Part {
             interval: fields.get("interval").and_then(|value| value.duration(INTERVAL, "interval: 30s")),
             timeout: fields.get("timeout").and_then(|value| value.duration(TIMEOUT, "timeout: 10s")),
             labels: fields.get("labels").map(|value| labels(reader, &value)).unwrap_or_default(),
@@ -224,11 +243,10 @@ impl Part {
             expect: fields.get("expect").map(|value| conversation::expect(reader, &value)).unwrap_or_default(),
             confirm: fields.get("confirm").and_then(|value| value.boolean()),
             diagnose: fields.get("diagnose").and_then(|value| value.boolean()).map(|diagnose| diagnose.value),
+            depends_on: fields.get("depends_on").map(|value| depends::read(&value)),
             http: fields.get("http").and_then(|value| http(&value)),
             hold: fields.get("hold").and_then(|value| hold::read(reader, &value)),
-        };
-        later::target_keys(fields, depends_on);
-        part
+        }
     }
 
     /// Reports what can't be meant together, once it is known what `defaults` adds.
@@ -341,6 +359,9 @@ impl Part {
         let ip_version = self.ip_version.as_ref().or(defaults.ip_version.as_ref()).map(|v| v.value).unwrap_or_default();
         let bytes = self.max_message_bytes.as_ref().or(defaults.max_message_bytes.as_ref());
         let hold = self.hold.as_ref().or(defaults.hold.as_ref()).map(|hold| hold.hold);
+        // a default is for the targets behind it, not for those that it names
+        let inherited = || defaults.depends_on.as_ref().filter(|names| names.iter().all(|n| n.value != name.as_str()));
+        let depends_on = self.depends_on.as_ref().or_else(inherited).map(|names| depends::names(names)).unwrap_or_default();
         let tls = if url.is_tls() { self.tls.over(&defaults.tls) } else { TlsOptions::default() };
         Target {
             name,
@@ -364,6 +385,7 @@ impl Part {
             },
             confirm,
             diagnose: self.diagnose.or(defaults.diagnose).unwrap_or(true),
+            depends_on,
             http: self.http.or_else(|| defaults.http.clone()),
             hold,
         }

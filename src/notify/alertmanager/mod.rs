@@ -12,7 +12,7 @@ pub mod payload;
 mod replica;
 pub mod standing;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -81,21 +81,14 @@ impl Fleets {
         true
     }
 
-    /// Takes up what fires, as the alert book knows it.
+    /// Takes up what fires. What else one of these holds for firing has ended for it: its rule tells others now.
     pub fn resume(&self, firing: &[Alert]) {
-        let fleets = self.fleets();
-        for alert in firing {
-            for fleet in alert.rule.notify.iter().filter_map(|name| fleets.get(name)) {
-                fleet.common.resume(alert);
-            }
-        }
-        fleets.values().for_each(Fleet::ring);
-    }
-
-    /// Ends what is not in the list of what fires, by the ids of alerts.
-    pub fn settle(&self, firing: &BTreeSet<Arc<str>>) {
-        for fleet in self.fleets().values() {
-            fleet.common.standing().settle(firing, fleet.common.shared.clock.now());
+        for (name, fleet) in self.fleets().iter() {
+            let own: Vec<&Alert> = firing.iter().filter(|alert| alert.rule.notify.contains(name)).collect();
+            let ids = own.iter().map(|alert| alert.id.clone()).collect();
+            own.into_iter().for_each(|alert| fleet.common.resume(alert));
+            fleet.common.standing().settle(&ids, fleet.common.shared.clock.now());
+            fleet.common.report();
             fleet.ring();
         }
     }
@@ -159,10 +152,9 @@ impl Common {
 
     fn resume(&self, alert: &Alert) {
         let now = self.shared.clock.now();
-        let fired = Transition { kind: TransitionKind::Fired, alert: alert.clone(), at: alert.fired_at };
+        let fired = Transition { kind: TransitionKind::Fired, alert: alert.clone(), at: alert.fired_at, company: None };
         let done = self.standing().resume(&Arc::new(Notification::of(&fired)), now);
         self.strike_off(&done);
-        self.report();
     }
 
     fn forget(&self) {

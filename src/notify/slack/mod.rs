@@ -1,10 +1,11 @@
-//! One Slack message per notification, for incoming webhooks: rendered here, read back by `preview`.
+//! Slack messages for incoming webhooks: one notification here, many in `group`; read back by `preview`.
 //!
 //! The title is a block of its own and the details hang on an attachment, because only attachments have a colour. The
 //! top-level `text` is what lock screens and clients without blocks show. Links are text and never buttons: a button needs
 //! somebody to acknowledge the click, and a webhook has nobody. Limits: docs.slack.dev/reference/block-kit/blocks, and about
 //! 13,000 characters in total (slackapi/bolt-js#2509), of which less than 10,000 are used.
 
+mod group;
 mod mrkdwn;
 mod preview;
 
@@ -12,30 +13,53 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::batch::{Item, News, Parcel};
 use super::client::{Answer, Request};
 use super::notification::{Kind, Notification};
 use super::retry::{Failure, FailureReason};
 use super::text::{clip, human, lines, one_line, precise};
-use super::wording;
+use super::{together, wording};
 use crate::config::{Condition, Mentions, Secret, Severity};
 use crate::outcome::{HttpEvidence, Outcome, Phase, Verdict};
 use crate::views::{self, Links};
 use mrkdwn::{code, code_block, date, link, mention, plain, prose, utc};
 pub use preview::as_text;
 
+/// The payload of one message.
+pub fn render_parcel(parcel: &Parcel, links: &Links) -> Value {
+    match parcel.items.as_slice() {
+        [Item::Event(n)] => render(n, links),
+        [Item::Missed { fired, resolved }] => missed(fired, resolved, links),
+        _ => group::render(parcel, links),
+    }
+}
+
 /// The payload of one notification.
 pub fn render(n: &Notification, links: &Links) -> Value {
-    let title = format!("{} {}", wording::sign(n), wording::title(n));
-    let text: Vec<String> = wording::summary(n).iter().map(|line| prose(line, 400)).collect();
     let details = match n.kind {
         Kind::Fired | Kind::Reminder => trouble(n, links),
         Kind::Resolved | Kind::Withdrawn => resolution(n, links),
         Kind::Test => test(n, links),
     };
+    message(&wording::summary(n), colour(News::Event(n.kind), n.alert.rule.severity), &details)
+}
+
+/// Firing and resolution of one alert, of which nothing could be told before.
+fn missed(fired: &Notification, resolved: &Notification, links: &Links) -> Value {
+    let lines = together::missed(fired, resolved);
+    let mut details: Vec<Value> = lines.get(1).and_then(|line| section(&prose(line, 400))).into_iter().collect();
+    details.extend(resolution(resolved, links));
+    message(&lines, colour(News::Missed, resolved.alert.rule.severity), &details)
+}
+
+/// The payload: the first line is the title, all lines are for lock screens and clients without blocks.
+fn message(lines: &[String], colour: &str, details: &[Value]) -> Value {
+    let title = lines.first().map_or("", String::as_str);
+    let text: Vec<String> = lines.iter().map(|line| prose(line, 400)).collect();
     json!({
         "text": text.join("\n"),
-        "blocks": [{"type": "header", "text": {"type": "plain_text", "text": plain(&title, 150), "emoji": true}}],
-        "attachments": [{"color": colour(n), "blocks": details}],
+        "blocks": [{"type": "header", "text": {"type": "plain_text", "text": plain(title, 150), "emoji": true}}],
+        "attachments": [{"color": colour, "blocks": details}],
     })
 }
 
@@ -43,14 +67,14 @@ pub fn render(n: &Notification, links: &Links) -> Value {
 pub const RESOLVED: &str = "good";
 
 /// Slack's own names for three colours, and its blue.
-fn colour(n: &Notification) -> &'static str {
-    match (n.kind, n.alert.rule.severity) {
-        (Kind::Resolved, _) => RESOLVED,
-        (Kind::Withdrawn, _) => "#808080",
-        (Kind::Test, _) => "#439fe0",
-        (Kind::Fired | Kind::Reminder, Severity::Critical) => "danger",
-        (Kind::Fired | Kind::Reminder, Severity::Warning) => "warning",
-        (Kind::Fired | Kind::Reminder, Severity::Info) => "#439fe0",
+fn colour(news: News, severity: Severity) -> &'static str {
+    match (news, severity) {
+        (News::Event(Kind::Resolved) | News::Missed, _) => RESOLVED,
+        (News::Event(Kind::Withdrawn), _) => "#808080",
+        (News::Event(Kind::Test), _) => "#439fe0",
+        (News::Event(Kind::Fired | Kind::Reminder), Severity::Critical) => "danger",
+        (News::Event(Kind::Fired | Kind::Reminder), Severity::Warning) => "warning",
+        (News::Event(Kind::Fired | Kind::Reminder), Severity::Info) => "#439fe0",
     }
 }
 
@@ -60,7 +84,9 @@ fn trouble(n: &Notification, links: &Links) -> Vec<Value> {
     let mut blocks = Vec::new();
 
     let mut story = Vec::new();
-    if let Some(outcome) = evidence.filter(|o| !o.detail.is_empty()) {
+    story.extend(note(n));
+    let in_cause = matches!(alert.rule.when, Condition::NoVerdictFor(_));
+    if let Some(outcome) = evidence.filter(|o| !o.detail.is_empty() && !in_cause) {
         story.push(code(&outcome.detail, 400));
     }
     if wording::tells_more(n) {
@@ -102,6 +128,10 @@ fn trouble(n: &Notification, links: &Links) -> Vec<Value> {
     blocks
 }
 
+fn note(n: &Notification) -> Option<String> {
+    n.note.as_ref().map(|note| format!("_{}_", prose(note, 500)))
+}
+
 fn since(n: &Notification) -> String {
     let began = date(n.alert.since);
     match n.lasted() {
@@ -114,6 +144,7 @@ fn resolution(n: &Notification, links: &Links) -> Vec<Value> {
     let alert = &n.alert;
     let mut blocks = Vec::new();
     let mut story = Vec::new();
+    story.extend(note(n));
     if let Some(outcome) = alert.evidence.as_deref().filter(|o| o.verdict() != Verdict::Healthy) {
         let detail = if outcome.detail.is_empty() { String::new() } else { format!(" {}", code(&outcome.detail, 400)) };
         story.push(format!("*It was:* {}{detail}", code(outcome.reason.as_str(), 100)));
@@ -224,11 +255,11 @@ fn markup(text: &str) -> Value {
 }
 
 /// Calls these people in a payload of ours: a line of its own below the title, since what stands in the top-level `text` is
-/// for lock screens and calls nobody. Only an alert that begins calls anybody. A reminder that woke everybody again would
-/// soon be muted, and a resolution is good news that can wait.
-pub fn call(payload: &mut Value, n: &Notification, mentions: &Mentions) {
-    let called = mentions.of(n.alert.rule.severity);
-    if n.kind != Kind::Fired || called.is_empty() {
+/// for lock screens and calls nobody. Only alerts that begin call anybody, and of many the gravest says whom. A reminder that
+/// woke everybody again would soon be muted, and a resolution is good news that can wait.
+pub fn call(payload: &mut Value, parcel: &Parcel, mentions: &Mentions) {
+    let called = mentions.of(parcel.severity());
+    if parcel.news() != Some(News::Event(Kind::Fired)) || called.is_empty() {
         return;
     }
     let text: Vec<String> = called.iter().map(mention).collect();

@@ -6,7 +6,8 @@ use serde_json::Value;
 use wiremock::matchers::{any, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 use wsprobe::config::Body;
-use wsprobe::notify::{FailureReason, Notification, discord};
+use wsprobe::notify::batch::{Item, Parcel};
+use wsprobe::notify::{FailureReason, discord};
 
 use crate::support::notify::*;
 
@@ -36,7 +37,7 @@ fn checked(message: &Value) -> usize {
 
 #[test]
 fn a_message_says_what_broke_why_and_what_to_do() {
-    let message = discord::render(&[&fired()], &links());
+    let message = discord::render(&parcel([fired()]), &links());
     checked(&message);
     let embed = &message["embeds"][0];
     assert_eq!(embed["title"], "🔴 staging is down: upgrade\\_redirected");
@@ -46,20 +47,21 @@ fn a_message_says_what_broke_why_and_what_to_do() {
         assert!(story.contains(part), "{part} in {story}");
     }
     assert!(!message.to_string().contains("hush"), "the query of the URL");
-    let colours: Vec<_> = samples().iter().map(|n| discord::render(&[n], &links())["embeds"][0]["color"].clone()).collect();
+    let colours: Vec<_> =
+        samples().into_iter().map(|n| discord::render(&parcel([n]), &links())["embeds"][0]["color"].clone()).collect();
     assert_ne!(colours[0], colours[2], "trouble and its end differ");
 }
 
 #[test]
 fn every_kind_of_news_keeps_the_limits() {
     for n in samples() {
-        checked(&discord::render(&[&n], &links()));
+        checked(&discord::render(&parcel([n]), &links()));
     }
 }
 
 #[test]
 fn what_a_peer_says_calls_nobody_and_is_no_markup() {
-    let message = discord::render(&[&hostile()], &links());
+    let message = discord::render(&parcel([hostile()]), &links());
     checked(&message);
     let text = message.to_string();
     let story = message["embeds"][0]["description"].as_str().unwrap();
@@ -73,12 +75,27 @@ fn what_a_peer_says_calls_nobody_and_is_no_markup() {
 
 #[test]
 fn many_alerts_share_one_message_and_what_does_not_fit_is_counted() {
-    let many: Vec<Notification> = std::iter::repeat_with(fired).take(25).collect();
-    let message = discord::render(&many.iter().collect::<Vec<_>>(), &links());
+    let many = parcel(std::iter::repeat_with(fired).take(25));
+    let message = discord::render(&many, &links());
     checked(&message);
     let shown = message["embeds"].as_array().unwrap().len();
     assert!(shown >= 2, "{shown}");
-    assert!(message["content"].as_str().unwrap().starts_with(&format!("{} more", 25 - shown)));
+    let content = message["content"].as_str().unwrap();
+    assert!(
+        units(&message["content"]) <= 2000 && content.contains(&format!("{} more on the status page", 25 - shown)),
+        "{content}"
+    );
+    assert!(content.starts_with("🔴 25 alerts"), "{content}");
+}
+
+#[test]
+fn what_came_and_went_while_discord_could_not_be_reached_is_told_as_that() {
+    let item = Item::Missed { fired: fired().into(), resolved: resolved().into() };
+    let message = discord::render(&Parcel::of(vec![item]), &links());
+    checked(&message);
+    let text = message.to_string();
+    assert!(text.contains("staging was down for 12m 33s and is up again"), "{text}");
+    assert!(text.contains("no message could be delivered meanwhile"), "{text}");
 }
 
 #[tokio::test]

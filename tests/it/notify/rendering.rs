@@ -8,6 +8,7 @@ use serde_json::Value;
 use wsprobe::alert::{Alert, Transition, TransitionKind};
 use wsprobe::config::{Condition, Mention, Mentions, Severity};
 use wsprobe::diagnose::{self, Diagnosis};
+use wsprobe::mute::{Fate, Told};
 use wsprobe::notify::{self, Decision, Kind, Notification, WhyNot, slack};
 use wsprobe::outcome::{
     Attempt, CloseEvidence, Ended, FollowUp, HttpEvidence, MessageEvidence, MessageKind, Outcome, PageOutcome, Phase, Reason,
@@ -18,7 +19,7 @@ use wsprobe::views;
 use crate::support::notify::*;
 
 /// Compares with a file in tests/notify/.
-fn snapshot(name: &str, text: &str) {
+pub fn snapshot(name: &str, text: &str) {
     insta::with_settings!({snapshot_path => "../../notify", prepend_module_to_snapshot => false, omit_expression => true}, {
         insta::assert_snapshot!(name, text);
     });
@@ -136,7 +137,7 @@ fn every_message_reads_well_at_three_in_the_morning() {
 
 /// A message with what the table makes of its evidence.
 fn diagnosed(alert: Alert) -> Notification {
-    Notification::of(&Transition { kind: TransitionKind::Fired, at: alert.fired_at, alert })
+    Notification::of(&Transition { kind: TransitionKind::Fired, at: alert.fired_at, alert, company: None })
 }
 
 /// A redirect to www, where the upgrade works.
@@ -262,7 +263,10 @@ fn a_transition_goes_to_each_receiver_of_its_rule_once() {
         let mut rule = (*down().rule).clone();
         rule.notify = receivers.iter().map(|r| (*r).into()).collect();
         let alert = Alert { rule: Arc::new(rule), ..down() };
-        notify::decide(&wsprobe::alert::Transition { kind: TransitionKind::Fired, alert, at: START })
+        notify::decide(&Fate::Tell(Told {
+            transition: Transition { kind: TransitionKind::Fired, alert, at: START, company: None },
+            note: None,
+        }))
     };
     match decide(&["a", "b", "a"]) {
         Decision::Send { to, notification, .. } => {
@@ -307,7 +311,7 @@ fn utf16(text: &str) -> usize {
 }
 
 /// Slack's limits, and nothing from a peer that is markup or can't be seen.
-fn check(payload: &Value) {
+pub fn check(payload: &Value) {
     let top = payload["text"].as_str().unwrap();
     assert!(!top.trim().is_empty() && utf16(top) <= 2_000);
     assert_eq!(payload["attachments"].as_array().unwrap().len(), 1);
@@ -349,7 +353,7 @@ fn check(payload: &Value) {
 }
 
 /// Whatever a peer may send, with a liking for what hurts.
-fn hostile() -> impl Strategy<Value = String> {
+pub fn hostile() -> impl Strategy<Value = String> {
     let nasty = prop::sample::select(vec![
         "<!channel>",
         "<https://evil.example|click>",
@@ -437,7 +441,7 @@ fn an_alert_calls_people_when_it_begins_and_never_again() {
         mentions(&[Mention::Channel, Mention::User("U012AB3CD".into()), Mention::Group("S012AB3CD".into()), Mention::Here]);
     let called = |n: &Notification, mentions: &Mentions| {
         let mut payload = slack::render(n, &links());
-        slack::call(&mut payload, n, mentions);
+        slack::call(&mut payload, &parcel([n.clone()]), mentions);
         payload["blocks"].as_array().unwrap().get(1).map(|block| block["text"]["text"].as_str().unwrap().to_owned())
     };
     assert_eq!(called(&fired(), &everybody).unwrap(), "<!channel> <@U012AB3CD> <!subteam^S012AB3CD> <!here>");

@@ -4,7 +4,8 @@ use serde_json::Value;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 use wsprobe::config::Body;
-use wsprobe::notify::{Notification, teams};
+use wsprobe::notify::batch::{Item, Parcel};
+use wsprobe::notify::teams;
 
 use crate::support::notify::*;
 
@@ -30,7 +31,7 @@ fn read(card: &Value) -> String {
 
 #[test]
 fn a_card_says_what_broke_why_and_what_to_do() {
-    let message = teams::render(&[&fired()], &links());
+    let message = teams::render(&parcel([fired()]), &links());
     let text = read(card(&message));
     for part in ["🔴 staging is down: upgrade_redirected", "301 Moved Permanently", "Fix: Let the proxy", "Rule: down (critical)"]
     {
@@ -39,13 +40,13 @@ fn a_card_says_what_broke_why_and_what_to_do() {
     assert_eq!(card(&message)["actions"][0]["url"], "https://wsprobe.example.com/#staging");
     assert!(!message.to_string().contains("hush"), "the query of the URL");
     for n in samples() {
-        assert!(!read(card(&teams::render(&[&n], &links()))).is_empty());
+        assert!(!read(card(&teams::render(&parcel([n]), &links()))).is_empty());
     }
 }
 
 #[test]
 fn what_a_peer_says_stands_where_no_markup_is_known() {
-    let message = teams::render(&[&hostile()], &links());
+    let message = teams::render(&parcel([hostile()]), &links());
     let text = message.to_string();
     assert!(read(card(&message)).contains("@everyone"));
     assert!(!text.contains("\"TextBlock\"") && !text.contains("\"FactSet\""), "those read Markdown");
@@ -57,11 +58,22 @@ fn what_a_peer_says_stands_where_no_markup_is_known() {
 
 #[test]
 fn many_alerts_share_one_card_and_what_does_not_fit_is_counted() {
-    let many: Vec<Notification> = std::iter::repeat_with(fired).take(60).collect();
-    let message = teams::render(&many.iter().collect::<Vec<_>>(), &links());
+    let many = parcel(std::iter::repeat_with(fired).take(60));
+    let message = teams::render(&many, &links());
     let text = read(card(&message));
     let shown = text.matches("🔴").count();
-    assert!(shown >= 2 && text.ends_with(&format!("{} more on the status page", 60 - shown)), "{text}");
+    assert!(
+        shown >= 2 && text.starts_with("🔴 60 alerts") && text.ends_with(&format!("{} more on the status page", 61 - shown)),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_came_and_went_while_teams_could_not_be_reached_is_told_as_that() {
+    let item = Item::Missed { fired: fired().into(), resolved: resolved().into() };
+    let message = teams::render(&Parcel::of(vec![item]), &links());
+    let text = read(card(&message));
+    assert!(text.contains("staging was down for 12m 33s and is up again"), "{text}");
 }
 
 #[tokio::test]

@@ -61,6 +61,7 @@ pub fn config(targets: Vec<Arc<Target>>, rules: Vec<Rule>) -> Config {
         rules: rules.into_iter().map(Arc::new).collect(),
         receivers: vec![],
         witnesses: vec![],
+        maintenance: vec![],
         heartbeat: None,
         target_files: Default::default(),
     }

@@ -45,6 +45,11 @@ impl Inbox {
 }
 
 impl Messages {
+    /// Whether nothing waits to be read.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub async fn next(&mut self) -> Value {
         timeout(PATIENCE, self.0.recv()).await.expect("a message in time").expect("inbox")
     }
@@ -106,14 +111,19 @@ impl Running {
 
 /// A plain GET: the whole answer.
 pub async fn get(url: &str) -> String {
+    call("GET", url, &[], "").await
+}
+
+/// Any request with a body: the whole answer.
+pub async fn call(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let rest = url.strip_prefix("http://").expect("http");
     let (host, path) = rest.split_once('/').expect("path");
     let mut stream = tokio::net::TcpStream::connect(host).await.expect("connect");
-    stream
-        .write_all(format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
-        .await
-        .expect("write");
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let head = format!("{method} /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}{length}\r\n");
+    stream.write_all((head + body).as_bytes()).await.expect("write");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("read");
     answer

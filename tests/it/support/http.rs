@@ -69,6 +69,8 @@ impl Site {
             board: Arc::new(Board::new(&config)),
             records: Arc::new(Records::in_memory()),
             alerts: rows,
+            quiet: watch::channel(Arc::default()).1,
+            silences: tokio::sync::mpsc::channel(1).0,
             ready: Arc::new(AtomicBool::new(true)),
             clock: Clock::manual(NOW),
             version: "1.2.3".into(),
@@ -163,11 +165,12 @@ pub fn config(targets: Vec<Target>) -> Config {
             notify: vec![],
             flapping: true,
         })],
-        receivers: vec![Arc::new(Receiver {
-            name: "ops".into(),
-            kind: ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook"), mentions: Mentions::default() },
-        })],
+        receivers: vec![Arc::new(Receiver::new(
+            "ops",
+            ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook"), mentions: Mentions::default() },
+        ))],
         witnesses: vec![],
+        maintenance: vec![],
         heartbeat: None,
         target_files: Default::default(),
     }

@@ -10,7 +10,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use wsprobe::alert::{Alert, Transition, TransitionKind};
 use wsprobe::config::{Body, Condition, Mentions, Receiver, ReceiverKind, Rule, Secret, Selector, Severity, Target, TargetUrl};
 use wsprobe::diagnose::Diagnosis;
-use wsprobe::notify::{Backoff, Dispatcher, FailureReason, Ledger, Notification, Tuning};
+use wsprobe::notify::batch::{Item, Parcel};
+use wsprobe::notify::{Backoff, Dispatcher, FailureReason, Ledger, Notification, Tuning, Undelivered};
 use wsprobe::outcome::{HttpEvidence, Outcome, PageOutcome, Phase, Reason, Reply, TargetName, Timings, TlsEvidence};
 use wsprobe::time::{Clock, Timestamp};
 use wsprobe::views::Links;
@@ -140,7 +141,7 @@ pub fn down() -> Alert {
 /// A message about an alert, so long after its beginning.
 pub fn message(kind: TransitionKind, alert: Alert, after: Duration) -> Notification {
     let at = alert.since + after;
-    Notification { diagnosis: Some(diagnosis()), ..Notification::of(&Transition { kind, alert, at }) }
+    Notification { diagnosis: Some(diagnosis()), ..Notification::of(&Transition { kind, alert, at, company: None }) }
 }
 
 pub fn fired() -> Notification {
@@ -167,12 +168,12 @@ pub fn withdrawn() -> Notification {
 
 pub fn slack(name: &str, url: &str) -> Arc<Receiver> {
     let kind = ReceiverKind::Slack { webhook_url: Secret::inline(url), mentions: Mentions::default() };
-    Arc::new(Receiver { name: name.into(), kind })
+    Arc::new(Receiver::new(name, kind))
 }
 
 pub fn webhook(name: &str, url: &str) -> Arc<Receiver> {
     let kind = ReceiverKind::Webhook { url: Secret::inline(url), signing_secret: None, headers: vec![], body: Body::Standard };
-    Arc::new(Receiver { name: name.into(), kind })
+    Arc::new(Receiver::new(name, kind))
 }
 
 /// What a dispatcher reported.
@@ -180,6 +181,11 @@ pub fn webhook(name: &str, url: &str) -> Arc<Receiver> {
 pub enum Event {
     Sent(String),
     Failed(String, FailureReason),
+    Superseded(String),
+    /// The id of a notification that need not be sent again.
+    Done(String),
+    /// A dead letter: the id of a notification.
+    GivenUp(String, FailureReason),
     Pending(String, usize, Option<Timestamp>),
 }
 
@@ -193,8 +199,15 @@ impl Ledger for Recorder {
     fn failed(&self, receiver: &str, reason: FailureReason) {
         let _ = self.0.send(Event::Failed(receiver.into(), reason));
     }
-    fn given_up(&self, _receiver: &Arc<str>, _notification: &Notification, _reason: FailureReason) {}
-    fn done(&self, _receiver: &Arc<str>, _id: &Arc<str>) {}
+    fn superseded(&self, receiver: &str) {
+        let _ = self.0.send(Event::Superseded(receiver.into()));
+    }
+    fn done(&self, _receiver: &Arc<str>, id: &Arc<str>) {
+        let _ = self.0.send(Event::Done(id.to_string()));
+    }
+    fn given_up(&self, _receiver: &Arc<str>, notification: &Notification, reason: FailureReason) {
+        let _ = self.0.send(Event::GivenUp(notification.id.to_string(), reason));
+    }
     fn pending(&self, receiver: &str, count: usize, oldest: Option<Timestamp>) {
         let _ = self.0.send(Event::Pending(receiver.into(), count, oldest));
     }
@@ -243,7 +256,7 @@ impl Delivery {
 
     /// The next delivery or failure.
     pub async fn next(&mut self) -> Event {
-        self.until(|event| !matches!(event, Event::Pending(..))).await
+        self.until(|event| matches!(event, Event::Sent(_) | Event::Failed(..))).await
     }
 
     /// Waits for an event; a test that waits for ten seconds has failed.
@@ -259,9 +272,20 @@ impl Delivery {
         tokio::time::timeout(Duration::from_secs(10), search).await.expect("it did not happen within 10 s")
     }
 
+    /// Delivers what waits, for as long as a test may take; everything that was reported and not yet looked at.
+    pub async fn end(mut self) -> (Undelivered, Vec<Event>) {
+        let left = self.dispatcher.drain(Duration::from_secs(20), false).await;
+        (left, std::iter::from_fn(|| self.events.try_recv().ok()).collect())
+    }
+
+    /// Everything that was reported and not yet looked at.
+    pub fn all(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.events.try_recv().ok()).collect()
+    }
+
     /// What was reported and not yet looked at, deliveries and failures only.
     pub fn rest(&mut self) -> Vec<Event> {
-        std::iter::from_fn(|| self.events.try_recv().ok()).filter(|e| !matches!(e, Event::Pending(..))).collect()
+        std::iter::from_fn(|| self.events.try_recv().ok()).filter(|e| matches!(e, Event::Sent(_) | Event::Failed(..))).collect()
     }
 }
 
@@ -309,7 +333,12 @@ impl<'a> MakeWriter<'a> for Log {
 
 /// A receiver of this kind.
 pub fn receiver(name: &str, kind: ReceiverKind) -> Arc<Receiver> {
-    Arc::new(Receiver { name: name.into(), kind })
+    Arc::new(Receiver::new(name, kind))
+}
+
+/// One message about these.
+pub fn parcel(notifications: impl IntoIterator<Item = Notification>) -> Parcel {
+    Parcel::of(notifications.into_iter().map(|n| Item::Event(Arc::new(n))).collect())
 }
 
 /// A webhook that sends this body.

@@ -4,6 +4,7 @@ mod slack;
 mod webhook;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderName;
 
@@ -15,6 +16,9 @@ use super::super::source::Spanned;
 use super::{Names, access, files, http_url};
 
 const EXAMPLE: &str = "receivers: [{name: slack-ops, slack: {webhook_url_file: slack-url}}]";
+
+/// How long a message may wait for others that are on their way. More would be too late for whoever is paged.
+const GROUP_WAIT: std::ops::RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(600);
 
 /// What was found under `receivers`.
 #[derive(Default)]
@@ -47,8 +51,16 @@ fn receiver(reader: &Reader<'_>, item: &Value<'_>, names: &mut Names) -> Option<
         Some((_, value)) => pagerduty(reader, &value),
         None => None,
     };
+    let wait = fields.get("group_wait");
     fields.finish();
-    Some(Receiver { name: name?.value.into(), kind: kind? })
+    let group_wait = wait.as_ref().and_then(|wait| wait.duration(GROUP_WAIT, "group_wait: 30s"));
+    let receiver = Receiver::new(name?.value, kind?);
+    if let Some(wait) = wait.filter(|_| !receiver.kind.is_read_by_people()) {
+        let problem =
+            format!("is of no use for a {} receiver, which gets each alert by itself and at once", receiver.kind.kind());
+        wait.reject(&problem, "remove it");
+    }
+    Some(Receiver { group_wait: group_wait.map_or(receiver.group_wait, |wait| wait.value), ..receiver })
 }
 
 fn alertmanager(reader: &Reader<'_>, value: &Value<'_>) -> Option<ReceiverKind> {
