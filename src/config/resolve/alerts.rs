@@ -13,7 +13,7 @@ use super::super::target::{Hold, Target};
 use super::super::text::{count, quoted};
 use super::receivers::Receivers;
 use super::targets::Targets;
-use super::{Names, burn_rate, selector, silence};
+use super::{Names, blind, burn_rate, selector};
 use crate::outcome::{Phase, TargetName};
 
 const EXAMPLE: &str = "alerts: [{name: down, severity: critical, when: {consecutive_failures: 3}}]";
@@ -101,7 +101,7 @@ impl RuleReader<'_> {
             burn_rate::check(self.reader, short, &self.watched(&targets));
         }
         if let Some(limit) = &when.silence {
-            silence::check(self.reader, limit, &self.watched(&targets));
+            blind::check(self.reader, limit, &self.watched(&targets));
         }
         self.check_http(&when, &targets);
         if let Some(limit) = &when.session {
@@ -173,7 +173,7 @@ impl RuleReader<'_> {
                 Some(When { session: Some(limit), ..When::without_window(condition) })
             }
             "burn_rate" => burn_rate::read(&value),
-            _ => silence::read(&value),
+            _ => blind::read(&value),
         });
         fields.finish();
         when
