@@ -468,9 +468,11 @@ fn a_rule_may_wait_for_labels_that_target_files_bring_later() {
 
 #[test]
 fn every_configuration_in_the_docs_is_valid() {
-    for (file, count) in [("README.md", 3), ("docs/probing.md", 5)] {
+    for (file, count) in [("README.md", 2), ("docs/probing.md", 5)] {
         let text = fs::read_to_string(file).unwrap();
-        let blocks: Vec<&str> = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        // those of other programs, such as pre-commit, are not ours to read
+        let blocks: Vec<&str> = blocks.filter(|yaml| !yaml.starts_with("repos:")).collect();
         assert_eq!(blocks.len(), count, "{file}");
         for yaml in blocks {
             // its secret stands in a file beside it
