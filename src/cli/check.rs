@@ -1,20 +1,19 @@
 //! `wsprobe check`: the smoke test. Probes once, or until healthy, reports, and exits with a code a pipeline can act on.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep_until};
 
-use super::select::{self, Ready};
-use super::{FAILED, INCONCLUSIVE, OK, USAGE, ask_again, complain, exit_code, output, say};
+use super::output::{self, Case, Fault, Format, Ruling};
+use super::progress::Progress;
+use super::select::{Ready, Which};
+use super::{AT_ONCE, FAILED, INCONCLUSIVE, OK, USAGE, ask_again, complain, confirmed, exit_code, say};
 use crate::outcome::{Outcome, Verdict};
-use crate::probe::{Connectivity, Probe, Shared, confirming};
+use crate::probe::{Connectivity, Probe};
 use crate::time::Clock;
+use crate::views::Links;
 
-/// Targets probed at the same time.
-const AT_ONCE: usize = 64;
 /// From the start of one try to the start of the next.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
@@ -27,38 +26,17 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
     after_help = "Examples:\n  wsprobe check --url wss://api.example.com/ws/health/\n  wsprobe check prod --wait 2m --successes 3"
 )]
 pub struct Args {
-    /// Targets of the configuration; all of them when none is named
-    #[arg(value_name = "TARGET")]
-    targets: Vec<String>,
-    /// The configuration file
-    #[arg(short, long, value_name = "FILE", default_value = "monitors.yaml")]
-    config: PathBuf,
-    /// Probe this URL instead of a configured target; may be repeated
-    #[arg(long, value_name = "URL", conflicts_with = "targets")]
-    url: Vec<String>,
-    /// Trust the root certificates in this PEM file too, for the URLs
-    #[arg(long, value_name = "FILE", requires = "url")]
-    ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    which: Which,
     /// Go on until every target is healthy; give up after this long, when the try under way has ended
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     wait: Option<Duration>,
     /// Healthy probes in a row that are needed
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     successes: u32,
-    /// Limit for each probe, instead of the target's own
-    #[arg(long, value_name = "DURATION", value_parser = select::timeout)]
-    timeout: Option<Duration>,
     /// How to report
-    #[arg(long, value_enum, default_value_t = Output::Human)]
-    output: Output,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Output {
-    /// For people
-    Human,
-    /// An array of outcomes
-    Json,
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    output: Format,
 }
 
 pub async fn run(args: Args) -> u8 {
@@ -71,38 +49,41 @@ pub async fn run(args: Args) -> u8 {
         complain(format_args!("--wait {wait} is too short for --successes {}, which takes {least} at least", args.successes));
         return USAGE;
     }
-    let selected = match args.url.as_slice() {
-        [] => select::configured(&args.config, &args.targets),
-        urls => select::from_urls(urls, args.ca_file.as_deref()),
-    };
-    let ready = selected.and_then(|selected| selected.ready(args.timeout, &Shared::system(Clock::system())));
-    let Ready { probes, connectivity, base } = match ready {
+    let Ready { probes, connectivity, base } = match args.which.ready() {
         Ok(ready) => ready,
         Err(refused) => return refused.show(),
     };
-    let until = args.wait.map(|wait| Instant::now() + wait);
-    let tries = probes.iter().map(|probe| settle(probe, &connectivity, args.successes, until));
+    let (started_at, began) = (Clock::system().now(), Instant::now());
+    let patience = args.wait.map(|wait| Patience { until: began + wait, progress: Progress::towards(wait) });
+    let tries = probes.iter().map(|probe| settle(probe, &connectivity, args.successes, patience.as_ref()));
     let tried: Vec<Tried> = futures_util::stream::iter(tries).buffered(AT_ONCE).collect().await;
-    let too_few: Vec<&Tried> =
-        tried.iter().filter(|t| t.outcome.verdict() == Verdict::Healthy && t.in_a_row < args.successes).collect();
-    for Tried { outcome, in_a_row } in &too_few {
-        complain(format_args!(
-            "{}: healthy {in_a_row} of {} times in a row when the time was over",
-            outcome.target, args.successes
-        ));
+    drop(patience); // clears the bar, before anything else is said
+    let unstable: Vec<&Tried> = tried.iter().filter(|t| t.is_unstable(args.successes)).collect();
+    for tried in &unstable {
+        complain(format_args!("{}: {}", tried.outcome.target, tried.shortfall(args.successes)));
     }
-    let unstable = !too_few.is_empty();
-    let outcomes: Vec<Outcome> = tried.into_iter().map(|t| t.outcome).collect();
+    let unstable = !unstable.is_empty();
+    let links = Links::new(&base);
+    let cases = || -> Vec<Case> { tried.iter().map(|t| t.case(args.successes, &links)).collect() };
+    let outcomes = || tried.iter().map(|t| &t.outcome);
     let report = match args.output {
-        Output::Human => output::human(&outcomes, &base),
-        Output::Json => output::json(&outcomes, &base),
+        Format::Human => output::human(outcomes(), &links),
+        Format::Json => output::json(outcomes(), &links),
+        Format::Junit => output::junit::report("check", &cases(), started_at, began.elapsed()),
+        Format::Github => output::github::report("check", &cases()),
     };
     let reported = say(report);
-    match exit_code(&outcomes) {
+    match exit_code(outcomes()) {
         OK | INCONCLUSIVE if unstable => FAILED,
         OK if !reported => INCONCLUSIVE,
         code => code,
     }
+}
+
+/// How long to go on trying, and whom to tell.
+struct Patience {
+    until: Instant,
+    progress: Progress,
 }
 
 /// How a target ended up.
@@ -113,21 +94,30 @@ struct Tried {
     in_a_row: u32,
 }
 
-/// Probes; a failure again where the target says so.
-async fn confirmed(probe: &Probe, connectivity: &Connectivity) -> Outcome {
-    let once = async || {
-        let began = Instant::now();
-        connectivity.judge(probe.run().await, began).await
-    };
-    let outcome = once().await;
-    match probe.confirms(&outcome) {
-        true => confirming(&outcome, once().await),
-        false => outcome,
+impl Tried {
+    /// Healthy, but not as often as was asked for.
+    fn is_unstable(&self, successes: u32) -> bool {
+        self.outcome.verdict() == Verdict::Healthy && self.in_a_row < successes
+    }
+
+    fn shortfall(&self, successes: u32) -> String {
+        format!("healthy {} of {successes} times in a row when the time was over", self.in_a_row)
+    }
+
+    fn case(&self, successes: u32, links: &Links) -> Case {
+        let case = Case::of(&self.outcome, links);
+        if !self.is_unstable(successes) {
+            return case;
+        }
+        let help = "it became healthy too late: a longer --wait tells whether it stays so".to_owned();
+        let fault = Fault { kind: "unstable".to_owned(), message: self.shortfall(successes), help };
+        Case { ruling: Ruling::Failed(fault), ..case }
     }
 }
 
 /// Probes until healthy often enough in a row, or until that can't happen any more.
-async fn settle(probe: &Probe, connectivity: &Connectivity, successes: u32, until: Option<Instant>) -> Tried {
+async fn settle(probe: &Probe, connectivity: &Connectivity, successes: u32, patience: Option<&Patience>) -> Tried {
+    let until = patience.map(|patience| patience.until);
     let mut in_a_row = 0;
     let mut last_said = String::new();
     loop {
@@ -141,13 +131,13 @@ async fn settle(probe: &Probe, connectivity: &Connectivity, successes: u32, unti
             ask_again(probe, &mut outcome).await;
             return Tried { outcome, in_a_row };
         }
-        if until.is_some() {
+        if let Some(Patience { progress, .. }) = patience {
             let said = match outcome.verdict() {
                 Verdict::Healthy => format!("healthy {in_a_row} of {successes} times in a row"),
                 _ => format!("{}: {}", outcome.reason, outcome.detail),
             };
             if said != last_said {
-                anstream::eprintln!("waiting for {}: {said}", outcome.target);
+                progress.now(format_args!("waiting for {}: {said}", outcome.target));
                 last_said = said;
             }
         }

@@ -1,13 +1,16 @@
 //! The command line: one file per command.
 //!
 //! Data goes to stdout, logs and progress to stderr. Colour only on a terminal, and never with `NO_COLOR`. Exit codes:
-//! 0 healthy, 1 a target failed, 2 usage or configuration error, 3 inconclusive.
+//! 0 healthy or nothing found, 1 a target failed or findings, 2 usage or configuration error, 3 inconclusive.
 
 mod check;
 mod demo;
 mod endpoint;
+mod gate;
+mod lint_django;
 mod logs;
 mod output;
+mod progress;
 mod run;
 mod select;
 mod silence;
@@ -20,9 +23,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use tokio::time::Instant;
 
 use crate::outcome::{Outcome, Verdict};
-use crate::probe::Probe;
+use crate::probe::{Connectivity, Probe, confirming};
 
 /// Healthy, or nothing found.
 pub const OK: u8 = 0;
@@ -32,6 +36,9 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// The prober's own network or resources failed: nothing is known of the target.
 pub const INCONCLUSIVE: u8 = 3;
+
+/// Targets that one command probes at the same time.
+const AT_ONCE: usize = 64;
 
 /// Continuous synthetic monitoring of WebSocket endpoints.
 ///
@@ -48,8 +55,10 @@ enum Command {
     Run(run::Args),
     Demo(demo::Args),
     Check(check::Args),
+    Gate(gate::Args),
     Trace(trace::Args),
     Validate(validate::Args),
+    LintDjango(lint_django::Args),
     Endpoint(endpoint::Args),
     Silence(silence::Args),
 }
@@ -58,9 +67,11 @@ enum Command {
 pub fn main() -> ExitCode {
     let code = match Cli::parse().command {
         Command::Validate(args) => validate::run(args),
+        Command::LintDjango(args) => lint_django::run(args),
         Command::Run(args) => on_runtime(Threads::Many, run::run(args)),
         Command::Demo(args) => on_runtime(Threads::Many, demo::run(args)),
         Command::Check(args) => on_runtime(Threads::One, check::run(args)),
+        Command::Gate(args) => on_runtime(Threads::One, gate::run(args)),
         Command::Trace(args) => on_runtime(Threads::One, trace::run(args)),
         Command::Silence(args) => on_runtime(Threads::One, silence::run(args)),
         Command::Endpoint(args) => on_runtime(Threads::Many, endpoint::run(args)),
@@ -88,6 +99,20 @@ fn on_runtime(threads: Threads, command: impl Future<Output = u8>) -> u8 {
             complain(format_args!("the runtime can't be started: {error}"));
             INCONCLUSIVE
         }
+    }
+}
+
+/// Probes as the daemon does: a failure again where the target says so, and what this host's own network explains is not blamed
+/// on the target.
+async fn confirmed(probe: &Probe, connectivity: &Connectivity) -> Outcome {
+    let once = async || {
+        let began = Instant::now();
+        connectivity.judge(probe.run().await, began).await
+    };
+    let outcome = once().await;
+    match probe.confirms(&outcome) {
+        true => confirming(&outcome, once().await),
+        false => outcome,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a command probes: targets of the configuration by name, or bare URLs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,38 @@ use super::{USAGE, complain, show_mistakes};
 use crate::config::{self, Target, TargetUrl, TlsOptions, UrlError, Witness, nearest};
 use crate::outcome::TargetName;
 use crate::probe::{Connectivity, Probe, Shared};
+use crate::time::Clock;
+
+/// What a smoke test probes, as its command line says it.
+#[derive(clap::Args)]
+pub struct Which {
+    /// Targets of the configuration; all of them when none is named
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE", default_value = "monitors.yaml")]
+    config: PathBuf,
+    /// Probe this URL instead of a configured target; may be repeated
+    #[arg(long, value_name = "URL", conflicts_with = "targets")]
+    url: Vec<String>,
+    /// Trust the root certificates in this PEM file too, for the URLs
+    #[arg(long, value_name = "FILE", requires = "url")]
+    ca_file: Option<PathBuf>,
+    /// Limit for each probe, instead of the target's own
+    #[arg(long, value_name = "DURATION", value_parser = timeout)]
+    timeout: Option<Duration>,
+}
+
+impl Which {
+    /// Everything that is needed to probe it.
+    pub fn ready(&self) -> Result<Ready, Refused> {
+        let selected = match self.url.as_slice() {
+            [] => configured(&self.config, &self.targets),
+            urls => from_urls(urls, self.ca_file.as_deref()),
+        };
+        selected?.ready(self.timeout, &Shared::system(Clock::system()))
+    }
+}
 
 /// What to probe.
 pub struct Selected {

@@ -14,7 +14,6 @@ mod read;
 mod resolve;
 mod scalar;
 mod secret;
-mod source;
 mod target;
 mod target_files;
 mod template;
@@ -24,6 +23,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::source;
 
 pub use diagnostic::Report;
 pub use maintenance::{Days, Maintenance, TimeOfDay, Times};

@@ -192,7 +192,7 @@ async fn validate_reports_every_mistake_and_prints_what_is_meant() {
 
 #[tokio::test]
 async fn every_command_has_help_with_an_example() {
-    for command in ["run", "demo", "check", "trace", "validate", "endpoint", "silence"] {
+    for command in ["run", "demo", "check", "gate", "trace", "validate", "lint-django", "endpoint", "silence"] {
         let ran = run(&[command, "--help"]).await;
         assert_eq!(ran.code, Some(0));
         assert!(ran.stdout.contains("Example") && ran.stdout.contains(&format!("wsprobe {command}")), "{}", ran.stdout);

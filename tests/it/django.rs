@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 
 use crate::support::daemon::{Inbox, Running};
 use crate::support::nginx::{self, free_port, listening};
-use crate::support::require;
+use crate::support::{python, require};
 
 /// Names a header that no hop sends.
 const WRONG_HEADER: &str = "HTTP_CLOUDFRONT_FORWARDED_PROTO";
@@ -30,7 +30,6 @@ struct Stack {
 impl Stack {
     fn new() -> Self {
         require("openssl", "openssl");
-        assert!(python().exists(), "{} is missing: run .ci/install (or `just setup`)", python().display());
         let folder = TempDir::new().expect("folder");
         std::fs::create_dir(folder.path().join("tls")).expect("folder");
         let made = std::process::Command::new("openssl")
@@ -85,12 +84,6 @@ impl Stack {
             listening(port).await;
         }
     }
-}
-
-/// The interpreter that .ci/install made ready.
-fn python() -> PathBuf {
-    std::env::var_os("WSPROBE_TEST_PYTHON")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python"), PathBuf::from)
 }
 
 fn project() -> PathBuf {

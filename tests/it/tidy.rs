@@ -11,8 +11,10 @@ use crate::support::source::{self, File, Token};
 /// Which modules of this crate each one may name. `daemon` wires everything; nothing but `main` knows `cli`.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("time", &[]),
+    ("source", &[]),
     ("outcome", &["time"]),
-    ("config", &["time", "outcome"]),
+    ("config", &["time", "source", "outcome"]),
+    ("lint", &["source"]),
     ("schedule", &["time", "config", "outcome"]),
     ("observe", &["time", "config", "outcome"]),
     ("alert", &["time", "config", "outcome"]),
@@ -35,7 +37,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cli",
         &[
             "time", "config", "outcome", "schedule", "observe", "alert", "mute", "diagnose", "probe", "notify", "views", "http",
-            "endpoint", "store", "daemon",
+            "endpoint", "store", "daemon", "lint",
         ],
     ),
 ];

@@ -38,7 +38,8 @@ pub fn shell_in_own_mounts(script: &str) -> Command {
 }
 
 fn quiet(mut command: Command) -> Command {
-    for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "WSPROBE_LOG", "JOURNAL_STREAM", "NOTIFY_SOCKET", "WSPROBE_SERVER"]
+    for variable in
+        ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI", "WSPROBE_LOG", "JOURNAL_STREAM", "NOTIFY_SOCKET", "WSPROBE_SERVER"]
     {
         command.env_remove(variable);
     }

@@ -1,14 +1,33 @@
-//! How outcomes are written: for people, or as JSON. Makes text with colours; whoever prints it takes them out where they
-//! don't belong.
+//! How outcomes are written: for people, as JSON, and for the two kinds of pipelines there are. Makes text with colours;
+//! whoever prints it takes them out where they don't belong.
+
+mod case;
+pub mod github;
+pub mod junit;
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use owo_colors::OwoColorize;
 
 use super::text::{visible, wrap};
 use crate::diagnose::diagnose;
 use crate::outcome::{Outcome, Phase, Verdict};
 use crate::views::{self, Links};
+pub use case::{Case, Fault, Ruling};
+
+/// How `check` and `gate` report.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Human,
+    /// For programs: outcomes in the shape of docs/outcome.md
+    Json,
+    /// For the test reports of Jenkins, GitLab and others: JUnit XML, one test case per target
+    Junit,
+    /// For GitHub Actions: annotations
+    Github,
+}
 
 /// Indent of everything below the first line of a target.
 const INDENT: &str = "    ";
@@ -16,24 +35,24 @@ const INDENT: &str = "    ";
 const WIDTH: usize = 92;
 
 /// One block per target, and a summary where there is more than one.
-pub fn human(outcomes: &[Outcome], base: &str) -> String {
-    let links = Links::new(base);
-    let width = outcomes.iter().map(|o| o.target.as_str().len()).max().unwrap_or(0);
-    let mut text = String::new();
-    for outcome in outcomes {
-        text += &headline(outcome, width);
-        text += &views::attempts(outcome).map(|said| line("tried", &said)).unwrap_or_default();
-        if outcome.verdict() != Verdict::Healthy {
-            text += &explanation(outcome, &links);
-        }
-    }
-    if outcomes.len() > 1 {
-        let count = |verdict| outcomes.iter().filter(|o| o.verdict() == verdict).count();
+pub fn human<'a>(outcomes: impl Iterator<Item = &'a Outcome> + Clone, links: &Links) -> String {
+    let width = outcomes.clone().map(|o| o.target.as_str().len()).max().unwrap_or(0);
+    let mut text: String = outcomes.clone().map(|outcome| block(outcome, links, width)).collect();
+    let total = outcomes.clone().count();
+    if total > 1 {
+        let count = |verdict| outcomes.clone().filter(|o| o.verdict() == verdict).count();
         let (healthy, failed, unknown) = (count(Verdict::Healthy), count(Verdict::Failed), count(Verdict::Inconclusive));
         let unknown = if unknown > 0 { format!(", {unknown} inconclusive") } else { String::new() };
-        text += &format!("\n{} targets: {healthy} healthy, {failed} failed{unknown}\n", outcomes.len());
+        text += &format!("\n{total} targets: {healthy} healthy, {failed} failed{unknown}\n");
     }
     text
+}
+
+/// One outcome: a line, and below it the explanation of one that is not healthy.
+pub fn block(outcome: &Outcome, links: &Links, width: usize) -> String {
+    let attempts = views::attempts(outcome).map(|said| line("tried", &said)).unwrap_or_default();
+    let headline = headline(outcome, width) + &attempts;
+    if outcome.verdict() == Verdict::Healthy { headline } else { headline + &explanation(outcome, links) }
 }
 
 fn headline(outcome: &Outcome, width: usize) -> String {
@@ -119,9 +138,8 @@ pub fn millis(took: Duration) -> String {
 }
 
 /// An array of outcomes, in the shape that every other place uses.
-pub fn json(outcomes: &[Outcome], base: &str) -> String {
-    let links = Links::new(base);
-    let all: Vec<_> = outcomes.iter().map(|outcome| views::outcome(outcome, &links)).collect();
+pub fn json<'a>(outcomes: impl Iterator<Item = &'a Outcome>, links: &Links) -> String {
+    let all: Vec<_> = outcomes.map(|outcome| views::outcome(outcome, links)).collect();
     pretty(&all)
 }
 

@@ -1,11 +1,11 @@
-//! The text of a configuration file, and where in it an offset is.
+//! The text of a file that is read for mistakes, and where in it an offset is: what `config` and `lint` point at.
 
 use std::path::{Path, PathBuf};
 
 /// A range of bytes of the text. The files of one configuration follow each other on one line of numbers, so that a span says
 /// which file it is in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Span {
+pub struct Span {
     pub start: usize,
     pub end: usize,
 }
@@ -18,7 +18,7 @@ impl Span {
 
 /// A value, and where it was written.
 #[derive(Clone, Debug)]
-pub(super) struct Spanned<T> {
+pub struct Spanned<T> {
     pub value: T,
     pub span: Span,
 }
@@ -32,7 +32,7 @@ pub struct Location {
 
 /// The text of one file, without a byte order mark.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub struct Source {
     pub path: PathBuf,
     pub text: String,
     /// Offset of the first byte of each line.

@@ -1,0 +1,205 @@
+//! A module of settings, followed statement by statement without being run.
+//!
+//! Branches are all followed and kept apart by their conditions. Names that a branch does not touch cost nothing: each
+//! branch writes into a frame of its own, and only what is in the frames is joined. Every step costs fuel, so that no file
+//! takes long.
+
+mod call;
+mod expression;
+mod statement;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use tree_sitter::Node;
+
+use super::modules::Modules;
+use super::python::{self, Python};
+use super::value::{Class, Condition, Kind, Place, Value};
+
+/// Steps for one module: far more than any real one takes, and done in a fraction of a second.
+const FUEL: u64 = 400_000;
+/// Expressions and blocks nest at most this deep.
+const DEEPEST: usize = 100;
+
+/// What a module, or a class of django-configurations, assigns.
+#[derive(Default)]
+pub struct Module {
+    pub names: HashMap<Rc<str>, Value>,
+    pub assignments: Vec<Assignment>,
+    /// Assignments that a later star import or `include` replaces: the name, where, and by what.
+    pub replaced: Vec<Replaced>,
+    pub classes: Vec<Configured>,
+    /// Modules that are imported whole, by file.
+    pub imports: Vec<usize>,
+    /// The top packages of what is imported.
+    pub packages: Vec<Rc<str>>,
+    /// It may assign names that can't be seen: `exec`, `globals()`, a star import from elsewhere. Where.
+    pub opaque: Option<Place>,
+    /// It was not followed to its end.
+    pub unfinished: bool,
+}
+
+/// A class of django-configurations.
+pub struct Configured {
+    pub class: Rc<Class>,
+    pub assignments: Vec<Assignment>,
+}
+
+/// A name that is bound in a module or class.
+pub struct Assignment {
+    pub name: Rc<str>,
+    pub target: Place,
+    pub value: Value,
+    /// Inside an `if`, a `try` and the like.
+    pub conditional: bool,
+    /// Its value is made of what the name was before.
+    pub reads_itself: bool,
+}
+
+pub struct Replaced {
+    pub name: Rc<str>,
+    pub target: Place,
+    pub by: Place,
+}
+
+impl Module {
+    /// A module of which nothing is known.
+    pub fn opaque() -> Self {
+        Module { unfinished: true, ..Module::default() }
+    }
+}
+
+/// Follows a module.
+pub fn module(modules: &mut Modules<'_>, file: usize) -> Module {
+    let python = modules.file(file).python.clone();
+    let mut follow = Follow {
+        modules,
+        file,
+        python: python.clone(),
+        frames: vec![HashMap::new()],
+        module: Module::default(),
+        fuel: FUEL,
+        depth: 0,
+        conditional: 0,
+        functions: 0,
+    };
+    if let Some(tree) = &python.tree {
+        follow.block(tree.root_node());
+    }
+    follow.module.unfinished = follow.fuel == 0;
+    let mut module = follow.module;
+    module.names = follow.frames.swap_remove(0);
+    module
+}
+
+type Frame = HashMap<Rc<str>, Value>;
+
+struct Follow<'a, 'f> {
+    modules: &'a mut Modules<'f>,
+    file: usize,
+    python: Rc<Python>,
+    /// The module's names, then those that each open branch changes.
+    frames: Vec<Frame>,
+    module: Module,
+    fuel: u64,
+    depth: usize,
+    /// Open branches.
+    conditional: usize,
+    /// Open lambdas: what is bound there is no name of the module.
+    functions: usize,
+}
+
+impl Follow<'_, '_> {
+    /// Takes fuel; false once there is none.
+    fn spend(&mut self, steps: usize) -> bool {
+        self.fuel = self.fuel.saturating_sub(steps as u64 + 1);
+        self.fuel > 0
+    }
+
+    fn place(&self, node: Node<'_>) -> Place {
+        Place { file: self.file, span: python::span(node) }
+    }
+
+    fn text(&self, node: Node<'_>) -> &str {
+        self.python.source.slice(python::span(node))
+    }
+
+    /// The text on one line, as messages quote it.
+    fn line(&self, node: Node<'_>) -> String {
+        self.text(node).split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.frames.iter().rev().find_map(|frame| frame.get(name))
+    }
+
+    fn set(&mut self, name: &str, value: Value) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.insert(name.into(), value);
+        }
+    }
+
+    /// Binds a name by a statement of the module or class.
+    fn assign(&mut self, target: Node<'_>, name: &str, value: Value, reads_itself: bool) {
+        if self.functions == 0 {
+            let (target, conditional) = (self.place(target), self.conditional > 0);
+            let name = name.into();
+            self.module.assignments.push(Assignment { name, target, value: value.clone(), conditional, reads_itself });
+        }
+        self.set(name, value);
+    }
+
+    /// What a branch changes; `None` when it does not reach its end.
+    fn branch(&mut self, follow: impl FnOnce(&mut Self) -> bool) -> Option<Frame> {
+        self.frames.push(Frame::new());
+        self.conditional += 1;
+        let goes_on = follow(self);
+        self.conditional -= 1;
+        self.frames.pop().filter(|_| goes_on)
+    }
+
+    /// After branches: each name that one of them changed may be what any of them left it at. False if none goes on.
+    fn join(&mut self, branches: Vec<(Vec<Condition>, Option<Frame>)>, at: Place) -> bool {
+        let live: Vec<(Vec<Condition>, Frame)> = branches.into_iter().filter_map(|(when, frame)| Some((when, frame?))).collect();
+        let mut names: Vec<Rc<str>> = live.iter().flat_map(|(_, frame)| frame.keys().cloned()).collect();
+        names.sort();
+        names.dedup();
+        for name in names {
+            if !self.spend(live.len()) {
+                return true;
+            }
+            let before = self.get(&name).cloned().unwrap_or_else(|| Value::new(Kind::Unset, at));
+            let values = live.iter().map(|(when, frame)| (when.clone(), frame.get(&name).unwrap_or(&before).clone()));
+            let joined = Value::one_of(values.collect(), at);
+            self.set(&name, joined);
+        }
+        !live.is_empty()
+    }
+
+    /// The condition that an expression stands for: `not x` is `x` that does not hold.
+    fn condition(&self, node: Node<'_>) -> Condition {
+        let (mut node, mut holds) = (node, true);
+        for _ in 0..DEEPEST {
+            match node.kind() {
+                "not_operator" => holds = !holds,
+                "parenthesized_expression" => {}
+                _ => break,
+            }
+            match node.named_child(0) {
+                Some(inner) => node = inner,
+                None => break,
+            }
+        }
+        Condition { text: self.line(node).into(), holds }
+    }
+
+    /// A condition that is the same wherever the module runs.
+    fn constant(&self, node: Node<'_>) -> Option<bool> {
+        match self.text(node) {
+            "True" | "1" => Some(true),
+            "False" | "0" | "TYPE_CHECKING" | "typing.TYPE_CHECKING" => Some(false),
+            text => (text.starts_with("__name__") && text.contains("__main__")).then_some(false),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Mistakes in Django settings that break HTTPS redirects and WebSockets, found before they are deployed.
+//!
+//! The code that is checked is parsed and followed ([`eval`]), never imported or run. What it may be worth in the end goes
+//! through the rules ([`rules`]), and what they find leaves as text, JSON, SARIF or annotations ([`output`]). Only
+//! [`project`] reads files; everything else works on what it is given, so that it can be fuzzed.
+
+mod asgi;
+mod catalog;
+mod deploy;
+mod eval;
+mod finding;
+mod ignore;
+mod modules;
+pub mod output;
+pub mod project;
+mod python;
+mod rules;
+mod settings;
+mod value;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+pub use catalog::RULES;
+pub use finding::{Finding, Report, Rule, Severity};
+pub use modules::Files;
+
+use catalog::{PY001, PY002};
+use modules::Modules;
+use python::Trouble;
+use rules::{Context, Scope};
+use value::Place;
+
+use crate::source::{Source, Span};
+
+/// One file to check.
+pub struct Input {
+    pub path: PathBuf,
+    pub bytes: Vec<u8>,
+    /// Named by the user, not found in a folder.
+    pub named: bool,
+    /// What `[tool.wsprobe] scheme_header` of the nearest pyproject.toml says.
+    pub header: Option<Header>,
+}
+
+/// How to check.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// What the last hop really sends; `None`: what pyproject.toml says, else X-Forwarded-Proto.
+    pub header: Option<Header>,
+    /// Report also what can't be known, and ignores that match nothing.
+    pub strict: bool,
+}
+
+/// The header by which the last hop tells the scheme, as a key of `request.META`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header(String);
+
+impl Header {
+    /// `X-Forwarded-Proto` or `HTTP_X_FORWARDED_PROTO`.
+    pub fn new(name: &str) -> Result<Self, String> {
+        let token = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        if !token {
+            return Err(format!("{} is no name of a header, write it like X-Forwarded-Proto", rules::python(name)));
+        }
+        let upper = name.to_ascii_uppercase().replace('-', "_");
+        Ok(Header(if upper.starts_with("HTTP_") { upper } else { format!("HTTP_{upper}") }))
+    }
+}
+
+/// Checks these files, with others that they import.
+pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report {
+    let mut modules = Modules::new(files);
+    let mut given = vec![];
+    let mut texts = vec![];
+    for input in inputs {
+        match input.path.extension().is_some_and(|extension| extension == "py") {
+            true => {
+                let matters = input.named && project::may_matter(&input.path, &input.bytes);
+                given.extend(modules.give(&input.path, &input.bytes).map(|id| (id, matters, input.header)));
+            }
+            false => texts.push(input),
+        }
+    }
+    for (id, ..) in &given {
+        modules.module(*id);
+    }
+    let known = settings::among(&mut modules, &given.iter().map(|(id, ..)| *id).collect::<Vec<_>>());
+    let count = modules.files().count();
+    let texts: Vec<Source> = texts.iter().map(|t| Source::new(&t.path, &String::from_utf8_lossy(&t.bytes))).collect();
+    let deployed = deploy::read(&texts, count);
+    let served = asgi::read(&modules, &given.iter().map(|(id, ..)| *id).collect::<Vec<_>>());
+    let consumers = served.consumers || settings::use_channels(&mut modules, &known);
+
+    let mut findings = vec![];
+    let mut variables = HashMap::new();
+    for (id, matters, header) in &given {
+        let setting = known.iter().find(|setting| setting.file == *id);
+        if let Some(finding) = trouble(&modules, *id).filter(|_| *matters || setting.is_some()) {
+            findings.push(finding);
+        }
+        let Some(setting) = setting else { continue };
+        let declared = options.header.as_ref().or(header.as_ref());
+        let context = Context {
+            expected: declared.map_or("HTTP_X_FORWARDED_PROTO", |header| &header.0).to_owned(),
+            declared: declared.is_some(),
+            strict: options.strict,
+            origin_validator: served.origin_validator.is_some(),
+            health_check: deployed.health_check.clone(),
+        };
+        let module = modules.module(*id);
+        for scope in scopes(&modules, *id, &module, setting, &context) {
+            findings.extend(rules::check(&scope));
+            variables.extend(rules::header_variables(&scope));
+        }
+    }
+    findings.extend(asgi::check(&served, &deployed, consumers));
+    findings.extend(deploy::check(&deployed, &variables, consumers));
+    report(modules, texts, findings, &given.iter().map(|(id, ..)| *id).collect(), known.len(), options)
+}
+
+/// The module itself, or its classes of django-configurations.
+fn scopes<'a>(
+    modules: &'a Modules<'a>,
+    file: usize,
+    module: &'a Rc<eval::Module>,
+    setting: &settings::Settings,
+    context: &'a Context,
+) -> Vec<Scope<'a>> {
+    let scope = |class, assignments, complete, development| Scope {
+        modules,
+        file,
+        module,
+        class,
+        assignments,
+        complete,
+        development,
+        context,
+    };
+    if module.classes.is_empty() {
+        return vec![scope(None, &module.assignments, setting.complete, setting.development)];
+    }
+    let of_class = |configured: &'a eval::Configured| {
+        let name = configured.class.name.to_lowercase();
+        let base = settings::BASES.contains(&name.as_str());
+        let development = setting.development || settings::is_development(&name);
+        scope(Some(&*configured.class), &configured.assignments, setting.complete && !base, development)
+    };
+    module.classes.iter().map(of_class).collect()
+}
+
+/// What keeps a file from being checked, or checked to its end.
+fn trouble(modules: &Modules<'_>, id: usize) -> Option<Finding> {
+    let file = modules.file(id);
+    let at = |span| Place { file: id, span };
+    let whole = at(Span::default());
+    match &file.python.trouble {
+        Some(Trouble::Syntax(span)) => {
+            Some(Finding::new(&PY001, at(*span), "this is no Python; what is around it is not checked"))
+        }
+        Some(Trouble::Encoding(why)) => Some(Finding::new(&PY002, whole, format!("the file is not checked: {why}"))),
+        Some(Trouble::TooMuch(why)) => Some(Finding::new(&PY002, whole, format!("the file is not checked: {why}"))),
+        None if modules.unfinished(id) => Some(Finding::new(
+            &PY002,
+            whole,
+            "the file is not checked to its end: it is nested too deep or has too many branches",
+        )),
+        None => None,
+    }
+}
+
+/// Mutes what is ignored, and brings the rest in order.
+fn report(
+    modules: Modules<'_>,
+    texts: Vec<Source>,
+    mut findings: Vec<Finding>,
+    given: &HashSet<usize>,
+    settings: usize,
+    options: &Options,
+) -> Report {
+    let files = modules.files().count();
+    findings.retain(|finding| finding.place.file >= files || given.contains(&finding.place.file));
+    let ignores = ignore::read(&modules, &texts, given);
+    let mut findings = ignore::apply(&modules, &texts, ignores, findings, options.strict);
+    let mut seen = HashSet::new();
+    findings.retain(|finding| seen.insert((finding.rule.id, finding.place, finding.message.clone())));
+    let mut sources: Vec<Source> = modules.into_sources();
+    sources.extend(texts);
+    findings.sort_by(|a, b| {
+        let key = |f: &Finding| (sources[f.place.file].path.clone(), f.place.span.start, f.severity, f.rule.id);
+        key(a).cmp(&key(b))
+    });
+    Report { sources, findings, settings }
+}

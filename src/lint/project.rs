@@ -1,0 +1,246 @@
+//! Finds and reads what is checked: the one part of `lint` that touches the disk.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::deploy::is_deployment;
+use super::modules::{Files, tidy};
+use super::python::LARGEST_FILE;
+use super::settings::is_named_settings;
+use super::{Header, Input, Options, Report};
+
+/// Folders that hold no settings of this project.
+const SKIPPED: &[&str] = &[
+    "node_modules",
+    "site-packages",
+    "dist-packages",
+    "__pycache__",
+    "migrations",
+    "venv",
+    "env",
+    "virtualenv",
+    "build",
+    "dist",
+    "tests",
+    "test",
+    "docs",
+    "doc",
+    "locale",
+    "static",
+    "staticfiles",
+    "media",
+    "target",
+    "vendor",
+];
+/// Entries that are looked at in one run.
+const MOST_ENTRIES: usize = 200_000;
+const DEEPEST_FOLDER: usize = 24;
+/// Larger files of other kinds are not read.
+const LARGEST_TEXT: u64 = 256 << 10;
+
+/// Words without one of which no Python file matters here.
+const WORDS: &[&[u8]] = &[
+    b"INSTALLED_APPS",
+    b"MIDDLEWARE",
+    b"ROOT_URLCONF",
+    b"SECURE_",
+    b"ALLOWED_HOSTS",
+    b"CSRF_TRUSTED_ORIGINS",
+    b"ASGI_APPLICATION",
+    b"CHANNEL_LAYERS",
+    b"get_asgi_application",
+    b"websocket_urlpatterns",
+    b"URLRouter",
+    b"WebsocketConsumer",
+    b"secure_",
+];
+
+/// What can't be checked at all: said to the user, with exit code 2.
+pub type Unreadable = String;
+
+/// Reads and checks files and folders.
+pub fn check(paths: &[PathBuf], options: &Options) -> Result<Report, Vec<Unreadable>> {
+    let mut search = Search::default();
+    for path in paths {
+        search.start(path);
+    }
+    match search.errors.is_empty() {
+        true => Ok(super::check(search.inputs, &Disk, options)),
+        false => Err(search.errors),
+    }
+}
+
+/// The file system, as imports see it.
+struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        if !fs::metadata(path).ok()?.is_file() {
+            return None;
+        }
+        read(path, LARGEST_FILE).ok()
+    }
+}
+
+/// The bytes of a file, and one more than the limit when it is longer.
+fn read(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[derive(Default)]
+struct Search {
+    inputs: Vec<Input>,
+    errors: Vec<Unreadable>,
+    seen: HashSet<PathBuf>,
+    entries: usize,
+    headers: HashMap<PathBuf, Option<Header>>,
+}
+
+impl Search {
+    fn start(&mut self, path: &Path) {
+        match fs::metadata(path) {
+            Err(error) => self.errors.push(format!("{} can't be read: {error}", path.display())),
+            Ok(meta) if meta.is_dir() => self.folder(path, 0, true),
+            // a pipe would be waited for
+            Ok(meta) if !meta.is_file() => self.errors.push(format!("{} is neither a file nor a folder", path.display())),
+            Ok(_) => self.file(path, true),
+        }
+    }
+
+    fn folder(&mut self, folder: &Path, depth: usize, named: bool) {
+        // a link back to a folder above would lead around for ever
+        let real = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+        if depth > DEEPEST_FOLDER || !self.seen.insert(real) {
+            return;
+        }
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if named => return self.errors.push(format!("{} can't be read: {error}", folder.display())),
+            Err(_) => return,
+        };
+        let mut paths: Vec<PathBuf> =
+            entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).take(MOST_ENTRIES).collect();
+        paths.sort();
+        for path in paths {
+            self.entries += 1;
+            if self.entries > MOST_ENTRIES {
+                return;
+            }
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let Ok(meta) = fs::metadata(&path) else { continue }; // a link to nowhere
+            if meta.is_dir() {
+                let environment = path.join("pyvenv.cfg").exists();
+                if !name.starts_with('.') && !environment && !SKIPPED.contains(&name.to_lowercase().as_str()) {
+                    self.folder(&path, depth + 1, false);
+                }
+            } else if meta.is_file() && is_wanted(&path, &name) {
+                self.file(&path, false);
+            }
+        }
+    }
+
+    fn file(&mut self, path: &Path, named: bool) {
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if !self.seen.insert(real) {
+            return;
+        }
+        let is_python = path.extension().is_some_and(|extension| extension == "py");
+        let bytes = match read(path, if is_python { LARGEST_FILE } else { LARGEST_TEXT }) {
+            Ok(bytes) => bytes,
+            Err(error) if named => return self.errors.push(format!("{} can't be read: {error}", path.display())),
+            Err(_) => return,
+        };
+        if !named && is_python && !may_matter(path, &bytes) {
+            return;
+        }
+        if !is_python && bytes.len() as u64 > LARGEST_TEXT {
+            return;
+        }
+        let header = self.header(path);
+        self.inputs.push(Input { path: tidy(path), bytes, named, header });
+    }
+
+    /// What the nearest pyproject.toml says of the header.
+    fn header(&mut self, path: &Path) -> Option<Header> {
+        let start = fs::canonicalize(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))).ok()?;
+        if let Some(known) = self.headers.get(&start) {
+            return known.clone();
+        }
+        let file = start.ancestors().map(|folder| folder.join("pyproject.toml")).find(|file| file.is_file());
+        let text = file.as_ref().and_then(|file| read(file, LARGEST_TEXT).ok());
+        let name = text.and_then(|text| scheme_header(&String::from_utf8_lossy(&text)));
+        let header = name.and_then(|name| match Header::new(&name) {
+            Ok(header) => Some(header),
+            Err(why) => {
+                let file = file.as_deref().unwrap_or(Path::new("pyproject.toml"));
+                self.errors.push(format!("{}: tool.wsprobe.scheme_header: {why}", file.display()));
+                None
+            }
+        });
+        self.headers.insert(start, header.clone());
+        header
+    }
+}
+
+/// Whether a Python file may have to do with settings or WebSockets, by its name and by words in it.
+pub(super) fn may_matter(path: &Path, bytes: &[u8]) -> bool {
+    is_named_settings(path) || WORDS.iter().any(|word| holds(bytes, word))
+}
+
+fn holds(bytes: &[u8], word: &[u8]) -> bool {
+    let first = word.first().copied().unwrap_or_default();
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|b| *b == first) {
+        if rest[at..].starts_with(word) {
+            return true;
+        }
+        rest = &rest[at + 1..];
+    }
+    false
+}
+
+/// Whether a file of a folder is looked at: no tests.
+fn is_wanted(path: &Path, name: &str) -> bool {
+    if path.extension().is_some_and(|extension| extension == "py") {
+        let stem = name.trim_end_matches(".py");
+        return !(stem.starts_with("test_") || stem.ends_with("_test") || matches!(stem, "tests" | "conftest"));
+    }
+    is_deployment(path)
+}
+
+/// `scheme_header` of `[tool.wsprobe]`: the one key that is read, so that TOML as a whole need not be.
+fn scheme_header(toml: &str) -> Option<String> {
+    let mut inside = false;
+    for line in toml.lines().map(str::trim) {
+        if line.starts_with('[') {
+            inside = line.split('#').next().unwrap_or_default().replace(' ', "").trim_end_matches(']') == "[tool.wsprobe";
+            continue;
+        }
+        let Some((key, value)) = line.split_once('=') else { continue };
+        let key = key.trim().trim_matches(['"', '\'']);
+        if (inside && key == "scheme_header") || key == "tool.wsprobe.scheme_header" {
+            let value = value.trim();
+            let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+            return value[1..].split(quote).next().map(str::to_owned);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_is_read_from_its_own_section() {
+        let header = |text: &str| scheme_header(text);
+        assert_eq!(header("[tool.wsprobe]\nscheme_header = \"X-Forwarded-Proto\" # edge").as_deref(), Some("X-Forwarded-Proto"));
+        assert_eq!(header("[ tool . wsprobe ] # ours\n'scheme_header' = 'A'").as_deref(), Some("A"));
+        assert_eq!(header("[tool.other]\nscheme_header = \"A\""), None);
+        assert_eq!(header("[tool.wsprobe]\n[tool.x]\nscheme_header = \"A\""), None);
+    }
+}

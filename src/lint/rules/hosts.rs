@@ -1,0 +1,160 @@
+//! `ALLOWED_HOSTS` and `CSRF_TRUSTED_ORIGINS`: hosts without scheme, origins with one.
+
+use super::{Scope, python, texts, when};
+use crate::lint::catalog::*;
+use crate::lint::finding::Finding;
+use crate::lint::value::{Kind, Listed, Shape, Value};
+
+const HOSTS: &str = "ALLOWED_HOSTS";
+const ORIGINS: &str = "CSRF_TRUSTED_ORIGINS";
+
+pub fn check(scope: &Scope<'_>, found: &mut Vec<Finding>) {
+    let start = found.len();
+    let all = scope.get(HOSTS);
+    for alternative in &all {
+        allowed(scope, &alternative.value, &when(&alternative.when), found);
+    }
+    // The default of a split variable is the same mistake as the split.
+    let split: Vec<_> = found[start..].iter().filter(|f| f.rule.id == "AH002").map(|f| f.place).collect();
+    let judged = found.split_off(start);
+    found.extend(
+        judged.into_iter().filter(|f| f.rule.id != "AH001" || !split.iter().any(|p| p.holds(f.place) || f.place.holds(*p))),
+    );
+    if scope.context.origin_validator && scope.complete && !scope.development {
+        let star = all.iter().find(|a| a.value.sequence().is_some_and(|items| texts(items).any(|(_, text)| text == "*")));
+        if let Some(star) = star.filter(|a| !a.when.iter().any(|c| &*c.text == "DEBUG" && c.holds)) {
+            let message = format!("ALLOWED_HOSTS is `*`{}: AllowedHostsOriginValidator lets every site in", when(&star.when));
+            found.push(scope.at(&AH004, &star.value, message).help("name the hosts: `ALLOWED_HOSTS = [\"example.com\"]`"));
+        }
+    }
+    for alternative in scope.get(ORIGINS) {
+        trusted(scope, &alternative.value, &when(&alternative.when), found);
+    }
+}
+
+fn allowed(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding>) {
+    let list = "write a list: `ALLOWED_HOSTS = [\"example.com\"]`";
+    let mut no_list = |what: String, help: &str| {
+        let message = format!("{HOSTS} must be a list or a tuple, and is {what}{when}: Django does not start");
+        found.push(scope.at(&AH003, value, message).help(help.to_owned()));
+    };
+    match &value.kind {
+        Kind::Str(text) => no_list(format!("the text {}", python(&text.text)), list),
+        Kind::None => no_list("None".into(), list),
+        Kind::Set(_) => no_list("a set".into(), list),
+        Kind::Dict(_) => no_list("a dict".into(), list),
+        Kind::Generator => no_list("a generator".into(), "put it into `list(…)`"),
+        Kind::Bool(_) | Kind::Int(_) => no_list(format!("`{}`", scope.quoted(value.at)), list),
+        Kind::Env(env) => {
+            let name = env.variable.as_deref().unwrap_or(HOSTS);
+            let split =
+                format!("split it: `[host.strip() for host in os.environ.get(\"{name}\", \"\").split(\",\") if host.strip()]`");
+            match env.shape {
+                Shape::Text => no_list(format!("a text wherever {name} is set"), &split),
+                Shape::Bool | Shape::Number | Shape::TruthOfText => no_list("no collection".into(), list),
+                Shape::Characters => {
+                    let message = format!("{HOSTS} is a list of the characters of {name}");
+                    found.push(scope.at(&AH001, value, message).help(split));
+                }
+                Shape::List(how) | Shape::Tuple(how) => unstripped(scope, value, how, found),
+            }
+        }
+        Kind::Tuple(items, _) | Kind::List(items) => {
+            for item in items.iter() {
+                if let Kind::Rest(Some(how)) = item.kind {
+                    unstripped(scope, value, how, found);
+                }
+            }
+            for (item, text) in texts(items) {
+                let place = if value.assigned.holds(item.at) { item.at } else { value.shown() };
+                let pieces = matches!(&item.kind, Kind::Str(text) if text.pieces > 1);
+                found.extend(host(&text, pieces).map(|(what, help)| {
+                    Finding::new(&AH001, place, format!("{} in {HOSTS} {what}{when}", python(&text))).help(help)
+                }));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn unstripped(scope: &Scope<'_>, value: &Value, how: Listed, found: &mut Vec<Finding>) {
+    if how == Listed::Split {
+        let message =
+            format!("{HOSTS} is split without stripping: a blank after a comma, or an empty variable, makes a host that none is");
+        let help = "write `[host.strip() for host in ….split(\",\") if host.strip()]`";
+        found.push(scope.at(&AH002, value, message).help(help));
+    }
+}
+
+/// What is wrong with an entry, and what to write.
+fn host(text: &str, pieces: bool) -> Option<(&'static str, String)> {
+    let bare = || {
+        let after = text.split_once("://").map_or(text, |(_, rest)| rest);
+        let host = after.split(['/', ':']).next().unwrap_or_default().trim();
+        format!("write {}", python(host))
+    };
+    if text.contains("://") {
+        Some(("has a scheme", bare()))
+    } else if text.contains('/') {
+        Some(("has a path", bare()))
+    } else if text.contains(',') {
+        Some(("is several hosts in one text", "give each host a text of its own".to_owned()))
+    } else if text.is_empty() {
+        Some(("matches no host", "take it out".to_owned()))
+    } else if text.contains(char::is_whitespace) {
+        Some(("has a blank, which no host has", format!("write {}", python(text.trim()))))
+    } else if let Some(domain) = text.strip_prefix("*.") {
+        Some(("matches no host: a wildcard is a leading dot", format!("write {}", python(&format!(".{domain}")))))
+    } else if text.matches(':').count() == 1 && !text.starts_with('[') {
+        Some(("has a port, which is taken off before hosts are compared", bare()))
+    } else if pieces {
+        Some(("is two texts that a missing comma made one", "put a comma between them".to_owned()))
+    } else {
+        None
+    }
+}
+
+fn trusted(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding>) {
+    let list = "write `CSRF_TRUSTED_ORIGINS = [\"https://example.com\"]`";
+    match &value.kind {
+        Kind::Str(text) if !text.text.is_empty() => {
+            let message = format!("{ORIGINS} must be a list, and is the text {}{when}", python(&text.text));
+            found.push(scope.at(&CTO002, value, message).help(list));
+        }
+        Kind::Env(env) if matches!(env.shape, Shape::Text | Shape::Characters) => {
+            let message = format!("{ORIGINS} must be a list, and is a text wherever its variable is set");
+            found.push(scope.at(&CTO002, value, message).help(list));
+        }
+        Kind::Tuple(items, _) | Kind::List(items) => {
+            for (item, text) in texts(items) {
+                let place = if value.assigned.holds(item.at) { item.at } else { value.shown() };
+                found.extend(origin(&text).map(|(rule, what, help)| {
+                    Finding::new(rule, place, format!("{} in {ORIGINS} {what}{when}", python(&text))).help(help)
+                }));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn origin(text: &str) -> Option<(&'static crate::lint::finding::Rule, &'static str, String)> {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        let help = if text == "*" {
+            "name the origins".to_owned()
+        } else {
+            format!("write {}", python(&format!("https://{}", text.trim())))
+        };
+        return Some((&CTO002, "has no scheme", help));
+    };
+    if !matches!(scheme, "http" | "https") {
+        let real = if scheme.starts_with("ws") { scheme.replacen("ws", "http", 1) } else { "https".to_owned() };
+        return Some((
+            &CTO002,
+            "is no Origin that a browser sends: WebSockets send http(s) too",
+            format!("write {}", python(&format!("{real}://{rest}"))),
+        ));
+    }
+    let (host, path) = rest.split_once('/')?;
+    let what = if path.is_empty() { "ends in a slash, and an Origin never does" } else { "has a path, and an Origin never does" };
+    Some((&CTO001, what, format!("write {}", python(&format!("{scheme}://{host}")))))
+}

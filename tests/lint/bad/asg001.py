@@ -1,0 +1,2 @@
+INSTALLED_APPS = ["django.contrib.auth"]
+ASGI_APPLICATION = "project.asgi:application"

@@ -1,0 +1,2 @@
+INSTALLED_APPS = ["django.contrib.auth"]
+CSRF_TRUSTED_ORIGINS = ["https://example.com/"]

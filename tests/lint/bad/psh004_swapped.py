@@ -1,0 +1,2 @@
+INSTALLED_APPS = ["django.contrib.auth"]
+SECURE_PROXY_SSL_HEADER = ("https", "HTTP_X_FORWARDED_PROTO")

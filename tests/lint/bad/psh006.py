@@ -1,0 +1,3 @@
+INSTALLED_APPS = ["django.contrib.auth"]
+HEADER = "HTTP_X_FORWADED_PROTO"
+SECURE_PROXY_SSL_HEADER = (HEADER, "https")

@@ -1,0 +1,5 @@
+INSTALLED_APPS = ["django.contrib.auth"]
+import environ
+
+env = environ.Env()
+SECURE_PROXY_SSL_HEADER = env("PROXY_SSL_HEADER", default=None)

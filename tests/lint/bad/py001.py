@@ -1,0 +1,3 @@
+INSTALLED_APPS = ["django.contrib.auth"]
+SECURE_SSL_REDIRECT = True if
+ALLOWED_HOSTS = "example.com"

@@ -1,0 +1,4 @@
+INSTALLED_APPS = ["django.contrib.auth"]
+import os
+
+SECURE_SSL_REDIRECT = os.environ.get("SSL_REDIRECT", False)

@@ -1,0 +1,2 @@
+INSTALLED_APPS = ["django.contrib.auth"]
+SECURE_SSL_REDIRECT = "False"

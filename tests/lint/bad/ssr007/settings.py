@@ -1,0 +1,3 @@
+INSTALLED_APPS = ["django.contrib.auth"]
+SECURE_SSL_REDIRECT = True
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
