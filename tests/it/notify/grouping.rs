@@ -97,7 +97,7 @@ async fn five_thousand_targets_that_fail_together_are_one_message_and_so_is_thei
     sent(&mut storm, 5_000).await;
     assert_eq!((storm.count(Fired), storm.count(Resolved)), (5_000, 5_000));
     println!("15,000 outcomes to 5,000 alerts: {evaluated:?}; until one message has told them: {told:?}");
-    assert!(told < Duration::from_secs(20), "{told:?}: a second in production, this may be a slow build on a busy machine");
+    assert!(told < Duration::from_secs(60), "{told:?}: this may be a slow build on a busy machine, but not so slow");
 
     let payloads = payloads(&server).await;
     let [fired, resolved] = payloads.as_slice() else { panic!("{} messages", payloads.len()) };
