@@ -41,6 +41,7 @@ mod schedule;
 mod silences;
 mod support;
 mod systemd;
+mod test_notify;
 mod tidy;
 mod trace;
 mod wire;
