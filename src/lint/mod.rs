@@ -171,6 +171,22 @@ fn trouble(modules: &Modules<'_>, id: usize) -> Option<Finding> {
     }
 }
 
+/// Findings of one file that are told: whoever has more has one cause.
+const MOST_FINDINGS: usize = 100;
+
+/// The first findings of each file; the last one of a file says how many more there are.
+fn capped(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut told: Vec<Finding> = vec![];
+    for of_file in findings.chunk_by(|a, b| a.place.file == b.place.file) {
+        let more = of_file.len().saturating_sub(MOST_FINDINGS);
+        told.extend(of_file.iter().take(MOST_FINDINGS).cloned());
+        if let Some(last) = told.last_mut().filter(|_| more > 0) {
+            last.help.push(format!("{more} more findings in this file are not shown"));
+        }
+    }
+    told
+}
+
 /// Mutes what is ignored, and brings the rest in order.
 fn report(
     modules: Modules<'_>,
@@ -194,5 +210,5 @@ fn report(
         let key = |f: &Finding| (sources[f.place.file].path.clone(), f.place.span.start, f.severity, f.rule.id);
         key(a).cmp(&key(b))
     });
-    Report { sources, findings, settings }
+    Report { sources, findings: capped(findings), settings }
 }
