@@ -1,4 +1,5 @@
-//! One rule on one target: what it has seen, how it stands, and the episode that runs while it fires.
+//! One rule on one target: what it judges, where its alert stands, and what it says. The book (`book`) owns them all, and brings
+//! them outcomes and time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,51 +24,51 @@ pub(super) struct Slot {
     pub judge: Box<dyn Judge>,
     pub terms: Terms,
     pub machine: Machine,
-    pub firings: Firings,
+    firings: Firings,
     pub reading: Reading,
     /// There while the machine fires.
     pub episode: Option<Box<Episode>>,
     /// This slot's entry in the set of due times.
     pub due: Option<Flow>,
     /// The time in the id of the last episode, in ms.
-    pub last_id: i64,
+    last_id: i64,
     /// What was last handed out to be kept.
     pub kept: Option<Mark>,
     /// Place of the rule in the configuration.
-    pub rule_at: usize,
+    rule_at: usize,
     /// As what it is counted among those that its rule watches.
-    pub stage: Stage,
+    stage: Stage,
     /// Whether the latest sample counted against the target.
     pub against: bool,
     /// Longest time until its next outcome.
-    pub within: Duration,
+    within: Duration,
 }
 
 /// What makes the kept state of a firing alert outdated when it changes: not each further failure, which would be written down
 /// for nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
-    pub healthy_in_a_row: u32,
-    pub remind_at: Option<Flow>,
-    pub reason: Option<Reason>,
+    healthy_in_a_row: u32,
+    remind_at: Option<Flow>,
+    reason: Option<Reason>,
     /// In tenths.
-    pub calm: Option<u32>,
+    calm: Option<u32>,
 }
 
 /// What stays the same, or is remembered, while an alert fires.
 #[derive(Debug)]
 pub(super) struct Episode {
-    pub id: Arc<str>,
-    pub since: Timestamp,
-    pub fired_at: Timestamp,
+    id: Arc<str>,
+    since: Timestamp,
+    fired_at: Timestamp,
     /// What it fired with.
-    pub finding: Finding,
+    finding: Finding,
     pub evidence: Option<Arc<Outcome>>,
     pub page: Option<Arc<PageOutcome>>,
     /// Held because it fired that often within this time.
-    pub flapping: Option<Duration>,
+    flapping: Option<Duration>,
     /// Who was told of it and is not named by the rule any more: hears the rest all the same.
-    pub also_tell: Vec<Arc<str>>,
+    also_tell: Vec<Arc<str>>,
 }
 
 impl Episode {

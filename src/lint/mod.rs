@@ -74,7 +74,8 @@ pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report
     let mut modules = Modules::new(files);
     let mut given = vec![];
     let mut texts = vec![];
-    for input in inputs {
+    // `{{cookiecutter.slug}}/settings.py` is a template of Python, and none itself
+    for input in inputs.into_iter().filter(|input| !input.path.to_string_lossy().contains("{{")) {
         match input.path.extension().is_some_and(|extension| extension == "py") {
             true => {
                 let matters = input.named && project::may_matter(&input.path, &input.bytes);
@@ -170,6 +171,22 @@ fn trouble(modules: &Modules<'_>, id: usize) -> Option<Finding> {
     }
 }
 
+/// Findings of one file that are told: whoever has more has one cause.
+const MOST_FINDINGS: usize = 100;
+
+/// The first findings of each file; the last one of a file says how many more there are.
+fn capped(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut told: Vec<Finding> = vec![];
+    for of_file in findings.chunk_by(|a, b| a.place.file == b.place.file) {
+        let more = of_file.len().saturating_sub(MOST_FINDINGS);
+        told.extend(of_file.iter().take(MOST_FINDINGS).cloned());
+        if let Some(last) = told.last_mut().filter(|_| more > 0) {
+            last.help.push(format!("{more} more findings in this file are not shown"));
+        }
+    }
+    told
+}
+
 /// Mutes what is ignored, and brings the rest in order.
 fn report(
     modules: Modules<'_>,
@@ -183,13 +200,15 @@ fn report(
     findings.retain(|finding| finding.place.file >= files || given.contains(&finding.place.file));
     let ignores = ignore::read(&modules, &texts, given);
     let mut findings = ignore::apply(&modules, &texts, ignores, findings, options.strict);
+    // one mistake, found by several ways to it: the shortest has the fewest conditions
+    findings.sort_by_key(|finding| finding.message.len());
     let mut seen = HashSet::new();
-    findings.retain(|finding| seen.insert((finding.rule.id, finding.place, finding.message.clone())));
+    findings.retain(|finding| seen.insert((finding.rule.id, finding.place)));
     let mut sources: Vec<Source> = modules.into_sources();
     sources.extend(texts);
     findings.sort_by(|a, b| {
         let key = |f: &Finding| (sources[f.place.file].path.clone(), f.place.span.start, f.severity, f.rule.id);
         key(a).cmp(&key(b))
     });
-    Report { sources, findings, settings }
+    Report { sources, findings: capped(findings), settings }
 }

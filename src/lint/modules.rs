@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
 use super::eval::{self, Module};
+use super::project;
 use super::python::Python;
 use super::value::Place;
 use crate::source::Source;
@@ -15,6 +16,8 @@ const MOST_ROOTS: usize = 8;
 const MOST_IMPORTED: usize = 500;
 /// Modules that import each other in a chain.
 const LONGEST_CHAIN: usize = 16;
+/// Such a chain when single names are imported: constants of settings are not handed on for long, models and views are.
+const LONGEST_CHAIN_OF_NAMES: usize = 4;
 
 /// Where files come from: a file's bytes, up to a bound, or `None` if there is no such file.
 pub trait Files {
@@ -85,9 +88,13 @@ impl<'f> Modules<'f> {
         module
     }
 
-    /// The module that `from <name> import …` means in this file, if it is one of the project. `name` begins with a dot for
-    /// each level of a relative import.
-    pub fn resolve(&mut self, from: usize, name: &str) -> Option<usize> {
+    /// The module that `from <name> import <wanted>` means in this file, if it is one of the project; `name` begins with a dot
+    /// for each level of a relative import. One that can't tell what the wanted names are worth is not even parsed: settings
+    /// that import one function would take in all of a project. `wanted: None` is `import *`.
+    pub fn resolve(&mut self, from: usize, name: &str, wanted: Option<&[String]>) -> Option<usize> {
+        if wanted.is_some() && self.chain > LONGEST_CHAIN_OF_NAMES {
+            return None;
+        }
         let dots = name.chars().take_while(|c| *c == '.').count();
         let parts: Vec<&str> = name[dots..].split('.').filter(|part| !part.is_empty()).collect();
         let folder = self.path(from).parent().unwrap_or(Path::new("")).to_owned();
@@ -96,11 +103,11 @@ impl<'f> Modules<'f> {
             for _ in 1..dots {
                 base = up(&base);
             }
-            return self.in_folder(&base, &parts);
+            return self.in_folder(&base, &parts, wanted);
         }
         let mut root = folder;
         for _ in 0..MOST_ROOTS {
-            if let Some(found) = self.in_folder(&root, &parts) {
+            if let Some(found) = self.in_folder(&root, &parts, wanted) {
                 return Some(found);
             }
             let above = up(&root);
@@ -115,19 +122,19 @@ impl<'f> Modules<'f> {
     /// The file that a path in this file means, relative to its folder (`include("base.py")`).
     pub fn beside(&mut self, from: usize, relative: &str) -> Option<usize> {
         let path = self.path(from).parent().unwrap_or(Path::new("")).join(relative);
-        self.load(path)
+        self.load(path, None)
     }
 
-    fn in_folder(&mut self, folder: &Path, parts: &[&str]) -> Option<usize> {
+    fn in_folder(&mut self, folder: &Path, parts: &[&str], wanted: Option<&[String]>) -> Option<usize> {
         let below: PathBuf = parts.iter().collect();
         let package = folder.join(&below).join("__init__.py");
         if parts.is_empty() {
-            return self.load(package);
+            return self.load(package, wanted);
         }
-        self.load(folder.join(below).with_extension("py")).or_else(|| self.load(package))
+        self.load(folder.join(below).with_extension("py"), wanted).or_else(|| self.load(package, wanted))
     }
 
-    fn load(&mut self, path: PathBuf) -> Option<usize> {
+    fn load(&mut self, path: PathBuf, wanted: Option<&[String]>) -> Option<usize> {
         let path = tidy(&path);
         if let Some(known) = self.known.get(&path) {
             return *known;
@@ -139,6 +146,9 @@ impl<'f> Modules<'f> {
             self.known.insert(path, None);
             return None;
         };
+        if wanted.is_some_and(|names| !project::may_matter(&path, &bytes) && !names.iter().any(|name| binds(&bytes, name))) {
+            return None;
+        }
         self.imported += 1;
         Some(self.add(path, &bytes))
     }
@@ -166,6 +176,14 @@ impl<'f> Modules<'f> {
         let source = &self.files[place.file].python.source;
         format!("{}:{}", source.path.display(), source.location(place.span.start).line)
     }
+}
+
+/// Whether a line of the text begins with this name, as an assignment to it does.
+fn binds(bytes: &[u8], name: &str) -> bool {
+    bytes.split(|b| *b == b'\n').any(|line| {
+        let after = line.strip_prefix(name.as_bytes()).map(<[u8]>::first);
+        after.is_some_and(|next| next.is_some_and(|c| matches!(c, b' ' | b'=' | b':' | b',' | b'\t')))
+    })
 }
 
 /// The folder above, also of a relative path.

@@ -8,6 +8,7 @@ mod bounds;
 mod command;
 mod hook;
 mod meaning;
+mod shapes;
 mod truth;
 
 use std::collections::HashMap;

@@ -100,7 +100,7 @@ impl RuleReader<'_> {
         if let Some(short) = &when.short {
             burn_rate::check(self.reader, short, &self.watched(&targets));
         }
-        if let Some(limit) = &when.silence {
+        if let Some(limit) = &when.blind {
             blind::check(self.reader, limit, &self.watched(&targets));
         }
         self.check_http(&when, &targets);
@@ -278,7 +278,7 @@ pub(super) struct When {
     /// The short window of a burn rate.
     pub short: Option<Spanned<Duration>>,
     /// How long nothing may be known.
-    pub silence: Option<Spanned<Duration>>,
+    pub blind: Option<Spanned<Duration>>,
     /// A latency limit.
     pub above: Option<Spanned<Duration>>,
     /// Where a condition stands that looks at the companion GETs.
@@ -306,7 +306,7 @@ pub(super) fn holds(over: Duration, target: &Target) -> u128 {
 
 impl When {
     pub fn without_window(condition: Condition) -> Self {
-        When { condition, window: None, short: None, silence: None, above: None, needs_http: None, session: None }
+        When { condition, window: None, short: None, blind: None, above: None, needs_http: None, session: None }
     }
 }
 

@@ -106,7 +106,14 @@ impl Follow<'_, '_> {
                 self.hide(at);
                 Value::unknown(at)
             }
-            "builtins.exec" | "builtins.setattr" => {
+            "builtins.dict" if arguments.positional.is_empty() => {
+                let mut pairs = vec![];
+                for (key, value) in &arguments.named {
+                    pairs.push((Value::str(key.clone(), 1, at), self.expression(*value)));
+                }
+                Value::new(Kind::Dict(pairs.into()), at)
+            }
+            "builtins.exec" | "builtins.setattr" | "dynaconf.DjangoDynaconf" => {
                 self.look_through(arguments);
                 self.hide(at);
                 Value::unknown(at)

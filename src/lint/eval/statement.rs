@@ -498,8 +498,13 @@ impl Follow<'_, '_> {
         self.module.packages.push(top.into());
         let at = self.place(node);
         let foreign = FOREIGN.contains(&top);
-        let file = if foreign { None } else { self.modules.resolve(self.file, &module) };
         let whole = !of_kind(node, "wildcard_import").is_empty();
+        let mut cursor = node.walk();
+        let imports: Vec<Node<'_>> = node.children_by_field_name("name", &mut cursor).collect();
+        let wanted: Vec<String> =
+            imports.iter().map(|import| self.line(import.child_by_field_name("name").unwrap_or(*import))).collect();
+        let wanted = (!whole).then_some(&wanted[..]);
+        let file = if foreign { None } else { self.modules.resolve(self.file, &module, wanted) };
         if whole {
             match file {
                 Some(file) => self.star(file, at),
@@ -508,8 +513,7 @@ impl Follow<'_, '_> {
             }
             return;
         }
-        let mut cursor = node.walk();
-        for import in node.children_by_field_name("name", &mut cursor) {
+        for import in imports {
             let original = self.line(import.child_by_field_name("name").unwrap_or(import));
             let name = import.child_by_field_name("alias").map_or(original.clone(), |alias| self.text(alias).to_owned());
             let value = match file {

@@ -9,9 +9,14 @@ const SETTING: &str = "SECURE_SSL_REDIRECT";
 
 pub fn check(scope: &Scope<'_>, found: &mut Vec<Finding>) {
     let redirect = scope.get(SETTING);
+    let mut texts = vec![];
     for alternative in &redirect {
-        is_bool(scope, alternative, found);
+        is_bool(scope, alternative, &mut texts);
     }
+    // a default that is a text is the same mistake as the variable that is one
+    let places: Vec<_> = texts.iter().map(|f| f.place).collect();
+    texts.retain(|f| !places.iter().any(|whole| *whole != f.place && whole.holds(f.place)));
+    found.extend(texts);
     let header = scope.get("SECURE_PROXY_SSL_HEADER");
     without_header(scope, &redirect, &header, found);
     without_redirect(scope, &redirect, &header, found);
@@ -59,8 +64,8 @@ fn without_header(scope: &Scope<'_>, redirect: &[Alternative], header: &[Alterna
     // what is on by mistake alone is told as that mistake
     let meant = redirect.iter().filter(|a| matches!(a.value.kind, Kind::Bool(true) | Kind::Int(1)));
     for on in meant {
-        // left out for development, or where its own variable says so: that is meant
-        let aside = |c: &Condition| c.holds && &*c.text == "DEBUG" || c.text.contains("SECURE_PROXY_SSL_HEADER");
+        // left out for development, or where a condition asks for the proxy: that is meant
+        let aside = |c: &Condition| c.holds && &*c.text == "DEBUG" || c.text.to_ascii_uppercase().contains("PROXY");
         let missing =
             |a: &&Alternative| a.value.truth() == Some(false) && compatible(&a.when, &on.when) && !a.when.iter().any(aside);
         if let Some(missing) = header.iter().find(missing) {

@@ -51,7 +51,15 @@ fn files_that_are_made_to_hurt_are_refused_or_read_in_time() {
     }
     deep += &format!("{}ALLOWED_HOSTS = 'x'\n", " ".repeat(300));
     assert_eq!(survives("deep ifs", &deep), ["PY002"]);
-    assert_eq!(survives("a deep value", &format!("X = {}{}\n", "[".repeat(3000), "]".repeat(3000))), Vec::<&str>::new());
+    assert_eq!(
+        survives("a deep value", &format!("X = {}{}\n", "[".repeat(3000), "]".repeat(3000))),
+        ["PY002"],
+        "Python refuses it"
+    );
+    assert_eq!(
+        survives("a deep value that Python takes", &format!("X = {}{}\n", "[".repeat(190), "]".repeat(190))),
+        Vec::<&str>::new()
+    );
 }
 
 #[test]
@@ -59,4 +67,13 @@ fn a_file_beyond_all_measure_is_said_to_be_so() {
     let report = checked(&[("settings.py", &"(".repeat(10 << 20))], &Options::default());
     assert_eq!(rules(&report), ["PY002"]);
     assert!(report.findings()[0].message.contains("larger than 512 KiB"), "{}", report.findings()[0].message);
+}
+
+#[test]
+fn a_file_of_nothing_but_mistakes_is_told_in_part() {
+    let hosts: String = (0..1000).map(|i| format!("    \"https://host{i}.example.com\",\n")).collect();
+    let text = format!("INSTALLED_APPS = []\nALLOWED_HOSTS = [\n{hosts}]\n");
+    let report = checked(&[("settings.py", &text)], &Options::default());
+    assert_eq!(report.findings().len(), 100);
+    assert!(output::human::render(&report, false).contains("900 more findings in this file are not shown"));
 }

@@ -97,7 +97,7 @@ async fn five_thousand_targets_that_fail_together_are_one_message_and_so_is_thei
     sent(&mut storm, 5_000).await;
     assert_eq!((storm.count(Fired), storm.count(Resolved)), (5_000, 5_000));
     println!("15,000 outcomes to 5,000 alerts: {evaluated:?}; until one message has told them: {told:?}");
-    assert!(told < Duration::from_secs(20), "{told:?}: a second in production, this may be a slow build on a busy machine");
+    assert!(told < Duration::from_secs(60), "{told:?}: this may be a slow build on a busy machine, but not so slow");
 
     let payloads = payloads(&server).await;
     let [fired, resolved] = payloads.as_slice() else { panic!("{} messages", payloads.len()) };
@@ -234,6 +234,19 @@ fn each_sort_of_news_has_a_title_of_its_own_for_one_and_for_many() {
     add(alerts.iter().map(|alert| missed(alert, mins(65))).collect());
     add(vec![missed(&alerts[0], mins(1)), missed(&alerts[0], mins(2))]);
     snapshot("titles-together.txt", &titles);
+}
+
+#[test]
+fn why_several_are_told_only_now_is_said_once() {
+    let rule = notify::rule("down", Severity::Critical, Condition::ConsecutiveFailures(3));
+    let noted = |name: &str| {
+        let note = Some("Told now: the maintenance window nightly has ended.".to_owned());
+        Item::Event(Arc::new(Notification { note, ..notify::message(Fired, alert(name, &rule), mins(5)) }))
+    };
+    let payload = slack::render_parcel(&Parcel::of(["a", "b", "c"].map(noted).to_vec()), &notify::links());
+    check(&payload);
+    let text = slack::as_text(&payload);
+    assert_eq!(text.matches("the maintenance window nightly has ended").count(), 1, "{text}");
 }
 
 #[test]
