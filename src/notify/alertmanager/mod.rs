@@ -14,6 +14,7 @@ pub mod standing;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::watch;
@@ -70,6 +71,11 @@ impl Fleets {
                 None => Fleet::start(receiver.name.clone(), to.clone(), shared.clone(), Arc::default()),
             };
             fleets.insert(receiver.name.clone(), fleet);
+        }
+        // The ends that one of these was still telling wait for nobody any more.
+        for gone in old.into_values() {
+            let done = gone.common.standing().forget(shared.clock.now(), Duration::ZERO);
+            gone.common.strike_off(&done);
         }
     }
 

@@ -160,6 +160,19 @@ async fn what_fires_at_the_start_is_taken_up_and_what_no_longer_does_is_ended() 
 }
 
 #[tokio::test]
+async fn the_ends_that_a_removed_receiver_was_still_telling_are_not_kept_for_it() {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+    let mut delivery = delivery(&[server.uri()]);
+    let end = resolved_of(&episode(0));
+    delivery.submit("am", end.clone());
+    assert_eq!(delivery.next().await, told());
+    assert!(!delivery.all().contains(&Event::Done(end.id.to_string())), "it is told for a while");
+    delivery.dispatcher.reconfigure(&[]);
+    delivery.until(|event| *event == Event::Done(end.id.to_string())).await;
+}
+
+#[tokio::test]
 async fn alerts_of_a_wsprobe_that_died_end_by_themselves() {
     let alertmanager = Alertmanager::start().await;
     let delivery = delivery(&[alertmanager.url()]);
