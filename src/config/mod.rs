@@ -3,6 +3,7 @@
 //! Two representations: `raw` is the file as written, [`Config`] is what is meant by it. `resolve` goes from one to the
 //! other and reports every mistake at once, each with its place and remedy. No run-time state is ever kept in here.
 
+mod cloudwatch;
 pub mod diagnostic;
 mod expand;
 mod maintenance;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use crate::source;
 
+pub use cloudwatch::{CloudWatch, CloudWatchRoute};
 pub use diagnostic::Report;
 pub use maintenance::{Days, Maintenance, TimeOfDay, Times};
 pub use mask::{is_public_header, sounds_secret};
@@ -57,6 +59,8 @@ pub struct Config {
     pub witnesses: Vec<Witness>,
     /// Who is told that the daemon works.
     pub heartbeat: Option<Heartbeat>,
+    /// Who else gets metrics.
+    pub cloudwatch: Option<CloudWatch>,
     /// When nobody is told of certain targets.
     pub maintenance: Vec<Maintenance>,
 }
