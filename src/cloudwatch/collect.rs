@@ -65,6 +65,7 @@ struct Tally {
     total: Spread,
     phases: [Spread; Phase::TIMED.len()],
     sessions: Spread,
+    pings: Spread,
 }
 
 impl Collector {
@@ -102,6 +103,13 @@ impl Collector {
     pub fn session_completed(&self, target: &TargetName, lasted: Duration) {
         if let Some(kept) = self.targets().get_mut(target) {
             kept.period.sessions.add(lasted);
+        }
+    }
+
+    /// A held connection answered a ping: the sign that it is watched while nothing else happens.
+    pub fn pong(&self, target: &TargetName, rtt: Duration) {
+        if let Some(kept) = self.targets().get_mut(target) {
+            kept.period.pings.add(rtt);
         }
     }
 
@@ -187,6 +195,7 @@ impl Tally {
             data.push(datum("PhaseDuration", Some(("Phase", phase.as_str())), Unit::Seconds, spread.values()));
         }
         data.push(datum("SessionDuration", None, Unit::Seconds, self.sessions.values()));
+        data.push(datum("PingRoundTrip", None, Unit::Seconds, self.pings.values()));
         // what was never measured has no value
         data.retain(|datum| !datum.values.is_empty());
         data
@@ -283,6 +292,9 @@ mod tests {
         collector.reconfigure(&config("{name: prod, url: 'ws://elsewhere/'}"));
         assert_eq!(values(&collector.take(Timestamp::EPOCH), "Success", None), None, "another thing under the same name");
         collector.session_completed(&TargetName::lossy("prod"), Duration::from_secs(60));
-        assert_eq!(values(&collector.take(Timestamp::EPOCH), "SessionDuration", None), Some(vec![(60.0, 1)]));
+        collector.pong(&TargetName::lossy("prod"), Duration::from_millis(5));
+        let data = collector.take(Timestamp::EPOCH);
+        assert_eq!(values(&data, "SessionDuration", None), Some(vec![(60.0, 1)]));
+        assert_eq!(values(&data, "PingRoundTrip", None), Some(vec![(0.005, 1)]));
     }
 }

@@ -314,6 +314,7 @@ impl Pipeline {
         let lasted = match life {
             Life::Pong(pong) => {
                 series.metrics.pong(at, pong.rtt);
+                self.collector.iter().for_each(|collector| collector.pong(target, pong.rtt));
                 pong.lasted
             }
             Life::Completed(lasted) => {

@@ -355,3 +355,20 @@ async fn an_agent_is_sent_lines_in_the_embedded_metric_format() {
     prober.until("wsprobe_cloudwatch_last_success_timestamp_seconds ", 1.0).await;
     prober.stop().await;
 }
+
+#[tokio::test]
+async fn the_alarms_are_valid_cloudformation_and_watch_metrics_that_are_sent() {
+    let lint = python().with_file_name("cfn-lint");
+    let output = Command::new(lint).arg("examples/cloudwatch/alarms.yaml").output().await.expect("cfn-lint");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let alarms = std::fs::read_to_string("examples/cloudwatch/alarms.yaml").expect("alarms");
+    let collected = std::fs::read_to_string("src/cloudwatch/collect.rs").expect("source");
+    let docs = std::fs::read_to_string("docs/cloudwatch.md").expect("docs");
+    let named: Vec<&str> = alarms.lines().filter_map(|line| line.trim().strip_prefix("MetricName: ")).collect();
+    assert_eq!(named, ["ConnectionFailures", "HealthFailures", "Redirects", "!Ref SignOfLife"]);
+    for metric in named[..3].iter().chain(&["Success", "PingRoundTrip"]) {
+        assert!(collected.contains(&format!("(\"{metric}\", ")), "{metric} is not sent");
+        assert!(docs.contains(&format!("`{metric}`")), "{metric} is not explained");
+    }
+    assert_eq!(alarms.matches("TreatMissingData: breaching").count(), named.len(), "silence is an alarm");
+}
