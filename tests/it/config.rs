@@ -210,6 +210,8 @@ fn the_whole_schema_means_what_it_says() {
     assert_eq!(witnesses, ["tcp://9.9.9.9:443", "tcp://[2620:fe::fe]:443", "tcp://dns.example.com:853"]);
     assert_eq!(config.receivers[0].group_wait, secs(10));
     assert_eq!(config.storage.retention, 30 * secs(86_400));
+    let cloudwatch = config.cloudwatch.as_ref().expect("cloudwatch");
+    assert_eq!((cloudwatch.namespace.as_str(), cloudwatch.every), ("Ops/WebSockets", secs(30)));
     assert_eq!(config.heartbeat.as_ref().map(|heartbeat| heartbeat.every), Some(secs(120)));
     assert!(
         matches!(&config.receivers[1].kind, ReceiverKind::Webhook { signing_secret: Some(_), headers, .. } if headers.len() == 1)
@@ -266,6 +268,7 @@ fn print_keeps_every_value_of_the_whole_schema() {
     assert_eq!((&again.server, &again.witnesses), (&config.server, &config.witnesses));
     assert_eq!(again.maintenance, config.maintenance);
     assert_eq!((&again.storage, &again.heartbeat), (&config.storage, &config.heartbeat));
+    assert_eq!(again.cloudwatch, config.cloudwatch);
     for (a, b) in again.targets.iter().zip(&config.targets) {
         let masked = |t: &wsprobe::config::Target| {
             format!(

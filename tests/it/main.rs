@@ -4,6 +4,7 @@ mod alert;
 mod bounds;
 mod captures;
 mod cli;
+mod cloudwatch;
 mod config;
 mod confirm;
 mod connectivity;
