@@ -14,7 +14,7 @@ use wsprobe::config::{
 };
 
 /// The only variables that exist in these tests.
-fn env(name: &str) -> Option<String> {
+pub fn env(name: &str) -> Option<String> {
     match name {
         "HOST" => Some("example.com".into()),
         "INTERVAL" => Some("15s".into()),
@@ -30,7 +30,7 @@ fn read(path: &Path) -> Result<Config, Report> {
     config::parse(&fs::read_to_string(path).unwrap(), path, &env)
 }
 
-fn yaml_files(folder: &str) -> Vec<PathBuf> {
+pub fn yaml_files(folder: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|ext| ext == "yaml"));
     files.sort();

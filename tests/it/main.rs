@@ -1,6 +1,7 @@
 //! Everything that is promised to users, one file per promise.
 
 mod alert;
+mod beginnings;
 mod bounds;
 mod captures;
 mod cli;
@@ -38,6 +39,7 @@ mod reports;
 mod resolver;
 mod restart;
 mod schedule;
+mod schema;
 mod silences;
 mod support;
 mod systemd;

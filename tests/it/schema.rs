@@ -1,0 +1,272 @@
+//! monitors.schema.json, which `wsprobe schema` prints: an editor that believes it is neither stricter than the reader of the
+//! configuration where the file is right, nor blind where a key, a type or a choice is wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use regex::Regex;
+use serde_json::{Map, Value, json};
+use tokio::io::AsyncWriteExt;
+use wsprobe::config;
+
+use crate::config::{env, yaml_files};
+use crate::support::docs::blocks;
+use crate::support::process::run;
+use crate::support::python;
+
+const WHOLE: &str = "tests/config/good/whole_schema.yaml";
+
+/// Mistakes that no schema can see: they take other values, other files, the environment, or arithmetic.
+const ONLY_THE_READER: &str = "";
+
+fn schema() -> Value {
+    serde_json::from_str(&std::fs::read_to_string("monitors.schema.json").expect("monitors.schema.json")).expect("JSON")
+}
+
+/// The document as an editor understands it. `None`: it is not even YAML.
+fn document(yaml: &str) -> Option<Value> {
+    let mut value: serde_yaml::Value = serde_yaml::from_str(yaml).ok()?;
+    value.apply_merge().ok()?;
+    serde_json::to_value(value).ok()
+}
+
+/// What is wrong with each document, by the schema.
+async fn judged(documents: &BTreeMap<String, Value>) -> BTreeMap<String, Option<String>> {
+    let mut command = tokio::process::Command::new(python());
+    command.arg("tests/tools/check_schema.py").stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().expect("python");
+    let asked = json!({"schema": schema(), "documents": documents}).to_string();
+    child.stdin.take().expect("a pipe").write_all(asked.as_bytes()).await.expect("write");
+    let output = child.wait_with_output().await.expect("output");
+    serde_json::from_slice(&output.stdout).expect("an answer for each")
+}
+
+#[tokio::test]
+async fn the_command_prints_the_schema() {
+    let printed = run(&["schema"]).await;
+    assert_eq!(printed.code, Some(0));
+    assert_eq!(serde_json::from_str::<Value>(&printed.stdout).expect("JSON"), schema());
+}
+
+#[tokio::test]
+async fn what_is_right_is_right_in_an_editor_too() {
+    let mut documents = BTreeMap::new();
+    let files: Vec<PathBuf> = yaml_files("tests/config/good").into_iter().chain(["monitors.yaml".into()]).collect();
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("read");
+        documents.insert(file.display().to_string(), document(&text).unwrap_or_else(|| panic!("{}", file.display())));
+    }
+    for (name, yaml) in examples() {
+        documents.insert(name, document(&yaml).expect("YAML"));
+    }
+    assert!(documents.len() > 20, "{:?}", documents.keys());
+    let wrong: Vec<_> = judged(&documents).await.into_iter().filter_map(|(name, error)| Some((name, error?))).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Every configuration in README and docs, parts of one included.
+fn examples() -> BTreeMap<String, String> {
+    let pages = std::fs::read_dir("docs").expect("docs").map(|page| page.expect("page").path().display().to_string());
+    let pages = pages.filter(|page| page.ends_with(".md")).chain(["README.md".to_owned()]);
+    let mut examples = BTreeMap::new();
+    for page in pages {
+        for (n, block) in blocks(&page).into_iter().enumerate().filter(|(_, block)| block.language == "yaml") {
+            let whole = match document(&block.text) {
+                Some(Value::Object(part)) if part.contains_key("targets") => block.text,
+                Some(Value::Object(part)) if part.contains_key("alerts") || part.contains_key("receivers") => {
+                    format!("{}\ntargets: [{{name: a, url: 'wss://a/'}}]\n", block.text)
+                }
+                _ => continue, // of another program
+            };
+            examples.insert(format!("{page}, block {n}"), whole);
+        }
+    }
+    examples
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_keys_types_and_choices_is_seen_in_an_editor() {
+    let mut documents = BTreeMap::new();
+    for file in yaml_files("tests/config/bad") {
+        let name = file.file_stem().expect("name").to_string_lossy().into_owned();
+        documents.extend(document(&std::fs::read_to_string(&file).expect("read")).map(|document| (name, document)));
+    }
+    let judged = judged(&documents).await;
+    let accepted: Vec<&str> = judged.iter().filter(|(_, error)| error.is_none()).map(|(name, _)| name.as_str()).collect();
+    let expected: Vec<&str> = ONLY_THE_READER.split_whitespace().collect();
+    assert_eq!(accepted, expected, "left: accepted by the schema, right: what only the reader can see");
+    assert!(judged.len() > 2 * accepted.len(), "{} of {}", accepted.len(), judged.len());
+}
+
+/// A place in a document, and the parts of the schema that say something of it.
+struct Place {
+    path: Vec<Step>,
+    rules: Vec<(String, Value)>,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Step {
+    Key(String),
+    Item(usize),
+}
+
+/// Every mapping of the document, with the parts of the schema that hold there.
+fn mappings(schema: &Value, document: &Value) -> Vec<Place> {
+    let mut found = vec![];
+    walk(schema, document, &["".to_owned()], vec![], &mut found);
+    found
+}
+
+fn walk(schema: &Value, value: &Value, pointers: &[String], path: Vec<Step>, found: &mut Vec<Place>) {
+    let mut rules = vec![];
+    pointers.iter().for_each(|pointer| gather(schema, pointer, &mut rules));
+    let below = |step: Step, value: &Value, parts: Vec<String>, found: &mut Vec<Place>| {
+        walk(schema, value, &parts, [path.clone(), vec![step]].concat(), found);
+    };
+    match value {
+        Value::Object(entries) => {
+            for (key, value) in entries {
+                let parts: Vec<String> = rules
+                    .iter()
+                    .filter(|(_, rule)| rule.pointer(&format!("/properties/{key}")).is_some_and(Value::is_object))
+                    .map(|(pointer, _)| format!("{pointer}/properties/{key}"))
+                    .collect();
+                below(Step::Key(key.clone()), value, parts, found);
+            }
+            found.push(Place { path, rules });
+        }
+        Value::Array(items) => {
+            let parts: Vec<String> = rules
+                .iter()
+                .filter(|(_, rule)| rule.get("items").is_some())
+                .map(|(pointer, _)| format!("{pointer}/items"))
+                .collect();
+            for (n, value) in items.iter().enumerate() {
+                below(Step::Item(n), value, parts.clone(), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The part at this pointer and those that it is made of.
+fn gather(schema: &Value, pointer: &str, found: &mut Vec<(String, Value)>) {
+    let Some(rule) = schema.pointer(pointer) else { panic!("the schema has no {pointer}") };
+    found.push((pointer.to_owned(), rule.clone()));
+    if let Some(other) = rule.get("$ref").and_then(Value::as_str) {
+        gather(schema, other.trim_start_matches('#'), found);
+    }
+    for together in ["allOf", "anyOf", "oneOf"] {
+        let parts = rule.get(together).and_then(Value::as_array).map_or(0, Vec::len);
+        (0..parts).for_each(|n| gather(schema, &format!("{pointer}/{together}/{n}"), found));
+    }
+}
+
+impl Place {
+    /// The keys that the schema allows here; `None` where they are free.
+    fn keys(&self) -> Option<BTreeSet<String>> {
+        let lists: Vec<&Map<String, Value>> =
+            self.rules.iter().filter_map(|(_, rule)| rule.get("properties")?.as_object()).collect();
+        (!lists.is_empty()).then(|| lists.into_iter().flat_map(|list| list.keys().cloned()).collect())
+    }
+
+    /// What the schema says of a key here.
+    fn of<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.rules.iter().filter_map(move |(_, rule)| rule.pointer(&format!("/properties/{key}")))
+    }
+}
+
+/// The document with another key in the mapping at this place.
+fn with(document: &Value, path: &[Step], key: &str, value: Value) -> Value {
+    let mut document = document.clone();
+    let mapping = path.iter().fold(&mut document, |value, step| match step {
+        Step::Key(key) => &mut value[key],
+        Step::Item(n) => &mut value[n],
+    });
+    mapping[key] = value;
+    document
+}
+
+fn read(document: &Value) -> Result<config::Config, config::Report> {
+    let yaml = serde_yaml::to_string(document).expect("YAML");
+    config::parse(&yaml, Path::new(WHOLE), &env)
+}
+
+fn whole() -> Value {
+    document(&std::fs::read_to_string(WHOLE).expect("read")).expect("YAML")
+}
+
+#[test]
+fn the_schema_and_the_reader_know_the_same_keys() {
+    let (schema, document) = (schema(), whole());
+    let mut seen = BTreeSet::new();
+    for place in mappings(&schema, &document) {
+        let Some(keys) = place.keys() else { continue };
+        let report = read(&with(&document, &place.path, "q", json!(1))).expect_err("no such key");
+        let said = report.diagnostics().iter().find(|said| said.message.starts_with("unknown key `q` in ")).expect("unknown key");
+        let (_, known) = said.help[0].split_once(" are ").unwrap_or_else(|| panic!("{}", said.help[0]));
+        let known: BTreeSet<String> = known.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        assert_eq!(keys, known, "at {:?}; left: the schema, right: the reader", place.path);
+        seen.extend(place.rules.into_iter().map(|(pointer, _)| pointer));
+    }
+    let mut all = vec![];
+    pointers(&schema, "", &mut all);
+    let unseen: Vec<_> = all.into_iter().filter(|pointer| !seen.contains(pointer)).collect();
+    assert!(unseen.is_empty(), "{WHOLE} has to have these parts of the schema: {unseen:#?}");
+}
+
+/// Where the schema lists keys.
+fn pointers(part: &Value, at: &str, found: &mut Vec<String>) {
+    let keys = part.get("properties").and_then(Value::as_object);
+    if keys.is_some_and(|keys| keys.values().any(Value::is_object)) && part.get("type").is_some() {
+        found.push(at.to_owned());
+    }
+    match part {
+        Value::Object(entries) => entries.iter().for_each(|(key, value)| pointers(value, &format!("{at}/{key}"), found)),
+        Value::Array(items) => items.iter().enumerate().for_each(|(n, value)| pointers(value, &format!("{at}/{n}"), found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_default_of_the_schema_is_the_readers() {
+    let (schema, document) = (schema(), whole());
+    let same = read(&document).expect("valid").to_yaml();
+    let (mut said, mut proven) = (BTreeSet::new(), BTreeSet::new());
+    for place in mappings(&schema, &document) {
+        for key in place.keys().unwrap_or_default() {
+            let Some(default) = place.of(&key).find_map(|rule| rule.get("default")) else { continue };
+            let part = (place.rules.last().expect("a rule").0.clone(), key.clone());
+            said.insert(part.clone());
+            let written = with(&document, &place.path, &key, default.clone());
+            if written != document && read(&written).is_ok_and(|config| config.to_yaml() == same) {
+                proven.insert(part);
+            }
+        }
+    }
+    assert!(said.len() > 20, "{said:?}");
+    let wrong: Vec<_> = said.difference(&proven).collect();
+    assert!(wrong.is_empty(), "to write these defaults changes something wherever {WHOLE} does not have the key: {wrong:#?}");
+}
+
+#[test]
+fn every_choice_of_the_schema_is_the_readers() {
+    let (schema, document) = (schema(), whole());
+    let words = Regex::new(r"has to be (`.*`), not `q`$").expect("pattern");
+    let mut compared = 0;
+    for place in mappings(&schema, &document) {
+        for key in place.keys().unwrap_or_default() {
+            let choices = place.of(&key).filter_map(|rule| rule.pointer("/anyOf/0/enum")?.as_array()).next();
+            let Some(choices) = choices.filter(|_| !matches!(key.as_str(), "message" | "remind_every")) else { continue };
+            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let choices: BTreeSet<String> = choices.iter().map(text).collect();
+            let report = read(&with(&document, &place.path, &key, json!("q"))).expect_err("no such choice");
+            let message = report.diagnostics().iter().find_map(|said| words.captures(&said.message)).expect("a message");
+            let known: BTreeSet<String> = message[1].split('`').skip(1).step_by(2).map(str::to_owned).collect();
+            assert_eq!(choices, known, "{key}; left: the schema, right: the reader");
+            compared += 1;
+        }
+    }
+    assert!(compared > 6, "{compared}");
+}
