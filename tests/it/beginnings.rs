@@ -131,14 +131,17 @@ async fn bash_completes_commands_options_and_choices() {
 
 #[tokio::test]
 async fn every_command_has_a_manual_page_that_groff_reads_without_a_warning() {
-    require("groff", "groff");
+    require("groff", "groff-base");
     let folder = TempDir::new().expect("folder");
     let into = folder.path().join("share/man/man1");
     let written = run(&["man", "-o", &into.display().to_string()]).await;
     assert_eq!((written.code, written.stdout.as_str(), written.stderr.as_str()), (Some(0), "", ""));
     let help = run(&["--help"]).await.stdout;
     let commands = help.lines().skip_while(|l| *l != "Commands:").skip(1).take_while(|l| !l.is_empty());
-    for command in commands.filter_map(|l| l.strip_prefix("  ").filter(|l| !l.starts_with(' '))?.split(' ').next()).filter(|name| *name != "help") {
+    for command in commands
+        .filter_map(|l| l.strip_prefix("  ").filter(|l| !l.starts_with(' '))?.split(' ').next())
+        .filter(|name| *name != "help")
+    {
         assert!(into.join(format!("wsprobe-{command}.1")).exists(), "no page for {command}");
     }
     assert!(into.join("wsprobe-silence-add.1").exists());

@@ -458,17 +458,3 @@ fn a_rule_may_wait_for_labels_that_target_files_bring_later() {
     parse(&format!("target_files: [nothing.d/*.yaml]\n{rest}")).unwrap();
     assert!(parse(&rest.replace("[]", "[{name: a, url: 'ws://a/'}]")).is_err());
 }
-
-#[test]
-fn every_configuration_in_the_docs_is_valid() {
-    for (file, count) in [("README.md", 2), ("docs/probing.md", 5)] {
-        let text = fs::read_to_string(file).unwrap();
-        let blocks: Vec<&str> = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-        assert_eq!(blocks.len(), count, "{file}");
-        for yaml in blocks {
-            // its secret stands in a file beside it
-            let yaml = yaml.replace("webhook_url_file: slack-webhook-url", "webhook_url_file: tests/config/files/slack-url");
-            config::parse(&yaml, Path::new("monitors.yaml"), &env).unwrap_or_else(|report| panic!("{file}: {report}"));
-        }
-    }
-}

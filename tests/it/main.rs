@@ -18,6 +18,7 @@ mod endpoint;
 mod examples;
 mod follow_up;
 mod gate;
+mod guides;
 mod heartbeat;
 mod hold;
 mod http;

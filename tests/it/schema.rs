@@ -92,6 +92,15 @@ fn examples() -> BTreeMap<String, String> {
     examples
 }
 
+#[test]
+fn every_configuration_in_the_docs_is_valid() {
+    for (example, yaml) in examples() {
+        // their secrets stand in files beside them
+        let yaml = yaml.replace("webhook_url_file: slack-webhook-url", "webhook_url_file: tests/config/files/slack-url");
+        config::parse(&yaml, Path::new("monitors.yaml"), &env).unwrap_or_else(|report| panic!("{example}: {report}"));
+    }
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_keys_types_and_choices_is_seen_in_an_editor() {
     let mut documents = BTreeMap::new();
