@@ -9,6 +9,7 @@ use regex::Regex;
 use tempfile::TempDir;
 
 use crate::django::{RIGHT_HEADER, Stack, WRONG_HEADER};
+use crate::support::daemon::Inbox;
 use crate::support::docs::blocks;
 use crate::support::front::{Answer, Front};
 use crate::support::nginx::{free_port, listening};
@@ -140,17 +141,18 @@ async fn what_the_guide_for_prometheus_checks_is_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_guide_for_slack_ends_with_a_valid_configuration_and_a_secret_that_is_kept() {
-    let reader = Reader::new();
+    let (reader, mut inbox) = (Reader::new(), Inbox::open().await);
     let page = "docs/slack.md";
     let scripts = scripts(page);
     let [secret, reload] = scripts.as_slice() else { panic!("{scripts:#?}") };
-    reader.does(&format!("echo https://hooks.slack.com/services/T0/B0/x | {secret}")).await;
+    reader.does(&format!("echo {}/slack | {secret}", inbox.base)).await;
     let kept = std::fs::metadata(reader.folder.path().join("slack-webhook-url")).expect("the file").permissions().mode();
     assert_eq!(kept & 0o777, 0o600);
     let yaml = blocks(page).into_iter().find(|block| block.language == "yaml").expect("a configuration").text;
     reader.write("monitors.yaml", &yaml);
     let done = reader.does(reload).await;
     assert!(done.stdout.contains("1 receiver"), "{}", done.stdout);
+    assert!(inbox.slack.next().await.to_string().contains("slack-ops"), "the test message arrives");
 }
 
 /// What the page shows, with the words that differ from run to run taken out.

@@ -44,6 +44,7 @@ mod schema;
 mod silences;
 mod support;
 mod systemd;
+mod test_notify;
 mod tidy;
 mod trace;
 mod wire;

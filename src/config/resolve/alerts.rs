@@ -152,7 +152,7 @@ impl RuleReader<'_> {
             "burn_rate",
             "no_verdict_for",
         ];
-        let when = fields.kind(&kinds, &[], "consecutive_failures: 3").and_then(|(kind, value)| match kind {
+        let when = fields.one_of(&kinds, "consecutive_failures: 3").and_then(|(kind, value)| match kind {
             "consecutive_failures" => {
                 let n = value.integer(IN_A_ROW, "consecutive_failures: 3")?;
                 Some(When::without_window(Condition::ConsecutiveFailures(n.value)))

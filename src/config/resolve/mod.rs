@@ -17,7 +17,6 @@ mod maintenance;
 mod reach;
 mod receivers;
 mod selector;
-
 mod storage;
 mod target_files;
 mod targets;
