@@ -15,7 +15,7 @@ use wsprobe::config::{
 };
 
 /// The only variables that exist in these tests.
-fn env(name: &str) -> Option<String> {
+pub fn env(name: &str) -> Option<String> {
     match name {
         "HOST" => Some("example.com".into()),
         "INTERVAL" => Some("15s".into()),
@@ -31,7 +31,7 @@ fn read(path: &Path) -> Result<Config, Report> {
     config::parse(&fs::read_to_string(path).unwrap(), path, &env)
 }
 
-fn yaml_files(folder: &str) -> Vec<PathBuf> {
+pub fn yaml_files(folder: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|ext| ext == "yaml"));
     files.sort();
@@ -467,18 +467,4 @@ fn a_rule_may_wait_for_labels_that_target_files_bring_later() {
     let rest = "targets: []\nalerts: [{name: down, targets: [{team: b}], when: {consecutive_failures: 2}}]\n";
     parse(&format!("target_files: [nothing.d/*.yaml]\n{rest}")).unwrap();
     assert!(parse(&rest.replace("[]", "[{name: a, url: 'ws://a/'}]")).is_err());
-}
-
-#[test]
-fn every_configuration_in_the_docs_is_valid() {
-    for (file, count) in [("README.md", 3), ("docs/probing.md", 5)] {
-        let text = fs::read_to_string(file).unwrap();
-        let blocks: Vec<&str> = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-        assert_eq!(blocks.len(), count, "{file}");
-        for yaml in blocks {
-            // its secret stands in a file beside it
-            let yaml = yaml.replace("webhook_url_file: slack-webhook-url", "webhook_url_file: tests/config/files/slack-url");
-            config::parse(&yaml, Path::new("monitors.yaml"), &env).unwrap_or_else(|report| panic!("{file}: {report}"));
-        }
-    }
 }

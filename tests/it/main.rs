@@ -1,6 +1,7 @@
 //! Everything that is promised to users, one file per promise.
 
 mod alert;
+mod beginnings;
 mod bounds;
 mod captures;
 mod cli;
@@ -18,6 +19,7 @@ mod endpoint;
 mod examples;
 mod follow_up;
 mod gate;
+mod guides;
 mod heartbeat;
 mod hold;
 mod http;
@@ -39,6 +41,7 @@ mod reports;
 mod resolver;
 mod restart;
 mod schedule;
+mod schema;
 mod silences;
 mod support;
 mod systemd;
