@@ -1,8 +1,7 @@
 //! `wsprobe test-notify`: the program, and receivers of every kind that take, refuse or swallow its message.
 
-use std::time::Instant;
-
 use serde_json::Value;
+use tokio::time::Instant;
 use wiremock::matchers::{any, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 

@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 use wsprobe::alert::Alert;
 use wsprobe::config::{Alertmanager as To, Authorization, Receiver, ReceiverKind, Secret, Target};
+use wsprobe::endpoint::{Endpoint, Faults, Options};
 use wsprobe::notify::alertmanager::payload;
 use wsprobe::notify::{FailureReason, Notification, Tuning};
 use wsprobe::time::{Clock, Timestamp};
 
 use crate::support::alertmanager::Alertmanager;
+use crate::support::daemon::Running;
 use crate::support::notify::*;
 
 const RESEND: Duration = Duration::from_millis(250);
@@ -164,6 +167,44 @@ async fn alerts_of_a_wsprobe_that_died_end_by_themselves() {
     alertmanager.until("it fires", |alerts| alerts.len() == 1).await;
     drop(delivery);
     alertmanager.until("it has ended", <[Value]>::is_empty).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_alertmanager_is_told_what_still_fires_and_then_that_it_is_over() {
+    let mut alertmanager = Alertmanager::start().await;
+    let endpoint = Endpoint::bind(Options::default()).await.expect("endpoint");
+    let (url, control) = (endpoint.url(), endpoint.control());
+    tokio::spawn(endpoint.run(CancellationToken::new()));
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = format!(
+        "
+server: {{listen: '127.0.0.1:0'}}
+storage: {{path: '{}'}}
+defaults: {{interval: 50ms, timeout: 50ms}}
+targets: [{{name: prod, url: '{url}', labels: {{env: prod}}}}]
+alerts: [{{name: down, severity: critical, when: {{consecutive_failures: 2}}, resolve_after: 2}}]
+receivers: [{{name: am, alertmanager: {{urls: ['{}']}}}}]
+",
+        folder.path().join("wsprobe.db").display(),
+        alertmanager.url()
+    );
+    control.set(Faults::parse("redirect-301").expect("fault"));
+    let daemon = Running::start(&yaml).await;
+    alertmanager.until("it fires", |alerts| alerts.len() == 1 && alerts[0]["labels"]["target"] == "prod").await;
+    daemon.stop().await;
+
+    alertmanager.kill().await;
+    alertmanager.start_again().await;
+    let daemon = Running::start(&yaml).await;
+    alertmanager.until("it fires again, from what was kept", |alerts| alerts.len() == 1).await;
+    control.clear();
+    alertmanager.until("it is over", <[Value]>::is_empty).await;
+    let metrics = daemon.metrics().await;
+    assert!(
+        metrics.contains("wsprobe_notifications_total{receiver=\"am\"} 2"),
+        "once for what fires, once for its end: {metrics}"
+    );
+    daemon.stop().await;
 }
 
 #[tokio::test]

@@ -107,7 +107,7 @@ async fn discord_is_asked_for_a_receipt_and_given_the_time_it_asks_for() {
     Mock::given(query_param("wait", "true")).respond_with(ResponseTemplate::new(200).set_body_string("{}")).mount(&server).await;
     Mock::given(any()).respond_with(ResponseTemplate::new(204)).with_priority(200).mount(&server).await;
     let mut delivery = Delivery::start(&[webhook_with("chat", &format!("{}/api/webhooks/1/x", server.uri()), Body::Discord)]);
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     delivery.submit("chat", fired());
     assert_eq!(delivery.next().await, Event::Failed("chat".into(), FailureReason::RateLimited));
     assert_eq!(delivery.next().await, Event::Sent("chat".into()));

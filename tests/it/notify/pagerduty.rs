@@ -1,9 +1,10 @@
 //! PagerDuty: one incident per alert, opened and closed by the same key, and no more calls than it allows.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 use wsprobe::alert::Alert;

@@ -1,6 +1,6 @@
 //! A real Alertmanager, alone: it gossips with nobody.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ impl Alertmanager {
     }
 }
 
-fn spawn(config: &Path, data: &PathBuf, port: u16) -> Child {
+fn spawn(config: &Path, data: &Path, port: u16) -> Child {
     Command::new("prometheus-alertmanager")
         .arg(format!("--config.file={}", config.display()))
         .arg(format!("--storage.path={}", data.display()))

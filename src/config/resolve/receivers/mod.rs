@@ -133,7 +133,7 @@ fn pagerduty(reader: &Reader<'_>, value: &Value<'_>) -> Option<ReceiverKind> {
         let help = "PagerDuty shows it under Service, Integrations, Events API V2: `Integration Key`";
         reader.report(Draft::new(Code::InvalidValue, routing_key.span, message).help(help));
     }
-    let url = url.map_or_else(|| Some(PagerDuty::URL.into()), |written| written)?;
+    let url = url.unwrap_or_else(|| Some(PagerDuty::URL.into()))?;
     Some(ReceiverKind::PagerDuty(PagerDuty { routing_key: routing_key.value, url }))
 }
 
