@@ -18,7 +18,7 @@ pub(super) const MAX_BODY: usize = 1_000_000;
 pub(super) const MAX_DIMENSION: usize = 1_024;
 /// "Values must be in the range of -2^360 to 2^360. In addition, special values (for example, NaN, +Infinity, -Infinity) are
 /// not supported."
-const MAX_MAGNITUDE: f64 = 2.348_542_582_773_833e108;
+const MAX_MAGNITUDE: f64 = f64::from_bits((1_023 + 360) << 52);
 
 /// The bodies that carry these data, as few as the limits allow. With `fine`, CloudWatch keeps them by the second.
 pub(super) fn parcels(namespace: &str, data: &[Datum], fine: bool) -> Vec<Parcel> {
