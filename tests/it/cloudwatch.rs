@@ -50,7 +50,7 @@ impl Prober {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
             command.env_remove(name);
         }
-        command.env("HOME", folder.path()).envs(env.iter().copied()).args(["run", &file]);
+        command.env("HOME", folder.path()).envs(env.iter().copied()).args(["run", "--config", &file]);
         let running = Running::of(command);
         Prober { running, base: format!("http://{listen}"), _folder: folder }
     }
