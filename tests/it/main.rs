@@ -39,6 +39,7 @@ mod resolver;
 mod restart;
 mod schedule;
 mod silences;
+mod stories;
 mod support;
 mod systemd;
 mod tidy;

@@ -24,6 +24,8 @@ pub(super) fn render(parcel: &Parcel, links: &Links) -> Value {
     let rules = together::by_rule(parcel);
     let news = parcel.news().unwrap_or(News::Event(Kind::Fired));
     let mut blocks = vec![];
+    let notes: Vec<_> = together::notes(parcel).iter().map(|note| format!("_{}_", prose(note, 400))).collect();
+    blocks.extend(section(&notes.join("\n")));
     let mut shown = 0;
     for (n, (by, cause)) in rules.iter().flat_map(|by| by.causes.iter().map(move |cause| (by, cause))).take(CAUSES).enumerate() {
         blocks.extend(section(&cause_text(by, cause, (news, rules.len() > 1), NAMES[n.min(1)], links)));

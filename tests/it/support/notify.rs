@@ -238,8 +238,13 @@ impl Delivery {
     }
 
     pub fn tuned(receivers: &[Arc<Receiver>], tuning: Tuning) -> Self {
+        Self::at(START + Duration::from_secs(30), receivers, tuning)
+    }
+
+    /// Begins at another time.
+    pub fn at(begin: Timestamp, receivers: &[Arc<Receiver>], tuning: Tuning) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
-        let clock = Clock::manual(START + Duration::from_secs(30));
+        let clock = Clock::manual(begin);
         let dispatcher = Dispatcher::start_with(receivers, links(), clock.clone(), Arc::new(Recorder(sender)), tuning);
         Delivery { dispatcher, clock, events }
     }
