@@ -12,6 +12,7 @@ mod condition;
 mod finding;
 mod flap;
 mod saved;
+mod slot;
 mod state;
 mod timeline;
 mod window;

@@ -35,3 +35,8 @@ fn start(default: &str) {
 pub fn init_quiet() {
     start("wsprobe=error,off");
 }
+
+/// Logging for a command that reports every failure itself: nothing, unless the environment asks for more.
+pub fn init_silent() {
+    start("off");
+}

@@ -15,6 +15,7 @@ mod run;
 mod select;
 mod silence;
 mod terminal;
+mod test_notify;
 mod text;
 mod trace;
 mod validate;
@@ -58,6 +59,7 @@ enum Command {
     Gate(gate::Args),
     Trace(trace::Args),
     Validate(validate::Args),
+    TestNotify(test_notify::Args),
     LintDjango(lint_django::Args),
     Endpoint(endpoint::Args),
     Silence(silence::Args),
@@ -73,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => on_runtime(Threads::One, check::run(args)),
         Command::Gate(args) => on_runtime(Threads::One, gate::run(args)),
         Command::Trace(args) => on_runtime(Threads::One, trace::run(args)),
+        Command::TestNotify(args) => on_runtime(Threads::One, test_notify::run(args)),
         Command::Silence(args) => on_runtime(Threads::One, silence::run(args)),
         Command::Endpoint(args) => on_runtime(Threads::Many, endpoint::run(args)),
     };

@@ -206,7 +206,7 @@ async fn ask(common: &Common, method: Method, path: &[&str], body: Option<&Silen
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty().extend(["api", "v1"]).extend(path);
     }
-    let tls = notify::outbound_tls().map_err(|error| failed(error.to_string()))?;
+    let tls = notify::outbound_tls(None).map_err(failed)?;
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())

@@ -30,16 +30,18 @@ const PUBLIC: &[&str] = &[
     "burn_rate", "session_shorter_than", "no_verdict_for", "http_self_redirect", "above", "over", "and_over", "min_samples",
     "phase", "quantile", "objective", "resolve_after", "remind_every", "notify",
     // receivers
+    "mentions", "preset", "content_type", "urls",
     "group_wait",
 ];
 
 /// Keys that hold secrets: what resembles them is one.
-const SECRET: [&str; 12] = [
+const SECRET: [&str; 13] = [
     "password",
     "credentials",
     "webhook_url",
     "signing_secret",
     "routing_key",
+    "template",
     "headers",
     "basic_auth",
     "authorization",
@@ -348,7 +350,9 @@ impl Finder<'_> {
             ("headers", _) => Trust::Headers,
             ("basic_auth" | "authorization" | "slack" | "webhook" | "pagerduty" | "alertmanager" | "heartbeat", _) => Trust::Wary,
             (key, _) if key.ends_with("_file") => Trust::Open,
-            ("username" | "type" | "every", Trust::Wary) => Trust::Open,
+            ("username" | "type" | "every" | "mentions" | "preset" | "content_type", Trust::Wary) => Trust::Open,
+            ("urls", Trust::Wary) => Trust::Public,
+            ("template", Trust::Wary) if !sounds_secret(self.source.slice(entry.value.span)) => Trust::Open,
             (_, Trust::Wary) => Trust::Secret,
             ("send", _) if sounds_secret(self.source.slice(entry.value.span)) => Trust::Secret,
             ("alerts" | "maintenance", Trust::Public) => Trust::Alerts,

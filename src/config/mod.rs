@@ -3,6 +3,7 @@
 //! Two representations: `raw` is the file as written, [`Config`] is what is meant by it. `resolve` goes from one to the
 //! other and reports every mistake at once, each with its place and remedy. No run-time state is ever kept in here.
 
+mod body_template;
 pub mod diagnostic;
 mod expand;
 mod maintenance;
@@ -11,6 +12,7 @@ mod policy;
 mod raw;
 mod reach;
 mod read;
+mod receiver;
 mod resolve;
 mod scalar;
 mod secret;
@@ -26,11 +28,13 @@ use std::time::Duration;
 
 use crate::source;
 
+pub use body_template::{BodyTemplate, TemplateError};
 pub use diagnostic::Report;
 pub use maintenance::{Days, Maintenance, TimeOfDay, Times};
 pub use mask::{is_public_header, sounds_secret};
-pub use policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector, Severity};
+pub use policy::{Condition, Match, Rule, Selector, Severity};
 pub use reach::{Proxy, Witness};
+pub use receiver::{Alertmanager, Body, Mention, Mentions, PagerDuty, Receiver, ReceiverKind};
 pub use scalar::{Wrong, duration as parse_duration, show as show_duration};
 pub use secret::Secret;
 pub use target::{

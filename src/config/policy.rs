@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::secret::Secret;
 use super::target::Target;
 use crate::outcome::{Phase, TargetName};
 
@@ -144,51 +143,6 @@ impl Condition {
             Condition::SessionShorterThan(_) => "session_shorter_than",
             Condition::BurnRate { .. } => "burn_rate",
             Condition::NoVerdictFor(_) => "no_verdict_for",
-        }
-    }
-}
-
-/// One entry of `receivers:`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Receiver {
-    /// Unique among the receivers.
-    pub name: Arc<str>,
-    pub kind: ReceiverKind,
-    /// A message that others are about to follow waits for them at most this long, to be told with them as one. Of no meaning
-    /// for receivers that are not read by people.
-    pub group_wait: Duration,
-}
-
-impl Receiver {
-    /// A receiver with the defaults of its kind.
-    pub fn new(name: impl Into<Arc<str>>, kind: ReceiverKind) -> Self {
-        Receiver { name: name.into(), kind, group_wait: Duration::from_secs(30) }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum ReceiverKind {
-    /// A Slack incoming webhook; its URL is the secret.
-    Slack { webhook_url: Secret },
-    /// Any HTTP endpoint, in the Standard Webhooks form.
-    Webhook { url: Secret, signing_secret: Option<Secret>, headers: Vec<(http::HeaderName, Secret)> },
-}
-
-impl ReceiverKind {
-    /// The key in the receiver's entry.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            ReceiverKind::Slack { .. } => "slack",
-            ReceiverKind::Webhook { .. } => "webhook",
-        }
-    }
-
-    /// Whether people read the messages as they come: then what belongs together is told as one, and what is over by the time
-    /// it can be told is summed up. Machines get each event by itself.
-    pub const fn is_read_by_people(&self) -> bool {
-        match self {
-            ReceiverKind::Slack { .. } => true,
-            ReceiverKind::Webhook { .. } => false,
         }
     }
 }

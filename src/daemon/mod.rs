@@ -29,6 +29,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Condition, Config, Storage, Target};
 use crate::http;
@@ -227,12 +228,13 @@ impl Daemon {
         tracing::info!("shutting down");
         let deadline = Instant::now() + DRAIN;
         // it ends with the shutdown, and drops its end of the queue
-        match reloader.await {
-            Ok((sessions, pages)) => {
+        match timeout(DRAIN_PROBES, AbortOnDropHandle::new(reloader)).await {
+            Ok(Ok((sessions, pages))) => {
                 tokio::join!(running.drain(DRAIN_PROBES), sessions.drain(DRAIN_PROBES), pages.drain(DRAIN_PROBES));
             }
-            Err(error) => {
-                tracing::error!(%error, "reloading ended early");
+            late_or_failed => {
+                let failed = late_or_failed.is_ok();
+                tracing::error!(failed, "a reload did not end in time: held connections are dropped");
                 running.drain(DRAIN_PROBES).await;
             }
         }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::incidents;
 use super::systemd::Beat;
-use crate::alert::{Book, State, Transition, TransitionKind};
+use crate::alert::{Alert, Book, State, Transition, TransitionKind};
 use crate::config::{Config, Target};
 use crate::diagnose::diagnose;
 use crate::http::{AlertRow, AlertRowState, DiagnosisRow, SilenceCommand};
@@ -194,6 +194,7 @@ impl Pipeline {
         if alerts + messages > 0 {
             tracing::info!(alerts, messages, "taken up from before the restart");
         }
+        self.dispatcher.resume(&self.told());
         self.hand_on(None, orphans);
         let targets: Vec<TargetName> = self.targets.keys().cloned().collect();
         for target in &targets {
@@ -228,6 +229,11 @@ impl Pipeline {
         self.show_alerts();
     }
 
+    /// The alerts that people take for firing.
+    fn told(&self) -> Vec<Alert> {
+        self.desk.told(self.book.active().into_iter().filter_map(|status| status.alert).collect())
+    }
+
     /// Takes up another configuration: what stays goes on, what is gone leaves nothing behind, and alerts that nobody watches
     /// any more are closed with a word.
     fn reload(&mut self, config: Arc<Config>) {
@@ -239,6 +245,7 @@ impl Pipeline {
         self.shown_active.retain(|target| self.targets.contains_key(target));
         self.desk.reconfigure(&config, self.clock.now());
         self.dispatcher.reconfigure(&config.receivers);
+        self.dispatcher.resume(&self.told());
         self.config = config;
         self.hand_on(None, ended);
         let targets: Vec<TargetName> = self.targets.keys().cloned().collect();

@@ -325,6 +325,17 @@ impl Desk {
         Some(format!("{happened} at {when}{during}{end}"))
     }
 
+    /// Of the alerts that fire, those that people know of, and those that people still take for firing because their end is held
+    /// back.
+    pub fn told(&self, firing: Vec<Alert>) -> Vec<Alert> {
+        let untold = |alert: &Alert| {
+            let held = self.held.get(&(alert.target.name.clone(), alert.rule.name.clone()));
+            held.is_some_and(|held| held.firing.as_ref().is_some_and(|firing| firing.id == alert.id))
+        };
+        let ends = self.held.values().filter_map(|held| Some(held.end.as_ref()?.alert.clone()));
+        firing.into_iter().filter(|alert| !untold(alert)).chain(ends).collect()
+    }
+
     /// What mutes this alert now; of several, the one that lasts longest.
     pub fn mute(&self, alert: &Alert, now: Timestamp) -> Option<Mute> {
         let timed = self.timed(&alert.target, &alert.rule.name, now);

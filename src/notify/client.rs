@@ -4,10 +4,13 @@
 //! a way out of their own are set up; a receiver on a loopback address is never reached through one.
 
 use std::error::Error as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use super::retry::{Failure, FailureReason, of_status, parse_retry_after};
 use crate::config::Secret;
@@ -46,6 +49,37 @@ impl Request {
     /// The body, exactly as it goes on the wire.
     pub fn body(&self) -> &str {
         &self.body
+    }
+
+    /// Says that the body is of another type than JSON.
+    ///
+    /// # Errors
+    /// The type can't be sent.
+    pub fn set_content_type(&mut self, content_type: &str) -> Result<(), Failure> {
+        let unusable = |_| Failure::new(FailureReason::InvalidReceiver, "the content type is not usable");
+        self.headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(content_type).map_err(unusable)?);
+        Ok(())
+    }
+
+    /// Sets a parameter of the URL's query, unless the URL has it.
+    pub fn set_parameter(&mut self, name: &str, value: &str) {
+        if !self.url.query_pairs().any(|(written, _)| written == name) {
+            self.url.query_pairs_mut().append_pair(name, value);
+        }
+    }
+
+    /// Adds headers that may hold secrets.
+    ///
+    /// # Errors
+    /// One can't be sent. The error does not show its value.
+    pub fn add_headers(&mut self, headers: &[(HeaderName, Secret)]) -> Result<(), Failure> {
+        for (name, value) in headers {
+            let unusable = |_| Failure::new(FailureReason::InvalidReceiver, format!("the value of header {name} is not usable"));
+            let mut value = HeaderValue::from_str(value.expose()).map_err(unusable)?;
+            value.set_sensitive(true);
+            self.headers.insert(name, value);
+        }
+        Ok(())
     }
 }
 
@@ -90,8 +124,16 @@ impl Client {
     /// # Errors
     /// No TLS configuration can be made; there is nothing a user can do about it.
     pub fn new(clock: Clock, timeout: Duration) -> Result<Self, Failure> {
+        Self::trusting(None, clock, timeout)
+    }
+
+    /// The same, which trusts the roots in this PEM file, too.
+    ///
+    /// # Errors
+    /// The file can't be used any more; it could when the configuration was read.
+    pub fn trusting(ca_file: Option<&Path>, clock: Clock, timeout: Duration) -> Result<Self, Failure> {
         let unusable = |why: String| Failure::new(FailureReason::InvalidReceiver, format!("no HTTP client can be made: {why}"));
-        let tls = tls_config().map_err(|e| unusable(e.to_string()))?;
+        let tls = tls_config(ca_file).map_err(unusable)?;
         let builder = |tls: rustls::ClientConfig| {
             reqwest::Client::builder()
                 .tls_backend_preconfigured(tls)
@@ -140,20 +182,26 @@ fn is_loopback(url: &url::Url) -> bool {
     }
 }
 
-/// TLS as this host trusts it. A host without any root certificates can still reach others over plain HTTP.
+/// TLS as this host trusts it, and the roots of a file too. A host without any root certificates can still reach others over plain HTTP.
 ///
 /// # Errors
-/// The provider offers no protocol version, which ours does.
-pub fn tls_config() -> Result<rustls::ClientConfig, rustls::Error> {
+/// The file can't be used.
+pub fn tls_config(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, String> {
     let mut roots = rustls::RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);
+    if let Some(file) = ca_file {
+        let unreadable = |error: rustls::pki_types::pem::Error| format!("{}: {error}", file.display());
+        for certificate in CertificateDer::pem_file_iter(file).map_err(unreadable)? {
+            roots.add(certificate.map_err(unreadable)?).map_err(|error| format!("{}: {error}", file.display()))?;
+        }
+    }
     if roots.is_empty() {
         tracing::warn!("no trusted root certificates on this host: receivers can't be reached over https");
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Ok(config.map_err(|error| error.to_string())?.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn failure(error: reqwest::Error) -> Failure {

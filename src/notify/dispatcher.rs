@@ -12,12 +12,14 @@ use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
+use super::alertmanager::Fleets;
 use super::batch::Item;
 use super::client::Client;
 use super::lane::{Lane, Worker};
 use super::loss::lose;
 use super::notification::{Kind, Notification};
 use super::retry::{Backoff, Failure, FailureReason};
+use crate::alert::Alert;
 use crate::config::Receiver;
 use crate::time::{Clock, Timestamp};
 use crate::views::Links;
@@ -28,6 +30,8 @@ pub trait Ledger: Send + Sync {
     fn sent(&self, receiver: &str);
     /// An attempt failed, and may be repeated; or a notification was given up.
     fn failed(&self, receiver: &str, reason: FailureReason);
+    /// Why an attempt failed, in words; [`Ledger::failed`] follows.
+    fn explained(&self, _receiver: &str, _failure: &Failure) {}
     /// A notification need not be told any more: a newer one says all that it would have said. Told before [`Ledger::done`].
     fn superseded(&self, receiver: &str);
     /// A notification was given up for good, and its receiver will never get it. Told before [`Ledger::done`].
@@ -50,6 +54,12 @@ pub struct Tuning {
     pub attempt_timeout: Duration,
     /// From one message to a Slack channel to the next (docs.slack.dev/apis/web-api/rate-limits: one per second).
     pub slack_spacing: Duration,
+    /// From one event to a PagerDuty service to the next (PagerDuty, Events API v2: about 120 per minute and key).
+    pub pagerduty_spacing: Duration,
+    /// How often Alertmanager is told again what fires (Prometheus: `--rules.alert.resend-delay`).
+    pub alertmanager_resend: Duration,
+    /// How long it is told that an alert has ended (Prometheus: `resolvedRetention`).
+    pub alertmanager_retention: Duration,
     /// Where the jitter comes from: numbers in 0 to 1.
     pub random: Arc<dyn Fn() -> f64 + Send + Sync>,
 }
@@ -61,6 +71,9 @@ impl Default for Tuning {
             capacity: 20_000,
             attempt_timeout: Duration::from_secs(15),
             slack_spacing: Duration::from_secs(1),
+            pagerduty_spacing: Duration::from_millis(500),
+            alertmanager_resend: Duration::from_secs(60),
+            alertmanager_retention: Duration::from_secs(15 * 60),
             random: Arc::new(fastrand::f64),
         }
     }
@@ -80,6 +93,8 @@ pub(super) struct Shared {
 pub struct Dispatcher {
     shared: Arc<Shared>,
     lanes: Mutex<BTreeMap<Arc<str>, Running>>,
+    /// Receivers that are told what is so, and not what happened.
+    fleets: Fleets,
 }
 
 struct Running {
@@ -97,7 +112,7 @@ impl Dispatcher {
     pub fn start_with(receivers: &[Arc<Receiver>], links: Links, clock: Clock, ledger: Arc<dyn Ledger>, tuning: Tuning) -> Self {
         let client = Client::new(clock.clone(), tuning.attempt_timeout);
         let shared = Arc::new(Shared { client, links, clock, ledger, tuning });
-        let dispatcher = Dispatcher { shared, lanes: Mutex::default() };
+        let dispatcher = Dispatcher { shared, lanes: Mutex::default(), fleets: Fleets::default() };
         dispatcher.reconfigure(receivers);
         dispatcher
     }
@@ -106,6 +121,9 @@ impl Dispatcher {
     pub fn submit(&self, to: &[Arc<str>], notification: &Arc<Notification>) {
         let lanes = self.lanes();
         for name in to {
+            if self.fleets.submit(name, notification) {
+                continue;
+            }
             match lanes.get(name) {
                 Some(running) => running.lane.push(notification.clone(), &self.shared),
                 // The configuration is checked for this; a reload between decision and submission can still lead here.
@@ -122,9 +140,10 @@ impl Dispatcher {
     /// Takes up a changed configuration. Receivers that stay keep what waits for them, and their next attempt goes where the
     /// new configuration says; what waits for a receiver that is gone is lost.
     pub fn reconfigure(&self, receivers: &[Arc<Receiver>]) {
+        self.fleets.reconfigure(receivers, &self.shared);
         let mut lanes = self.lanes();
         let mut old = std::mem::take(&mut *lanes);
-        for receiver in receivers {
+        for receiver in receivers.iter().filter(|receiver| !Fleets::run(&receiver.kind)) {
             let running = match old.remove(&receiver.name) {
                 Some(running) => {
                     running.lane.set_receiver(receiver.clone());
@@ -140,6 +159,12 @@ impl Dispatcher {
         }
     }
 
+    /// Takes up the alerts that people take for firing, after a start and after [`Dispatcher::reconfigure`]. Receivers that are
+    /// told what is so need to know, also what else they held for firing; the others are told nothing.
+    pub fn resume(&self, firing: &[Alert]) {
+        self.fleets.resume(firing);
+    }
+
     /// Takes no more messages and tries to deliver what waits, for at most `within`. Whatever is left is logged as an error
     /// with its text, and reported.
     ///
@@ -151,6 +176,7 @@ impl Dispatcher {
         for running in lanes.values() {
             running.lane.close();
         }
+        self.fleets.drain(end).await;
         let mut lost = Vec::new();
         for (name, Running { lane, mut task }) in lanes {
             if tokio::time::timeout_at(end, &mut task).await.is_err() {

@@ -6,15 +6,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::attempt;
 use super::batch::{Item, Parcel};
-use super::client::Answer;
 use super::dispatcher::Shared;
 use super::loss::{Overflow, lose};
 use super::notification::{Kind, Notification};
 use super::queue::{Mode, Next, Queue};
 use super::retry::{Failure, FailureReason};
-use super::{slack, webhook};
-use crate::config::{Receiver, ReceiverKind};
+use crate::config::Receiver;
 
 /// Once the lane closes, time is short: a failed attempt is repeated at the latest after this.
 const LAST_CALL_DELAY: Duration = Duration::from_secs(1);
@@ -44,6 +43,10 @@ impl Lane {
     /// Adds a message at the end; a full queue gives one up for it.
     pub fn push(&self, notification: Arc<Notification>, shared: &Shared) {
         let mut state = self.state();
+        if !attempt::wants(&state.receiver.kind, notification.kind) {
+            shared.ledger.done(&state.receiver.name, &notification.id);
+            return;
+        }
         let dropped = (state.count() >= shared.tuning.capacity.max(1)).then(|| state.queue.make_room()).flatten();
         let (receiver, mode) = (state.receiver.clone(), Mode::of(&state.receiver));
         let superseded = state.queue.push(notification, mode, Instant::now());
@@ -164,15 +167,16 @@ impl Worker {
             let Some(fresh) = self.without_stale(&parcel, &receiver) else { return self.finish() };
             parcel = fresh;
             self.attempt = self.attempt.saturating_add(1);
-            let result = self.attempt(&receiver, &parcel).await;
+            let result = attempt::attempt(&self.shared, &receiver.kind, &parcel).await;
             self.tried = Some(receiver.clone());
-            if let ReceiverKind::Slack { .. } = receiver.kind {
-                self.not_before = Instant::now() + self.shared.tuning.slack_spacing;
+            if let Some(spacing) = attempt::spacing(&receiver.kind, &self.shared.tuning) {
+                self.not_before = Instant::now() + spacing;
             }
             let Err(failure) = result else {
                 self.delivered(&receiver, &parcel);
                 return self.finish();
             };
+            self.shared.ledger.explained(&receiver.name, &failure);
             let closed = self.look(|state| state.closed);
             let retry_in = self.retry_in(&failure, closed);
             self.log_failure(&receiver, &parcel, &failure, retry_in);
@@ -299,24 +303,6 @@ impl Worker {
 
     fn look<T>(&self, at: impl Fn(&State) -> T) -> T {
         at(&self.lane.state())
-    }
-
-    async fn attempt(&self, receiver: &Receiver, parcel: &Parcel) -> Result<(), Failure> {
-        let client = self.shared.client.as_ref().map_err(Clone::clone)?;
-        match &receiver.kind {
-            ReceiverKind::Slack { webhook_url } => {
-                let request = slack::request(webhook_url, parcel, &self.shared.links)?;
-                slack::judge(&client.send(request).await?)
-            }
-            ReceiverKind::Webhook { url, signing_secret, headers } => {
-                let to = webhook::Endpoint { url, signing_secret: signing_secret.as_ref(), headers };
-                for n in parcel.members() {
-                    let request = webhook::request(to, n, &self.shared.links, self.shared.clock.now())?;
-                    client.send(request).await.as_ref().map_err(Clone::clone).and_then(Answer::status_verdict)?;
-                }
-                Ok(())
-            }
-        }
     }
 }
 

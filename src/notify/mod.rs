@@ -10,16 +10,22 @@
 //! [`dispatcher`] waits and only `client` talks to the network. What was decided is lost in three ways only, each counted and
 //! logged with the text of the message: the queue was full, the message got too old, the receiver refused it for good.
 
+pub mod alertmanager;
+mod attempt;
 pub mod batch;
 mod client;
+pub mod context;
 pub mod decide;
+pub mod discord;
 pub mod dispatcher;
 mod lane;
 mod loss;
 pub mod notification;
+pub mod pagerduty;
 mod queue;
 pub mod retry;
 pub mod slack;
+pub mod teams;
 mod text;
 mod together;
 pub mod webhook;

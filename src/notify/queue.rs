@@ -449,7 +449,8 @@ mod tests {
     #[test]
     fn the_first_waits_for_those_on_their_way_and_no_longer_than_the_receiver_wants() {
         // (company of each event in s, at which second it comes), and when all are told
-        let table: [(&[(Option<u64>, u64)], u64); 6] = [
+        type Coming = (Option<u64>, u64);
+        let table: [(&[Coming], u64); 6] = [
             (&[(None, 0)], 0),
             (&[(Some(10), 0)], 10),
             (&[(Some(100), 0)], 30),

@@ -39,6 +39,15 @@ struct Data<'a> {
 /// # Errors
 /// It can't be written as JSON, which no value of ours leads to.
 pub fn body(n: &Notification, links: &Links) -> Result<String, serde_json::Error> {
+    serde_json::to_string(&view(n, links))
+}
+
+/// The same as a value, for templates.
+pub(super) fn value(n: &Notification, links: &Links) -> serde_json::Value {
+    serde_json::to_value(view(n, links)).unwrap_or_default()
+}
+
+fn view<'a>(n: &'a Notification, links: &Links) -> Body<'a> {
     let r#type = match n.kind {
         Kind::Fired => "alert.firing",
         Kind::Reminder => "alert.reminder",
@@ -49,7 +58,7 @@ pub fn body(n: &Notification, links: &Links) -> Result<String, serde_json::Error
     let outcome = n.outcome().map(|o| views::outcome(o, links));
     let http_check = n.alert.page.as_deref().map(views::page);
     let data = Data { alert: views::alert(&n.alert, links), outcome, http_check, note: n.note.as_deref() };
-    serde_json::to_string(&Body { r#type, timestamp: Time(n.at), data })
+    Body { r#type, timestamp: Time(n.at), data }
 }
 
 /// Where and how a webhook is called.
@@ -60,22 +69,17 @@ pub struct Endpoint<'a> {
     pub headers: &'a [(HeaderName, Secret)],
 }
 
-/// The one request of an attempt at `now`.
+/// The one request of an attempt at `now` that sends this body under this id. The body is JSON unless changed.
 ///
 /// # Errors
 /// The URL, a header or the signing secret is not usable. The error does not show it.
-pub fn request(to: Endpoint<'_>, n: &Notification, links: &Links, now: Timestamp) -> Result<Request, Failure> {
-    let payload = body(n, links).map_err(|e| Failure::new(FailureReason::InvalidPayload, e.to_string()))?;
+pub fn request(to: Endpoint<'_>, id: &str, payload: String, now: Timestamp) -> Result<Request, Failure> {
     let mut request = Request::post(to.url, payload)?;
-    for (name, value) in to.headers {
-        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| unusable(&format!("the value of header {name}")))?;
-        value.set_sensitive(true);
-        request.headers.insert(name, value);
-    }
+    request.add_headers(to.headers)?;
     let timestamp = now.as_nanos().div_euclid(1_000_000_000).to_string();
-    let signature = to.signing_secret.map(|secret| sign(secret, &n.id, &timestamp, request.body())).transpose()?;
+    let signature = to.signing_secret.map(|secret| sign(secret, id, &timestamp, request.body())).transpose()?;
     // After the user's own, which can't replace them.
-    let own = [("webhook-id", Some(n.id.to_string())), ("webhook-timestamp", Some(timestamp)), ("webhook-signature", signature)];
+    let own = [("webhook-id", Some(id.to_owned())), ("webhook-timestamp", Some(timestamp)), ("webhook-signature", signature)];
     for (name, value) in own.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         let value = HeaderValue::try_from(value).map_err(|_| unusable(&format!("the value of header {name}")))?;
         request.headers.insert(HeaderName::from_static(name), value);

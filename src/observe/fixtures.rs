@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::metrics::Metrics;
-use crate::config::{Condition, Config, Receiver, ReceiverKind, Rule, Secret, Selector, Server, Severity, Storage};
+use crate::config::{Condition, Config, Mentions, Receiver, ReceiverKind, Rule, Secret, Selector, Server, Severity, Storage};
 use crate::config::{Target, TargetUrl};
 use crate::outcome::{HttpEvidence, Outcome, Phase, Reason, TargetName, Timings};
 use crate::time::Timestamp;
@@ -36,7 +36,7 @@ pub(super) fn config(targets: Vec<Target>) -> Config {
         })],
         receivers: vec![Arc::new(Receiver::new(
             "ops",
-            ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook") },
+            ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook"), mentions: Mentions::default() },
         ))],
         witnesses: vec![],
         maintenance: vec![],

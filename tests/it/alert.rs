@@ -16,7 +16,7 @@ use wsprobe::outcome::{Outcome, Phase, Reason};
 use crate::support::alert::{START, Story, certificate, config, days, hours, mins, name, outcome, rule, secs, target};
 
 fn receiver(name: &str) -> Arc<Receiver> {
-    Arc::new(Receiver::new(name, ReceiverKind::Slack { webhook_url: Secret::inline("https://x/") }))
+    Arc::new(Receiver::new(name, ReceiverKind::Slack { webhook_url: Secret::inline("https://x/"), mentions: Default::default() }))
 }
 
 fn after_failures(n: u32) -> Rule {

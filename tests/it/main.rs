@@ -42,6 +42,7 @@ mod silences;
 mod stories;
 mod support;
 mod systemd;
+mod test_notify;
 mod tidy;
 mod trace;
 mod wire;

@@ -87,7 +87,7 @@ impl Story {
         while self.now < START + time {
             self.now = self.now + secs(1);
             self.tick();
-            if self.now.since(START).as_secs() % 30 == 0 {
+            if self.now.since(START).as_secs().is_multiple_of(30) {
                 (0..self.answers.len()).for_each(|at| self.probe(at));
             }
         }

@@ -19,7 +19,7 @@ use wsprobe::config::{Condition, Config, Maintenance, Receiver, Rule, Target};
 use wsprobe::mute::{Change, Desk, Fate, SavedHeld, Silence, Wish};
 use wsprobe::notify::{Backoff, Decision, SavedNotification, Tuning, decide};
 use wsprobe::outcome::{Outcome, Reason, TargetName};
-use wsprobe::time::Timestamp;
+use wsprobe::time::{Clock, Timestamp};
 
 use crate::quiet::window;
 use crate::support::alert::{START, config, hours, mins, name, outcome, rule, secs, target};
@@ -86,7 +86,7 @@ fn kept<T: Serialize + DeserializeOwned>(value: &T) -> T {
 /// A message of many waits for its last member a moment.
 fn delivery(at: Timestamp, receivers: &[Arc<Receiver>]) -> Delivery {
     let backoff = Backoff { cap: Duration::from_millis(5), ..brisk().backoff };
-    Delivery::at(at, receivers, Tuning { backoff, ..brisk() })
+    Delivery::on(Clock::manual(at), receivers, Tuning { backoff, ..brisk() })
 }
 
 impl Night {

@@ -7,8 +7,9 @@ use serde_yaml::{Mapping, Value};
 
 use super::super::maintenance::{Days, Maintenance, Times};
 use super::super::mask::{self, MASK};
-use super::super::policy::{Condition, Match, Receiver, ReceiverKind, Rule, Selector};
+use super::super::policy::{Condition, Match, Rule, Selector};
 use super::super::reach::Witness;
+use super::super::receiver::{Body, Receiver, ReceiverKind};
 use super::super::scalar::{show, show_size};
 use super::super::secret::Secret;
 use super::super::target::{
@@ -59,6 +60,14 @@ fn secret_entry(folder: &Path, mapping: &mut Mapping, key: &str, secret: &Secret
     };
 }
 
+/// Adds what is not empty.
+fn put(mapping: &mut Mapping, key: &str, value: Value) {
+    let empty = value.as_sequence().is_some_and(Vec::is_empty) || value.as_mapping().is_some_and(Mapping::is_empty);
+    if !empty && !value.is_null() {
+        mapping.insert(text(key), value);
+    }
+}
+
 /// A path as it has to stand in a file of this folder.
 fn path(folder: &Path, path: &Path) -> Value {
     text(path.strip_prefix(folder).unwrap_or(path).to_string_lossy())
@@ -91,30 +100,16 @@ impl Printer<'_> {
             None => target.url.public(),
         };
         let mut mapping = Mapping::new();
-        let mut put = |key: &str, value: Value| {
-            let empty = value.as_sequence().is_some_and(Vec::is_empty) || value.as_mapping().is_some_and(Mapping::is_empty);
-            if !empty && !value.is_null() {
-                mapping.insert(text(key), value);
-            }
-        };
+        let mut put = |key: &str, value: Value| put(&mut mapping, key, value);
         put("name", text(target.name.as_str()));
         put("url", text(url));
         put("interval", text(show(target.interval)));
         put("timeout", text(show(target.timeout)));
         put("labels", Value::Mapping(target.labels.iter().map(|(key, value)| (text(key), text(value))).collect()));
         put("headers", headers(&target.headers));
-        match &target.authorization {
-            Some(Authorization::Basic { username, password }) => {
-                let mut basic = Mapping::from_iter([(text("username"), text(username))]);
-                secret_entry(self.folder, &mut basic, "password", password);
-                put("basic_auth", Value::Mapping(basic));
-            }
-            Some(Authorization::Scheme { scheme, credentials }) => {
-                let mut authorization = Mapping::from_iter([(text("type"), text(scheme))]);
-                secret_entry(self.folder, &mut authorization, "credentials", credentials);
-                put("authorization", Value::Mapping(authorization));
-            }
-            None => {}
+        if let Some(authorization) = &target.authorization {
+            let (key, value) = self.authorization(authorization);
+            put(key, value);
         }
         put("subprotocols", list(target.subprotocols.iter().map(text)));
         put(
@@ -179,18 +174,76 @@ impl Printer<'_> {
     fn receiver(&self, receiver: &Receiver) -> Value {
         let mut inner = Mapping::new();
         match &receiver.kind {
-            ReceiverKind::Slack { webhook_url } => secret_entry(self.folder, &mut inner, "webhook_url", webhook_url),
-            ReceiverKind::Webhook { url, signing_secret, headers: extra } => {
+            ReceiverKind::Slack { webhook_url, mentions } => {
+                secret_entry(self.folder, &mut inner, "webhook_url", webhook_url);
+                let by_severity = mentions.0.iter().rev();
+                let called =
+                    by_severity.map(|(severity, who)| (text(severity.as_str()), list(who.iter().map(|m| text(m.to_string())))));
+                put(&mut inner, "mentions", Value::Mapping(called.collect()));
+            }
+            ReceiverKind::Webhook { url, signing_secret, headers: extra, body } => {
                 secret_entry(self.folder, &mut inner, "url", url);
                 if let Some(secret) = signing_secret {
                     secret_entry(self.folder, &mut inner, "signing_secret", secret);
                 }
-                if !extra.is_empty() {
-                    inner.insert(text("headers"), headers(extra));
+                put(&mut inner, "headers", headers(extra));
+                self.body(&mut inner, body);
+            }
+            ReceiverKind::Alertmanager(alertmanager) => {
+                put(&mut inner, "urls", list(alertmanager.urls.iter().map(text)));
+                if let Some(authorization) = &alertmanager.authorization {
+                    let (key, value) = self.authorization(authorization);
+                    put(&mut inner, key, value);
                 }
+                put(&mut inner, "headers", headers(&alertmanager.headers));
+                put(&mut inner, "ca_file", alertmanager.ca_file.as_ref().map_or(Value::Null, |file| path(self.folder, file)));
+            }
+            ReceiverKind::PagerDuty(pagerduty) => {
+                secret_entry(self.folder, &mut inner, "routing_key", &pagerduty.routing_key);
+                put(&mut inner, "url", text(&pagerduty.url));
             }
         }
-        map([("name", text(&*receiver.name)), (receiver.kind.kind(), Value::Mapping(inner))])
+        let wait = receiver.kind.is_read_by_people().then(|| text(show(receiver.group_wait)));
+        map([
+            ("name", text(&*receiver.name)),
+            ("group_wait", wait.unwrap_or(Value::Null)),
+            (receiver.kind.kind(), Value::Mapping(inner)),
+        ])
+    }
+
+    fn body(&self, inner: &mut Mapping, body: &Body) {
+        match body {
+            Body::Standard => {}
+            Body::Template(template) => {
+                let source = template.source();
+                if source.file().is_some() || mask::sounds_secret(source.expose()) {
+                    secret_entry(self.folder, inner, "template", source);
+                } else {
+                    put(inner, "template", text(source.expose()));
+                }
+                put(inner, "content_type", text(template.content_type()));
+            }
+            Body::Discord | Body::Teams => {
+                let name = Body::PRESETS.iter().find(|(_, preset)| preset == body).map_or("", |(name, _)| *name);
+                put(inner, "preset", text(name));
+            }
+        }
+    }
+
+    /// The key that says how to log in, and its value.
+    fn authorization(&self, authorization: &Authorization) -> (&'static str, Value) {
+        match authorization {
+            Authorization::Basic { username, password } => {
+                let mut basic = Mapping::from_iter([(text("username"), text(username))]);
+                secret_entry(self.folder, &mut basic, "password", password);
+                ("basic_auth", Value::Mapping(basic))
+            }
+            Authorization::Scheme { scheme, credentials } => {
+                let mut authorization = Mapping::from_iter([(text("type"), text(scheme))]);
+                secret_entry(self.folder, &mut authorization, "credentials", credentials);
+                ("authorization", Value::Mapping(authorization))
+            }
+        }
     }
 }
 

@@ -60,20 +60,6 @@ impl<'a> Fields<'a> {
         (!found.is_empty()).then(|| found.swap_remove(0))
     }
 
-    /// Exactly one of these keys; those of `later` are not recommended to anybody yet.
-    pub fn kind(&mut self, keys: &[&'static str], later: &[&'static str], example: &str) -> Option<(&'static str, Value<'a>)> {
-        let later = later.iter().find_map(|key| Some((*key, self.get_later(key)?)));
-        let found = self.any_of(keys);
-        match (found, later) {
-            (None, None) => self.one_of(keys, example),
-            (Some((key, value)), Some((other, later))) => {
-                self.clash((key, value.key_span()), (other, later.key_span()));
-                Some((key, value))
-            }
-            (found, later) => found.or(later),
-        }
-    }
-
     /// Exactly one of these keys.
     pub fn one_of(&mut self, keys: &[&'static str], example: &str) -> Option<(&'static str, Value<'a>)> {
         let found = self.any_of(keys);

@@ -13,7 +13,7 @@ use super::super::target::{Hold, Target};
 use super::super::text::{count, quoted};
 use super::receivers::Receivers;
 use super::targets::Targets;
-use super::{Names, burn_rate, selector, silence};
+use super::{Names, blind, burn_rate, selector};
 use crate::outcome::{Phase, TargetName};
 
 const EXAMPLE: &str = "alerts: [{name: down, severity: critical, when: {consecutive_failures: 3}}]";
@@ -100,8 +100,8 @@ impl RuleReader<'_> {
         if let Some(short) = &when.short {
             burn_rate::check(self.reader, short, &self.watched(&targets));
         }
-        if let Some(limit) = &when.silence {
-            silence::check(self.reader, limit, &self.watched(&targets));
+        if let Some(limit) = &when.blind {
+            blind::check(self.reader, limit, &self.watched(&targets));
         }
         self.check_http(&when, &targets);
         if let Some(limit) = &when.session {
@@ -152,7 +152,7 @@ impl RuleReader<'_> {
             "burn_rate",
             "no_verdict_for",
         ];
-        let when = fields.kind(&kinds, &[], "consecutive_failures: 3").and_then(|(kind, value)| match kind {
+        let when = fields.one_of(&kinds, "consecutive_failures: 3").and_then(|(kind, value)| match kind {
             "consecutive_failures" => {
                 let n = value.integer(IN_A_ROW, "consecutive_failures: 3")?;
                 Some(When::without_window(Condition::ConsecutiveFailures(n.value)))
@@ -173,7 +173,7 @@ impl RuleReader<'_> {
                 Some(When { session: Some(limit), ..When::without_window(condition) })
             }
             "burn_rate" => burn_rate::read(&value),
-            _ => silence::read(&value),
+            _ => blind::read(&value),
         });
         fields.finish();
         when
@@ -278,7 +278,7 @@ pub(super) struct When {
     /// The short window of a burn rate.
     pub short: Option<Spanned<Duration>>,
     /// How long nothing may be known.
-    pub silence: Option<Spanned<Duration>>,
+    pub blind: Option<Spanned<Duration>>,
     /// A latency limit.
     pub above: Option<Spanned<Duration>>,
     /// Where a condition stands that looks at the companion GETs.
@@ -306,7 +306,7 @@ pub(super) fn holds(over: Duration, target: &Target) -> u128 {
 
 impl When {
     pub fn without_window(condition: Condition) -> Self {
-        When { condition, window: None, short: None, silence: None, above: None, needs_http: None, session: None }
+        When { condition, window: None, short: None, blind: None, above: None, needs_http: None, session: None }
     }
 }
 

@@ -50,11 +50,17 @@ pub(super) fn secret(
         let text = value.word(&example)?;
         return Some(Spanned { value: Secret::inline(text.value), span: text.span });
     }
-    let path = path(reader, &value, &example)?;
+    let secret = secret_in(reader, &value, &example)?;
+    Some(Spanned { value: secret, span: value.span() })
+}
+
+/// The secret in the file that this value names.
+pub(super) fn secret_in(reader: &Reader<'_>, value: &Value<'_>, example: &str) -> Option<Secret> {
+    let path = path(reader, value, example)?;
     match Secret::read(&path) {
-        Ok(secret) => Some(Spanned { value: secret, span: value.span() }),
+        Ok(secret) => Some(secret),
         Err(error) => {
-            unreadable(reader, &value, &path, &error);
+            unreadable(reader, value, &path, &error);
             None
         }
     }

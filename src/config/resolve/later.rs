@@ -4,9 +4,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::super::read::{Fields, Reader, Value};
+use super::super::read::{Fields, Value};
 use super::super::text::quoted;
-use super::{files, http_url};
 
 const SECONDS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 
@@ -66,25 +65,4 @@ fn shard(value: &Value<'_>) {
             "the first of two is `0/2`, the second `1/2`",
         ),
     }
-}
-
-/// Reads a receiver's kind.
-pub(super) fn receiver(reader: &Reader<'_>, kind: &str, value: &Value<'_>) {
-    if kind == "pagerduty" {
-        if let Some(mut fields) = value.fields("`pagerduty`", "pagerduty: {routing_key_file: pd-key}") {
-            files::secret(reader, &mut fields, ["routing_key", "routing_key_file"], true);
-            fields.finish();
-        }
-    } else if let Some(mut fields) = value.fields("`alertmanager`", "alertmanager: {urls: [\"http://10.0.0.5:9093\"]}") {
-        let urls = fields.require("urls", "urls: [\"http://10.0.0.5:9093\"]");
-        for item in urls.and_then(|value| value.list("a URL of `urls`", "urls: [\"http://10.0.0.5:9093\"]")).unwrap_or_default() {
-            if let Some(text) = item.word("http://10.0.0.5:9093")
-                && let Err(problem) = http_url(&text.value)
-            {
-                item.reject(&problem, "for example `http://10.0.0.5:9093`");
-            }
-        }
-        fields.finish();
-    }
-    value.not_available("use `slack` or `webhook` until then");
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod alerts;
+mod blind;
 mod burn_rate;
 mod conversation;
 mod depends;
@@ -16,7 +17,6 @@ mod maintenance;
 mod reach;
 mod receivers;
 mod selector;
-mod silence;
 mod storage;
 mod target_files;
 mod targets;

@@ -19,10 +19,10 @@ use super::notification::{Kind, Notification};
 use super::retry::{Failure, FailureReason};
 use super::text::{clip, human, lines, one_line, precise};
 use super::{together, wording};
-use crate::config::{Condition, Secret, Severity};
+use crate::config::{Condition, Mentions, Secret, Severity};
 use crate::outcome::{HttpEvidence, Outcome, Phase, Verdict};
 use crate::views::{self, Links};
-use mrkdwn::{code, code_block, date, link, plain, prose, utc};
+use mrkdwn::{code, code_block, date, link, mention, plain, prose, utc};
 pub use preview::as_text;
 
 /// The payload of one message.
@@ -254,12 +254,26 @@ fn markup(text: &str) -> Value {
     json!({"type": "mrkdwn", "text": text, "verbatim": true})
 }
 
-/// The one request that delivers a message.
+/// Calls these people in a payload of ours: a line of its own below the title, since what stands in the top-level `text` is
+/// for lock screens and calls nobody. Only alerts that begin call anybody, and of many the gravest says whom. A reminder that
+/// woke everybody again would soon be muted, and a resolution is good news that can wait.
+pub fn call(payload: &mut Value, parcel: &Parcel, mentions: &Mentions) {
+    let called = mentions.of(parcel.severity());
+    if parcel.news() != Some(News::Event(Kind::Fired)) || called.is_empty() {
+        return;
+    }
+    let text: Vec<String> = called.iter().map(mention).collect();
+    if let Some(blocks) = payload.get_mut("blocks").and_then(Value::as_array_mut) {
+        blocks.extend(section(&text.join(" ")));
+    }
+}
+
+/// The one request that delivers a payload.
 ///
 /// # Errors
 /// The URL is not an http(s) URL. The error does not show it.
-pub fn request(webhook_url: &Secret, parcel: &Parcel, links: &Links) -> Result<Request, Failure> {
-    Request::post(webhook_url, render_parcel(parcel, links).to_string())
+pub fn request(webhook_url: &Secret, payload: &Value) -> Result<Request, Failure> {
+    Request::post(webhook_url, payload.to_string())
 }
 
 /// What Slack's answer means: by the words of its body first, by its status second, as the same status stands for several

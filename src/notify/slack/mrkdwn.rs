@@ -3,6 +3,7 @@
 //! Slack documents an escape for `&`, `<` and `>` only, and none for `*`, `_`, `~` and the backtick. What a peer sent goes
 //! into code spans, where nothing else is special; sentences that may quote a peer go through [`prose`].
 
+use crate::config::Mention;
 use crate::notify::text::{clip_with, one_line, units};
 use crate::time::Timestamp;
 
@@ -93,6 +94,16 @@ pub fn link(url: &str, text: &str) -> String {
         }
     }
     if units(&address) > 1_000 { text } else { format!("<{address}|{text}>") }
+}
+
+/// Whoever is called.
+pub fn mention(who: &Mention) -> String {
+    match who {
+        Mention::Channel => "<!channel>".into(),
+        Mention::Here => "<!here>".into(),
+        Mention::User(id) => format!("<@{id}>"),
+        Mention::Group(id) => format!("<!subteam^{id}>"),
+    }
 }
 
 /// A point in time that Slack shows in the reader's own time zone, and everything else in UTC.

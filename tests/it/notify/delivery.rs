@@ -9,7 +9,7 @@ use rstest::rstest;
 use tokio::net::TcpListener;
 use wiremock::matchers::{any, header, method};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
-use wsprobe::config::{Receiver, ReceiverKind, Secret};
+use wsprobe::config::{Body, Receiver, ReceiverKind, Secret};
 use wsprobe::notify::{Backoff, FailureReason, Notification, Tuning};
 use wsprobe::time::Timestamp;
 
@@ -122,6 +122,7 @@ async fn a_signature_can_be_verified_from_what_was_received(#[case] secret: &str
             (HeaderName::from_static("x-team"), Secret::inline("ops")),
             (HeaderName::from_static("webhook-id"), Secret::inline("forged")),
         ],
+        body: Body::Standard,
     };
     let mut delivery = Delivery::start(&[Arc::new(Receiver::new("hook", kind))]);
     delivery.submit("hook", fired());
@@ -143,6 +144,7 @@ async fn a_signing_secret_that_is_not_base64_is_the_receivers_mistake() {
         url: Secret::inline("http://127.0.0.1:9/"),
         signing_secret: Some(Secret::inline("whsec_***")),
         headers: vec![],
+        body: Body::Standard,
     };
     let mut delivery = Delivery::start(&[Arc::new(Receiver::new("hook", kind))]);
     delivery.submit("hook", fired());

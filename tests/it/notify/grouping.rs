@@ -237,6 +237,19 @@ fn each_sort_of_news_has_a_title_of_its_own_for_one_and_for_many() {
 }
 
 #[test]
+fn why_several_are_told_only_now_is_said_once() {
+    let rule = notify::rule("down", Severity::Critical, Condition::ConsecutiveFailures(3));
+    let noted = |name: &str| {
+        let note = Some("Told now: the maintenance window nightly has ended.".to_owned());
+        Item::Event(Arc::new(Notification { note, ..notify::message(Fired, alert(name, &rule), mins(5)) }))
+    };
+    let payload = slack::render_parcel(&Parcel::of(["a", "b", "c"].map(noted).to_vec()), &notify::links());
+    check(&payload);
+    let text = slack::as_text(&payload);
+    assert_eq!(text.matches("the maintenance window nightly has ended").count(), 1, "{text}");
+}
+
+#[test]
 fn an_alert_that_came_and_went_unseen_is_told_whole() {
     let rule = notify::rule("down", Severity::Critical, Condition::ConsecutiveFailures(3));
     let payload = slack::render_parcel(&Parcel::of(vec![missed(&alert("prod", &rule), secs(750))]), &notify::links());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::Value;
 use wsprobe::alert::{Alert, Transition, TransitionKind};
-use wsprobe::config::{Condition, Severity};
+use wsprobe::config::{Condition, Mention, Mentions, Severity};
 use wsprobe::diagnose::{self, Diagnosis};
 use wsprobe::mute::{Fate, Told};
 use wsprobe::notify::{self, Decision, Kind, Notification, WhyNot, slack};
@@ -432,4 +432,23 @@ fn a_location_of_ten_kilobytes_leaves_the_rest_of_the_message_readable() {
     check(&payload);
     let text = slack::as_text(&payload);
     assert!(text.contains("x…") && text.contains("Runbook") && text.contains("3 probes in a row failed"), "{text}");
+}
+
+#[test]
+fn an_alert_calls_people_when_it_begins_and_never_again() {
+    let mentions = |who: &[Mention]| Mentions([(Severity::Critical, who.to_vec())].into());
+    let everybody =
+        mentions(&[Mention::Channel, Mention::User("U012AB3CD".into()), Mention::Group("S012AB3CD".into()), Mention::Here]);
+    let called = |n: &Notification, mentions: &Mentions| {
+        let mut payload = slack::render(n, &links());
+        slack::call(&mut payload, &parcel([n.clone()]), mentions);
+        payload["blocks"].as_array().unwrap().get(1).map(|block| block["text"]["text"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(called(&fired(), &everybody).unwrap(), "<!channel> <@U012AB3CD> <!subteam^S012AB3CD> <!here>");
+    for later in [reminded(), resolved(), withdrawn(), Notification::test(START)] {
+        assert_eq!(called(&later, &everybody), None, "{}", later.kind.as_str());
+    }
+    let mild = Alert { rule: rule("slow", Severity::Warning, Condition::ConsecutiveFailures(1)), ..down() };
+    assert_eq!(called(&message(TransitionKind::Fired, mild, Duration::ZERO), &everybody), None);
+    assert_eq!(called(&fired(), &mentions(&[])), None);
 }

@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use wsprobe::config::{
-    Condition, Config, Receiver, ReceiverKind, Rule, Secret, Selector, Server as ServerConfig, Severity, Storage, Target,
-    TargetUrl,
+    Condition, Config, Mentions, Receiver, ReceiverKind, Rule, Secret, Selector, Server as ServerConfig, Severity, Storage,
+    Target, TargetUrl,
 };
 use wsprobe::http::{AlertRow, AppState, DiagnosisRow, Server};
 use wsprobe::observe::{Board, Metrics};
@@ -167,7 +167,7 @@ pub fn config(targets: Vec<Target>) -> Config {
         })],
         receivers: vec![Arc::new(Receiver::new(
             "ops",
-            ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook") },
+            ReceiverKind::Slack { webhook_url: Secret::inline("http://127.0.0.1/hook"), mentions: Mentions::default() },
         ))],
         witnesses: vec![],
         maintenance: vec![],

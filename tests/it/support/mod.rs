@@ -1,6 +1,7 @@
 //! Shared vocabulary of the tests.
 
 pub mod alert;
+pub mod alertmanager;
 pub mod certs;
 pub mod daemon;
 pub mod diagnose;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing_subscriber::fmt::MakeWriter;
 use wsprobe::alert::{Alert, Transition, TransitionKind};
-use wsprobe::config::{Condition, Receiver, ReceiverKind, Rule, Secret, Selector, Severity, Target, TargetUrl};
+use wsprobe::config::{Body, Condition, Mentions, Receiver, ReceiverKind, Rule, Secret, Selector, Severity, Target, TargetUrl};
 use wsprobe::diagnose::Diagnosis;
+use wsprobe::notify::batch::{Item, Parcel};
 use wsprobe::notify::{Backoff, Dispatcher, FailureReason, Ledger, Notification, Tuning, Undelivered};
-use wsprobe::outcome::{HttpEvidence, Outcome, Phase, Reason, TargetName, Timings, TlsEvidence};
+use wsprobe::outcome::{HttpEvidence, Outcome, PageOutcome, Phase, Reason, Reply, TargetName, Timings, TlsEvidence};
 use wsprobe::time::{Clock, Timestamp};
 use wsprobe::views::Links;
 
@@ -166,11 +167,12 @@ pub fn withdrawn() -> Notification {
 }
 
 pub fn slack(name: &str, url: &str) -> Arc<Receiver> {
-    Arc::new(Receiver::new(name, ReceiverKind::Slack { webhook_url: Secret::inline(url) }))
+    let kind = ReceiverKind::Slack { webhook_url: Secret::inline(url), mentions: Mentions::default() };
+    Arc::new(Receiver::new(name, kind))
 }
 
 pub fn webhook(name: &str, url: &str) -> Arc<Receiver> {
-    let kind = ReceiverKind::Webhook { url: Secret::inline(url), signing_secret: None, headers: vec![] };
+    let kind = ReceiverKind::Webhook { url: Secret::inline(url), signing_secret: None, headers: vec![], body: Body::Standard };
     Arc::new(Receiver::new(name, kind))
 }
 
@@ -227,6 +229,7 @@ pub fn brisk() -> Tuning {
             retry_after_cap: Duration::from_secs(3600),
         },
         slack_spacing: Duration::from_millis(1),
+        pagerduty_spacing: Duration::from_millis(1),
         random: Arc::new(|| 1.0),
         ..Tuning::default()
     }
@@ -238,13 +241,11 @@ impl Delivery {
     }
 
     pub fn tuned(receivers: &[Arc<Receiver>], tuning: Tuning) -> Self {
-        Self::at(START + Duration::from_secs(30), receivers, tuning)
+        Self::on(Clock::manual(START + Duration::from_secs(30)), receivers, tuning)
     }
 
-    /// Begins at another time.
-    pub fn at(begin: Timestamp, receivers: &[Arc<Receiver>], tuning: Tuning) -> Self {
+    pub fn on(clock: Clock, receivers: &[Arc<Receiver>], tuning: Tuning) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
-        let clock = Clock::manual(begin);
         let dispatcher = Dispatcher::start_with(receivers, links(), clock.clone(), Arc::new(Recorder(sender)), tuning);
         Delivery { dispatcher, clock, events }
     }
@@ -328,4 +329,70 @@ impl<'a> MakeWriter<'a> for Log {
     fn make_writer(&'a self) -> Log {
         self.clone()
     }
+}
+
+/// A receiver of this kind.
+pub fn receiver(name: &str, kind: ReceiverKind) -> Arc<Receiver> {
+    Arc::new(Receiver::new(name, kind))
+}
+
+/// One message about these.
+pub fn parcel(notifications: impl IntoIterator<Item = Notification>) -> Parcel {
+    Parcel::of(notifications.into_iter().map(|n| Item::Event(Arc::new(n))).collect())
+}
+
+/// A webhook that sends this body.
+pub fn webhook_with(name: &str, url: &str, body: Body) -> Arc<Receiver> {
+    receiver(name, ReceiverKind::Webhook { url: Secret::inline(url), signing_secret: None, headers: vec![], body })
+}
+
+/// What a peer with bad intentions, or a broken one, may have said: mentions, markup of every kind, quotes, control
+/// characters, and 10 KB of it.
+pub fn hostile_text() -> String {
+    let words = "@everyone <!channel> <@U012> [click](https://evil.example) **b** `c` \"q\" 'q' \\ {{ 7*7 }} </at> \u{202e}\u{0}\u{1b}[31m\r\n";
+    words.repeat(10 * 1024 / words.len() + 1)
+}
+
+/// An alert about a peer that says [`hostile_text`] wherever it can say anything.
+pub fn hostile() -> Notification {
+    let text = hostile_text();
+    let mut outcome = redirected();
+    outcome.detail = text.clone();
+    let http = outcome.http.as_mut().unwrap();
+    http.reason_phrase = text.clone();
+    http.location = Some(text.clone());
+    http.headers.push(("server".into(), text.clone()));
+    http.body = Some(text.clone());
+    let quoted = Diagnosis { summary: text.clone(), cause: text.clone(), fix: text.clone(), ..diagnosis() };
+    let alert = Alert { cause: text, evidence: Some(Arc::new(outcome)), ..down() };
+    Notification { diagnosis: Some(quoted), ..message(TransitionKind::Fired, alert, Duration::from_secs(30)) }
+}
+
+/// One message of every kind, and what else makes a difference to who reads their JSON.
+pub fn samples() -> Vec<Notification> {
+    let page = PageOutcome {
+        target: TargetName::new("staging").unwrap(),
+        started_at: START,
+        took: Duration::from_millis(40),
+        reply: Reply { url: "https://staging.example.com/".into(), http: redirected().http, failure: None, self_redirect: true },
+    };
+    let loops = Alert {
+        rule: rule("pages-loop", Severity::Warning, Condition::HttpSelfRedirect(2)),
+        cause: "2 GETs of https://staging.example.com/ in a row were redirected to the same URL".into(),
+        evidence: None,
+        page: Some(Arc::new(page)),
+        latest: Some(Arc::new(healthy())),
+        ..down()
+    };
+    let refused = Outcome {
+        reason: Reason::ConnectRefused,
+        phase: Some(Phase::Connect),
+        detail: "connection refused by 203.0.113.7:443".into(),
+        http: None,
+        tls: None,
+        ..redirected()
+    };
+    let refused = Alert { evidence: Some(Arc::new(refused)), ..down() };
+    let plain = |alert| Notification { diagnosis: None, ..message(TransitionKind::Fired, alert, Duration::from_secs(30)) };
+    vec![fired(), reminded(), resolved(), withdrawn(), Notification::test(START), plain(loops), plain(refused)]
 }

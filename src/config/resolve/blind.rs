@@ -22,7 +22,7 @@ const BETWEEN_OPENINGS: Duration = Duration::from_secs(30);
 pub(super) fn read(value: &Value<'_>) -> Option<When> {
     let limit = value.duration(LIMIT, "no_verdict_for: 10m")?;
     let condition = Condition::NoVerdictFor(limit.value);
-    Some(When { silence: Some(limit), ..When::without_window(condition) })
+    Some(When { blind: Some(limit), ..When::without_window(condition) })
 }
 
 /// The longest time that lies between two verdicts while all is well with the prober: the slot after a verdict that came at
