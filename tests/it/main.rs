@@ -43,6 +43,7 @@ mod restart;
 mod schedule;
 mod schema;
 mod silences;
+mod stories;
 mod support;
 mod systemd;
 mod test_notify;
