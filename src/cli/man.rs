@@ -37,7 +37,8 @@ pub fn run(args: Args) -> u8 {
 
 fn main_page() -> u8 {
     let mut page = vec![];
-    match clap_mangen::Man::new(Cli::command()).render(&mut page) {
+    // as in the pages of `--output`, where `help` has none
+    match clap_mangen::Man::new(Cli::command().disable_help_subcommand(true)).render(&mut page) {
         Ok(()) if say(String::from_utf8_lossy(&page)) => OK,
         Ok(()) => INCONCLUSIVE,
         Err(error) => {
