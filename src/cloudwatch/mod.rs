@@ -84,7 +84,8 @@ pub async fn run(
 ) {
     let CloudWatch { namespace, every, route } = settings;
     let fine = every < Duration::from_secs(60);
-    let (parcels, carrier): (fn(&str, &[collect::Datum], bool) -> Vec<Parcel>, _) = match route {
+    type Write = fn(&str, &[collect::Datum], bool) -> Vec<Parcel>;
+    let (parcels, carrier): (Write, _) = match route {
         CloudWatchRoute::Api { region, endpoint } => match Api::new(region, endpoint, env, clock.clone()) {
             Ok(api) => (request::parcels, Carrier::Api(Box::new(api))),
             Err(error) => return tracing::error!(error, "no metrics can be sent to CloudWatch"),
