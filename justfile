@@ -38,7 +38,7 @@ bench:
 reload-many:
     cargo test --release --locked --test it -- --ignored --nocapture ten_thousand_targets
 
-# Kill the daemon so many times at random moments, against a receiver that fails in every way: nothing may be lost or doubled
+# Kill the daemon so many times at random moments, against receivers that fail in every way, with and without silences: nothing may be lost or doubled
 kill-campaign KILLS="2000":
     WSPROBE_KILLS={{KILLS}} cargo test --locked --test it kills:: -- --nocapture
 

@@ -14,6 +14,7 @@
 
 pub mod alert;
 pub mod cli;
+pub mod cloudwatch;
 pub mod config;
 pub mod daemon;
 pub mod diagnose;

@@ -167,7 +167,6 @@ impl Book {
         let mut transitions = vec![];
         for (i, slot) in watched.slots.iter_mut().enumerate().filter(|(_, slot)| slot.judge.heeds_inconclusive()) {
             slot.judge.observe_inconclusive(outcome);
-            slot.against = true;
             if let Some(episode) = &mut slot.episode {
                 episode.evidence = Some(outcome.clone());
             }

@@ -4,14 +4,18 @@
 //! 0 healthy or nothing found, 1 a target failed or findings, 2 usage or configuration error, 3 inconclusive.
 
 mod check;
+mod completions;
 mod demo;
 mod endpoint;
 mod gate;
+mod init;
 mod lint_django;
 mod logs;
+mod man;
 mod output;
 mod progress;
 mod run;
+mod schema;
 mod select;
 mod silence;
 mod terminal;
@@ -55,6 +59,7 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Demo(demo::Args),
+    Init(init::Args),
     Check(check::Args),
     Gate(gate::Args),
     Trace(trace::Args),
@@ -63,6 +68,9 @@ enum Command {
     LintDjango(lint_django::Args),
     Endpoint(endpoint::Args),
     Silence(silence::Args),
+    Schema(schema::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Runs the command on the command line and returns its exit code.
@@ -70,6 +78,10 @@ pub fn main() -> ExitCode {
     let code = match Cli::parse().command {
         Command::Validate(args) => validate::run(args),
         Command::LintDjango(args) => lint_django::run(args),
+        Command::Init(args) => init::run(args),
+        Command::Schema(args) => schema::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
         Command::Run(args) => on_runtime(Threads::Many, run::run(args)),
         Command::Demo(args) => on_runtime(Threads::Many, demo::run(args)),
         Command::Check(args) => on_runtime(Threads::One, check::run(args)),

@@ -91,26 +91,42 @@ pub fn configured(file: &Path, names: &[String]) -> Result<Selected, Refused> {
 
 /// One target for each URL, with every default; the root certificates in `ca_file` are trusted too.
 pub fn from_urls(urls: &[String], ca_file: Option<&Path>) -> Result<Selected, Refused> {
-    let mut targets: Vec<Target> = Vec::new();
-    for text in urls {
-        let url = TargetUrl::parse(text).map_err(|error| {
-            Refused::Usage(match &error {
-                UrlError::Scheme { suggestion: Some(better), .. } => format!("{text}: {error}, did you mean {better}?"),
-                _ => format!("{text}: {error}"),
-            })
-        })?;
-        let mut target = Target::new(unique_name(&url, &targets), url);
+    let target = |(name, url)| {
+        let mut target = Target::new(name, url);
         target.tls = TlsOptions { ca_file: ca_file.map(Path::to_owned), ..target.tls };
-        targets.push(target);
-    }
+        target
+    };
+    let targets = named(urls)?.into_iter().map(target).collect();
     Ok(Selected { targets, base: String::new(), witnesses: vec![] })
 }
 
+/// The URLs, each with a name of its own.
+pub fn named(urls: &[String]) -> Result<Vec<(TargetName, TargetUrl)>, Refused> {
+    let mut named = vec![];
+    for text in urls {
+        let url = TargetUrl::parse(text).map_err(|error| Refused::Usage(format!("{text}: {error}, {}", remedy(text, &error))))?;
+        named.push((unique_name(&url, &named), url));
+    }
+    Ok(named)
+}
+
+fn remedy(text: &str, error: &UrlError) -> String {
+    match error {
+        UrlError::Scheme { suggestion: Some(better), .. } => format!("did you mean {better}?"),
+        UrlError::Syntax(url::ParseError::RelativeUrlWithoutBase) if !text.trim().is_empty() => {
+            format!("did you mean wss://{text}?")
+        }
+        UrlError::Scheme { .. } | UrlError::Syntax(_) | UrlError::NoHost => "write it as wss://example.com/ws/".to_owned(),
+        UrlError::Fragment => "remove the `#` and what follows".to_owned(),
+        UrlError::Credentials => "write them in a configuration: `basic_auth: {username: u, password_file: p}`".to_owned(),
+    }
+}
+
 /// The host as a name, with a number where two URLs share it.
-fn unique_name(url: &TargetUrl, taken: &[Target]) -> TargetName {
+fn unique_name(url: &TargetUrl, taken: &[(TargetName, TargetUrl)]) -> TargetName {
     let mut name = TargetName::lossy(&url.authority());
     let mut n = 1;
-    while taken.iter().any(|t| t.name == name) {
+    while taken.iter().any(|(taken, _)| *taken == name) {
         n += 1;
         name = TargetName::lossy(&format!("{}-{n}", url.authority()));
     }

@@ -17,7 +17,7 @@ pub(super) const MASK: &str = "<masked>";
 const PUBLIC: &[&str] = &[
     // top level
     "<<", "server", "storage", "defaults", "targets", "target_files", "alerts", "receivers", "maintenance", "connectivity",
-    "cloudwatch", "probe_endpoint", "shard", "listen", "external_url", "path", "retention", "witnesses", "namespace", "region",
+    "cloudwatch", "endpoint_url", "emf", "probe_endpoint", "shard", "listen", "external_url", "path", "retention", "witnesses", "namespace", "region",
     "every", "enabled", "allow", "days", "from", "to", "timezone", "start", "end",
     // targets
     "name", "url", "interval", "timeout", "subprotocols", "addresses", "username", "type", "proxy_url", "confirm", "depends_on",

@@ -4,6 +4,7 @@
 //! other and reports every mistake at once, each with its place and remedy. No run-time state is ever kept in here.
 
 mod body_template;
+mod cloudwatch;
 pub mod diagnostic;
 mod expand;
 mod maintenance;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use crate::source;
 
 pub use body_template::{BodyTemplate, TemplateError};
+pub use cloudwatch::{CloudWatch, CloudWatchRoute};
 pub use diagnostic::Report;
 pub use maintenance::{Days, Maintenance, TimeOfDay, Times};
 pub use mask::{is_public_header, sounds_secret};
@@ -61,6 +63,8 @@ pub struct Config {
     pub witnesses: Vec<Witness>,
     /// Who is told that the daemon works.
     pub heartbeat: Option<Heartbeat>,
+    /// Who else gets metrics.
+    pub cloudwatch: Option<CloudWatch>,
     /// When nobody is told of certain targets.
     pub maintenance: Vec<Maintenance>,
 }

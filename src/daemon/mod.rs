@@ -4,7 +4,8 @@
 //! ticker ─► one task per running probe ─┐
 //!           one task per companion GET ─┼► (bounded queue) ─► pipeline ─► metrics, board, alert book ─► dispatcher
 //! one task per held connection ─────────┘                      │
-//!                                                              └─► watch: alert rows ─► http
+//!                                                              ├─► watch: alert rows ─► http
+//!                                                              └─► collector ─► CloudWatch
 //! ```
 //!
 //! No stage blocks the scheduler: a full queue makes finished probes wait, and with them only their own targets.
@@ -31,6 +32,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::cloudwatch::{self, Collector};
 use crate::config::{Condition, Config, Storage, Target};
 use crate::http;
 use crate::notify::Dispatcher;
@@ -187,7 +189,8 @@ impl Daemon {
         let dispatcher = Arc::new(dispatcher);
         let (heard, inbox) = mpsc::channel(QUEUE);
         let stages = (board.clone(), dispatcher.clone(), store.clone());
-        let views = Views { alerts: alerts_tx, quiet: quiet_tx };
+        let collector = config.cloudwatch.as_ref().map(|_| Arc::new(Collector::new(&config)));
+        let views = Views { alerts: alerts_tx, quiet: quiet_tx, collector: collector.clone() };
         let mut pipeline = Pipeline::new(&config, clock.clone(), &metrics, stages, views);
         pipeline.resume(kept);
         let (pulse, [scheduler_beat, pipeline_beat]) = systemd::Pulse::new();
@@ -209,6 +212,11 @@ impl Daemon {
             let shutdown = shutdown.clone();
             tokio::spawn(async move { shutdown.run_until_cancelled(heartbeat::run(&heartbeat, watched)).await });
         }
+        let drained = CancellationToken::new();
+        let export = config.cloudwatch.clone().zip(collector).zip(metrics.export()).map(|((settings, collector), export)| {
+            let env: cloudwatch::Env = Arc::new(|name| std::env::var(name).ok());
+            tokio::spawn(cloudwatch::run(settings, collector, export, env, clock.clone(), drained.clone()))
+        });
         let mut reloader = Reloader {
             config: config.clone(),
             means: Means { connectivity, seed, clock, metrics: metrics.clone(), heard },
@@ -242,6 +250,8 @@ impl Daemon {
         if timeout_at(deadline - DRAIN_HTTP, pipeline).await.is_err() {
             tracing::error!("outcomes were still queued at the end of the drain");
         }
+        // what is left goes to CloudWatch while the last messages are delivered
+        drained.cancel();
         if let Some(dispatcher) = Arc::into_inner(dispatcher) {
             let durable = store.health().is_durable();
             let left = dispatcher.drain((deadline - DRAIN_HTTP).saturating_duration_since(Instant::now()), durable).await;
@@ -251,6 +261,9 @@ impl Daemon {
         }
         if timeout(DRAIN_STORE, tokio::task::spawn_blocking(move || store.close())).await.is_err() {
             tracing::error!("the store did not end in time");
+        }
+        if let Some(export) = export {
+            let _ = timeout_at(deadline.min(Instant::now() + cloudwatch::LAST_WORDS), export).await;
         }
         http_shutdown.cancel();
         let _ = timeout(DRAIN_HTTP, http).await;

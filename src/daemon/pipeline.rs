@@ -10,6 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use super::incidents;
 use super::systemd::Beat;
 use crate::alert::{Alert, Book, State, Transition, TransitionKind};
+use crate::cloudwatch::Collector;
 use crate::config::{Config, Target};
 use crate::diagnose::diagnose;
 use crate::http::{AlertRow, AlertRowState, DiagnosisRow, SilenceCommand};
@@ -73,6 +74,8 @@ pub struct Pipeline {
     config: Arc<Config>,
     metrics: Arc<Metrics>,
     store: Arc<Store>,
+    /// What goes to CloudWatch.
+    collector: Option<Arc<Collector>>,
     /// Number of the last change.
     number: u64,
     /// Messages that are being kept, by the number of their change. Nothing is sent before.
@@ -95,6 +98,7 @@ type Receipt = Box<dyn FnOnce() + Send>;
 pub struct Views {
     pub alerts: watch::Sender<Arc<Vec<AlertRow>>>,
     pub quiet: watch::Sender<Arc<Shown>>,
+    pub collector: Option<Arc<Collector>>,
 }
 
 /// What is kept of one target between two outcomes.
@@ -113,7 +117,7 @@ impl Pipeline {
         clock: Clock,
         metrics: &Arc<Metrics>,
         (board, dispatcher, store): (Arc<Board>, Arc<Dispatcher>, Arc<Store>),
-        Views { alerts, quiet }: Views,
+        Views { alerts, quiet, collector }: Views,
     ) -> Self {
         Pipeline {
             targets: series(config, metrics, HashMap::new()),
@@ -126,6 +130,7 @@ impl Pipeline {
             config: config.clone(),
             metrics: metrics.clone(),
             store,
+            collector,
             number: 0,
             unsent: BTreeMap::new(),
             clock,
@@ -239,6 +244,7 @@ impl Pipeline {
     fn reload(&mut self, config: Arc<Config>) {
         self.metrics.reload(&config);
         self.board.reload(&config);
+        self.collector.iter().for_each(|collector| collector.reconfigure(&config));
         let ended = self.book.reconfigure(&config, self.clock.now());
         self.targets = series(&config, &self.metrics, std::mem::take(&mut self.targets));
         self.rules = places(&config);
@@ -280,6 +286,7 @@ impl Pipeline {
         // begun before a reload, it may be of a target that is gone, or was another one then
         let Some(series) = self.targets.get_mut(&outcome.target).filter(|series| series.url == outcome.url) else { return };
         series.metrics.record(outcome);
+        self.collector.iter().for_each(|collector| collector.record(outcome));
         self.board.record(outcome);
         if outcome.is_first_attempt() {
             // rules, and what is kept for them, only know what a slot says
@@ -314,10 +321,12 @@ impl Pipeline {
         let lasted = match life {
             Life::Pong(pong) => {
                 series.metrics.pong(at, pong.rtt);
+                self.collector.iter().for_each(|collector| collector.pong(target, pong.rtt));
                 pong.lasted
             }
             Life::Completed(lasted) => {
                 series.metrics.session_completed(at, lasted);
+                self.collector.iter().for_each(|collector| collector.session_completed(target, lasted));
                 lasted
             }
         };

@@ -146,7 +146,7 @@ impl Reloader {
         // what needs a restart is as it was, and is told again at the next reload
         let in_force = &*self.config;
         (config.server, config.storage) = (in_force.server.clone(), in_force.storage.clone());
-        config.heartbeat = in_force.heartbeat.clone();
+        (config.heartbeat, config.cloudwatch) = (in_force.heartbeat.clone(), in_force.cloudwatch.clone());
         let config = Arc::new(config);
         let (taken_up, done) = oneshot::channel();
         if self.means.heard.send(Heard::Reload(config.clone(), taken_up)).await.is_ok() {
@@ -243,6 +243,7 @@ impl Changes {
             ("server.external_url", old.server.external_url != new.server.external_url),
             ("storage", old.storage != new.storage),
             ("heartbeat", old.heartbeat != new.heartbeat),
+            ("cloudwatch", old.cloudwatch != new.cloudwatch),
         ];
         changes.restart = fixed.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect();
         changes

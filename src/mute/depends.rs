@@ -111,6 +111,16 @@ impl Dependencies {
         self.above.get(target)?.iter().find(|name| self.known.get(*name).is_some_and(|known| known.failing))
     }
 
+    /// How it came that the failure of a target explains nothing of this dependent any more, in words.
+    pub fn over(&self, dependent: &TargetName, upstream: &TargetName) -> String {
+        let depends = self.above.get(dependent).is_some_and(|above| above.contains(upstream));
+        match self.known.get(upstream).filter(|_| depends) {
+            None => format!("it does not depend on {upstream} any more"),
+            Some(known) if known.doubts >= DOUBTS => format!("nothing is known of {upstream} any more"),
+            Some(_) => format!("{upstream} is healthy again"),
+        }
+    }
+
     /// Everything that depends on a target, where it is failing.
     pub fn held_by(&self, target: &TargetName) -> &[TargetName] {
         let failing = self.known.get(target).is_some_and(|known| known.failing);

@@ -210,7 +210,7 @@ impl Desk {
             }
             (TransitionKind::Fired, _, None) => {
                 // the end of the episode before is told first, although no tick has come in between
-                let end = self.release_end(&key, now).map(Fate::Tell);
+                let end = self.tell_end(&key, now).map(Fate::Tell);
                 let told = Told { note: self.explains(&alert.target.name), transition };
                 return end.into_iter().chain([Fate::Tell(told)]).collect();
             }
@@ -260,13 +260,18 @@ impl Desk {
     }
 
     fn release_end(&mut self, key: &Key, now: Timestamp) -> Option<Told> {
-        let HeldEnd { alert, kind, mute } = self.held.get(key)?.end.clone()?;
-        if self.mute(&alert, now).is_some_and(|mute| mute.holds_ends()) {
+        let end = self.held.get(key)?.end.as_ref()?;
+        if self.mute(&end.alert, now).is_some_and(|mute| mute.holds_ends()) {
             return None;
         }
+        self.tell_end(key, now)
+    }
+
+    fn tell_end(&mut self, key: &Key, now: Timestamp) -> Option<Told> {
+        let HeldEnd { alert, kind, mute } = self.held.get(key)?.end.clone()?;
         self.change(key, |held| held.end = None);
         let verb = if kind == TransitionKind::Withdrawn { "ended" } else { "resolved" };
-        let note = after_the_quiet(verb, alert.resolved_at.unwrap_or(now), (&mute, &mute), now);
+        let note = self.after_the_quiet(verb, alert.resolved_at.unwrap_or(now), (&mute, &mute), &key.0, now);
         Some(Told { transition: Transition { kind, alert, at: now, company: TOGETHER }, note })
     }
 
@@ -286,8 +291,38 @@ impl Desk {
         }
         self.change(key, |held| held.firing = None);
         book.restart_reminders(&key.0, &key.1, now);
-        let note = after_the_quiet("fired", fired_at, (&first, &last), now).or_else(|| self.explains(&key.0));
+        let note = self.after_the_quiet("fired", fired_at, (&first, &last), &key.0, now).or_else(|| self.explains(&key.0));
         Some(Told { transition: Transition { kind: TransitionKind::Fired, alert, at: now, company: TOGETHER }, note })
+    }
+
+    /// Why it is told only now: `fired at 02:14 UTC during maintenance nightly-deploy, which ended at 03:00 UTC`. Nothing, where the
+    /// next probe of another was waited for: that was but a moment.
+    fn after_the_quiet(
+        &self,
+        happened: &str,
+        at: Timestamp,
+        (first, last): (&Mute, &Mute),
+        target: &TargetName,
+        now: Timestamp,
+    ) -> Option<String> {
+        let label = |mute: &Mute| format!("{} {}", mute.kind(), mute.name());
+        let ended = clock_beside(last.until().map_or(now, |until| until.min(now)), now);
+        let when = clock_beside(at, now);
+        let during = match first {
+            Mute::Silence { .. } | Mute::Maintenance { .. } => format!(" during {}", label(first)),
+            Mute::DependsOn { target } => format!(" while {target}, on which it depends, failed"),
+            Mute::Awaits { .. } | Mute::Settles { .. } => String::new(),
+        };
+        let end = match last {
+            Mute::Silence { .. } | Mute::Maintenance { .. } if first.is_same(last) => format!(", which ended at {ended}"),
+            Mute::Silence { .. } | Mute::Maintenance { .. } => format!(", then held back by {} until {ended}", label(last)),
+            Mute::DependsOn { target: upstream } | Mute::Settles { target: upstream, .. } => {
+                format!("; {}", self.dependencies.over(target, upstream))
+            }
+            Mute::Awaits { .. } if first.is_same(last) => return None,
+            Mute::Awaits { target, .. } => format!("; {target}, on which it depends, does not explain it"),
+        };
+        Some(format!("{happened} at {when}{during}{end}"))
     }
 
     /// Of the alerts that fire, those that people know of, and those that people still take for firing because their end is held
@@ -406,25 +441,4 @@ impl Held {
         });
         Some(SavedHeld { target: target.clone(), rule: rule.clone(), end, firing: self.firing.clone() })
     }
-}
-
-/// Why it is told only now: `fired at 02:14 UTC during maintenance nightly-deploy, which ended at 03:00 UTC`. Nothing, where the
-/// next probe of another was waited for: that was but a moment.
-fn after_the_quiet(happened: &str, at: Timestamp, (first, last): (&Mute, &Mute), now: Timestamp) -> Option<String> {
-    let label = |mute: &Mute| format!("{} {}", mute.kind(), mute.name());
-    let ended = clock_beside(last.until().map_or(now, |until| until.min(now)), now);
-    let when = clock_beside(at, now);
-    let during = match first {
-        Mute::Silence { .. } | Mute::Maintenance { .. } => format!(" during {}", label(first)),
-        Mute::DependsOn { target } => format!(" while {target}, on which it depends, failed"),
-        Mute::Awaits { .. } | Mute::Settles { .. } => String::new(),
-    };
-    let end = match last {
-        Mute::Silence { .. } | Mute::Maintenance { .. } if first.is_same(last) => format!(", which ended at {ended}"),
-        Mute::Silence { .. } | Mute::Maintenance { .. } => format!(", then held back by {} until {ended}", label(last)),
-        Mute::DependsOn { target } | Mute::Settles { target, .. } => format!("; {target} is healthy again"),
-        Mute::Awaits { .. } if first.is_same(last) => return None,
-        Mute::Awaits { target, .. } => format!("; {target}, on which it depends, does not explain it"),
-    };
-    Some(format!("{happened} at {when}{during}{end}"))
 }

@@ -70,10 +70,10 @@ impl Item {
         }
     }
 
-    /// Whether it is no longer worth sending.
-    pub fn is_stale(&self, now: Timestamp) -> bool {
+    /// Whether it is no longer worth sending, when the end of the alert waits behind it, or does not.
+    pub fn is_stale(&self, over: bool, now: Timestamp) -> bool {
         let latest = self.latest();
-        now.since(latest.at) > latest.kind.time_to_live()
+        now.since(latest.at) > latest.kind.time_to_live(over)
     }
 }
 

@@ -210,7 +210,10 @@ impl Worker {
     /// The message without what is not worth sending any more; `None` when nothing is left of it.
     fn without_stale(&self, parcel: &Arc<Parcel>, receiver: &Receiver) -> Option<Arc<Parcel>> {
         let now = self.shared.clock.now();
-        let (stale, fresh): (Vec<Item>, Vec<Item>) = parcel.items.iter().cloned().partition(|item| item.is_stale(now));
+        let (stale, fresh): (Vec<Item>, Vec<Item>) = {
+            let queue = &self.lane.state().queue;
+            parcel.items.iter().cloned().partition(|item| item.is_stale(queue.is_over(item.latest()), now))
+        };
         if stale.is_empty() {
             return Some(parcel.clone());
         }

@@ -41,12 +41,12 @@ impl Kind {
         }
     }
 
-    /// How long it is worth sending. An hour-late "down" wakes somebody for nothing; a resolution ends an alarm that
-    /// people may still be looking at.
-    pub const fn time_to_live(self) -> Duration {
-        match self {
-            Kind::Fired | Kind::Reminder | Kind::Test => Duration::from_secs(3600),
-            Kind::Resolved | Kind::Withdrawn => Duration::from_secs(24 * 3600),
+    /// How long it is worth sending. A "down" that is over wakes somebody for nothing after an hour, but while it is not `over`,
+    /// nothing is more worth telling; a resolution ends an alarm that people may still be looking at.
+    pub const fn time_to_live(self, over: bool) -> Duration {
+        match (self, over) {
+            (Kind::Fired, true) | (Kind::Reminder | Kind::Test, _) => Duration::from_secs(3600),
+            (Kind::Fired, false) | (Kind::Resolved | Kind::Withdrawn, _) => Duration::from_secs(24 * 3600),
         }
     }
 }

@@ -86,6 +86,11 @@ impl Queue {
         self.items.len()
     }
 
+    /// Whether the end of its alert waits here.
+    pub fn is_over(&self, n: &Notification) -> bool {
+        self.places.get(&n.alert.id).is_some_and(|beside| beside.over.is_some())
+    }
+
     /// Since when the oldest item waits.
     pub fn oldest(&self) -> Option<Timestamp> {
         self.items.first_key_value().and_then(|(_, item)| item.members().next()).map(|n| n.at)

@@ -181,7 +181,30 @@ pub fn summary(parcel: &Parcel, rules: &[ByRule<'_>]) -> Vec<String> {
         let why = cause.example.diagnosis.as_ref().map(|d| format!(": {}", one_line(&d.summary))).unwrap_or_default();
         lines.push(clip(&format!("{rule}{}: {what}{}{why}", thousands(cause.count), place(cause)), 300));
     }
+    lines.extend(notes(parcel).iter().map(|note| clip(note, 300)));
     lines
+}
+
+/// Why they are told only now, or what else they explain: the most frequent first, each with how many it is about.
+pub fn notes(parcel: &Parcel) -> Vec<String> {
+    /// Sentences that are shown.
+    const FEW: usize = 3;
+    let mut by_note: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for n in parcel.items.iter().map(Item::latest) {
+        by_note.entry(n.note.as_deref().unwrap_or_default()).or_default().push(n.alert.target.name.as_str());
+    }
+    by_note.remove("");
+    let mut sorted: Vec<_> = by_note.into_iter().collect();
+    sorted.sort_by_key(|(_, names)| std::cmp::Reverse(names.len()));
+    let all = parcel.items.len();
+    let left: usize = sorted.iter().skip(FEW).map(|(_, names)| names.len()).sum();
+    let line = |(note, names): &(&str, Vec<&str>)| match names.as_slice() {
+        names if names.len() == all => (*note).to_owned(),
+        [name] => format!("{name}: {note}"),
+        names => format!("{} of {}: {note}", thousands(names.len()), thousands(all)),
+    };
+    let more = (left > 0).then(|| format!("and {} more, told late for such reasons", thousands(left)));
+    sorted.iter().take(FEW).map(line).chain(more).collect()
 }
 
 /// ` at api.example.com`, ` at 3 hosts`.

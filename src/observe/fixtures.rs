@@ -41,6 +41,7 @@ pub(super) fn config(targets: Vec<Target>) -> Config {
         witnesses: vec![],
         maintenance: vec![],
         heartbeat: None,
+        cloudwatch: None,
         target_files: Default::default(),
     }
 }

@@ -3,13 +3,13 @@
 //! The numbers live in own compact storage and become protocol values only when they are read. So a reload that removes a
 //! target removes its series, and a probe that is still running can't bring them back.
 
+mod by_reason;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus::core::Collector;
@@ -17,6 +17,7 @@ use prometheus::proto::MetricType::{COUNTER, GAUGE};
 use prometheus::proto::{LabelPair, Metric};
 
 use super::addresses::AddressNumbers;
+use super::export::{self, Export};
 use super::exposition::{EncodeError, Writer, counter, gauge, label};
 use super::heartbeat::{self, Heartbeat, Heartbeats};
 use super::histogram::{Histogram, PHASE, PROBE, SCHEDULE};
@@ -26,6 +27,7 @@ use super::target_metrics::{MaybeTime, TargetMetrics};
 use crate::config::{Config, Target};
 use crate::outcome::{Reason, TargetName};
 use crate::time::Timestamp;
+pub(super) use by_reason::ByReason;
 
 /// Why a probe that was due did not run; both are counted from the start.
 const SKIPS: [&str; 2] = ["late", "overrun"];
@@ -56,6 +58,8 @@ pub struct Metrics {
     storage: Storage,
     silences: AtomicU64,
     held_back: AtomicU64,
+    /// `None` where nothing is sent to CloudWatch. A change takes a restart.
+    export: Option<Arc<Export>>,
     /// One scrape at a time: the crate's collector computes a counter from the difference to the time before.
     process: Mutex<prometheus::process_collector::ProcessCollector>,
 }
@@ -102,6 +106,7 @@ impl Metrics {
             storage: Storage::default(),
             silences: AtomicU64::new(0),
             held_back: AtomicU64::new(0),
+            export: config.cloudwatch.as_ref().map(|_| Arc::default()),
             process: Mutex::new(prometheus::process_collector::ProcessCollector::for_self()),
         })
     }
@@ -234,6 +239,11 @@ impl Metrics {
         self.table().heartbeats.as_ref()?.trouble()
     }
 
+    /// What is sent to CloudWatch, where that is configured.
+    pub fn export(&self) -> Option<Arc<Export>> {
+        self.export.clone()
+    }
+
     /// How the database does, where there is one.
     pub fn storage_state(&self, state: Option<StorageState>) {
         self.storage.set(state);
@@ -320,6 +330,7 @@ impl Metrics {
             w.family(GAUGE, name, help, [gauge(vec![], value.load(Relaxed) as f64)])?;
         }
         heartbeat::encode(self.table().heartbeats.as_deref(), w)?;
+        export::encode(self.export.as_deref(), w)?;
         w.family(
             GAUGE,
             "wsprobe_build_info",
@@ -567,32 +578,5 @@ impl ReceiverMetrics {
             pending: AtomicU64::new(0),
             oldest_pending: MaybeTime::default(),
         }
-    }
-}
-
-/// A counter per reason, for what is rare: behind a lock. Reasons are words of the program, so there are few.
-#[derive(Default)]
-struct ByReason(Mutex<BTreeMap<&'static str, u64>>);
-
-impl ByReason {
-    fn starting_with(reasons: &[&'static str]) -> Self {
-        ByReason(Mutex::new(reasons.iter().map(|&r| (r, 0)).collect()))
-    }
-
-    fn add(&self, reason: &'static str) {
-        *self.counts().entry(reason).or_default() += 1;
-    }
-
-    fn series(&self, labels: &[LabelPair]) -> Vec<Metric> {
-        let series = |(reason, count): (&&str, &u64)| {
-            let mut labels = labels.to_vec();
-            labels.push(label("reason", reason));
-            counter(labels, *count)
-        };
-        self.counts().iter().map(series).collect()
-    }
-
-    fn counts(&self) -> MutexGuard<'_, BTreeMap<&'static str, u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod board;
+mod export;
 mod exposition;
 #[cfg(test)]
 mod fixtures;
@@ -17,6 +18,7 @@ mod storage;
 mod target_metrics;
 
 pub use board::{Board, TargetSnapshot};
+pub use export::Export;
 pub use exposition::EncodeError;
 pub use heartbeat::Heartbeat;
 pub use metrics::Metrics;

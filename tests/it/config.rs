@@ -15,7 +15,7 @@ use wsprobe::config::{
 };
 
 /// The only variables that exist in these tests.
-fn env(name: &str) -> Option<String> {
+pub fn env(name: &str) -> Option<String> {
     match name {
         "HOST" => Some("example.com".into()),
         "INTERVAL" => Some("15s".into()),
@@ -31,7 +31,7 @@ fn read(path: &Path) -> Result<Config, Report> {
     config::parse(&fs::read_to_string(path).unwrap(), path, &env)
 }
 
-fn yaml_files(folder: &str) -> Vec<PathBuf> {
+pub fn yaml_files(folder: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|ext| ext == "yaml"));
     files.sort();
@@ -210,6 +210,8 @@ fn the_whole_schema_means_what_it_says() {
     assert_eq!(witnesses, ["tcp://9.9.9.9:443", "tcp://[2620:fe::fe]:443", "tcp://dns.example.com:853"]);
     assert_eq!(config.receivers[0].group_wait, secs(10));
     assert_eq!(config.storage.retention, 30 * secs(86_400));
+    let cloudwatch = config.cloudwatch.as_ref().expect("cloudwatch");
+    assert_eq!((cloudwatch.namespace.as_str(), cloudwatch.every), ("Ops/WebSockets", secs(30)));
     assert_eq!(config.heartbeat.as_ref().map(|heartbeat| heartbeat.every), Some(secs(120)));
     assert!(
         matches!(&config.receivers[1].kind, ReceiverKind::Webhook { signing_secret: Some(_), headers, .. } if headers.len() == 1)
@@ -266,6 +268,7 @@ fn print_keeps_every_value_of_the_whole_schema() {
     assert_eq!((&again.server, &again.witnesses), (&config.server, &config.witnesses));
     assert_eq!(again.maintenance, config.maintenance);
     assert_eq!((&again.storage, &again.heartbeat), (&config.storage, &config.heartbeat));
+    assert_eq!(again.cloudwatch, config.cloudwatch);
     for (a, b) in again.targets.iter().zip(&config.targets) {
         let masked = |t: &wsprobe::config::Target| {
             format!(
@@ -464,20 +467,4 @@ fn a_rule_may_wait_for_labels_that_target_files_bring_later() {
     let rest = "targets: []\nalerts: [{name: down, targets: [{team: b}], when: {consecutive_failures: 2}}]\n";
     parse(&format!("target_files: [nothing.d/*.yaml]\n{rest}")).unwrap();
     assert!(parse(&rest.replace("[]", "[{name: a, url: 'ws://a/'}]")).is_err());
-}
-
-#[test]
-fn every_configuration_in_the_docs_is_valid() {
-    for (file, count) in [("README.md", 2), ("docs/probing.md", 5)] {
-        let text = fs::read_to_string(file).unwrap();
-        let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
-        // those of other programs, such as pre-commit, are not ours to read
-        let blocks: Vec<&str> = blocks.filter(|yaml| !yaml.starts_with("repos:")).collect();
-        assert_eq!(blocks.len(), count, "{file}");
-        for yaml in blocks {
-            // its secret stands in a file beside it
-            let yaml = yaml.replace("webhook_url_file: slack-webhook-url", "webhook_url_file: tests/config/files/slack-url");
-            config::parse(&yaml, Path::new("monitors.yaml"), &env).unwrap_or_else(|report| panic!("{file}: {report}"));
-        }
-    }
 }

@@ -15,20 +15,20 @@ use crate::support::nginx::{self, free_port, listening};
 use crate::support::{python, require};
 
 /// Names a header that no hop sends.
-const WRONG_HEADER: &str = "HTTP_CLOUDFRONT_FORWARDED_PROTO";
-const RIGHT_HEADER: &str = "HTTP_X_FORWARDED_PROTO";
+pub const WRONG_HEADER: &str = "HTTP_CLOUDFRONT_FORWARDED_PROTO";
+pub const RIGHT_HEADER: &str = "HTTP_X_FORWARDED_PROTO";
 
 /// nginx and Daphne on ports of their own, in a folder of their own.
-struct Stack {
+pub struct Stack {
     folder: TempDir,
-    daphne_port: u16,
-    tls_port: u16,
+    pub daphne_port: u16,
+    pub tls_port: u16,
     daphne: Option<Child>,
     nginx: Option<Child>,
 }
 
 impl Stack {
-    fn new() -> Self {
+    pub fn new() -> Self {
         require("openssl", "openssl");
         let folder = TempDir::new().expect("folder");
         std::fs::create_dir(folder.path().join("tls")).expect("folder");
@@ -52,7 +52,7 @@ impl Stack {
         Stack { folder, daphne_port: free_port(), tls_port: free_port(), daphne: None, nginx: None }
     }
 
-    fn certificate(&self) -> PathBuf {
+    pub fn certificate(&self) -> PathBuf {
         self.folder.path().join("tls/cert.pem")
     }
 
@@ -61,7 +61,7 @@ impl Stack {
     }
 
     /// Ends what runs and starts both anew: nginx with this file, Django with this header for the scheme.
-    async fn start(&mut self, configuration: &str, header: &str) {
+    pub async fn start(&mut self, configuration: &str, header: &str) {
         for mut child in [self.nginx.take(), self.daphne.take()].into_iter().flatten() {
             child.kill().await.expect("kill");
         }

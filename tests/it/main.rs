@@ -1,9 +1,11 @@
 //! Everything that is promised to users, one file per promise.
 
 mod alert;
+mod beginnings;
 mod bounds;
 mod captures;
 mod cli;
+mod cloudwatch;
 mod config;
 mod confirm;
 mod connectivity;
@@ -17,6 +19,7 @@ mod endpoint;
 mod examples;
 mod follow_up;
 mod gate;
+mod guides;
 mod heartbeat;
 mod hold;
 mod http;
@@ -38,7 +41,9 @@ mod reports;
 mod resolver;
 mod restart;
 mod schedule;
+mod schema;
 mod silences;
+mod stories;
 mod support;
 mod systemd;
 mod test_notify;

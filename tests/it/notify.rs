@@ -3,7 +3,7 @@
 mod alertmanager;
 mod delivery;
 mod discord;
-mod exactly_once;
+pub mod exactly_once;
 mod examples;
 mod giving_up;
 mod grouping;

@@ -26,7 +26,7 @@ struct Story {
 }
 
 /// A window by the clocks of UTC: every story begins at midnight.
-fn window(name: &str, from: &str, to: &str) -> Maintenance {
+pub fn window(name: &str, from: &str, to: &str) -> Maintenance {
     let [from, to] = [from, to].map(|text| TimeOfDay::parse(text).expect("a time of day"));
     let times = Times::Weekly { days: Days::ALL, from, to, zone: jiff::tz::TimeZone::UTC };
     Maintenance { name: name.into(), targets: Selector::All, times }

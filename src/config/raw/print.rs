@@ -5,6 +5,7 @@
 
 use serde_yaml::{Mapping, Value};
 
+use super::super::cloudwatch::{CloudWatch, CloudWatchRoute};
 use super::super::maintenance::{Days, Maintenance, Times};
 use super::super::mask::{self, MASK};
 use super::super::policy::{Condition, Match, Rule, Selector};
@@ -32,6 +33,7 @@ pub(in super::super) fn print(config: &Config) -> String {
         ("maintenance", maintenance(&config.maintenance)),
         ("connectivity", connectivity(&config.witnesses)),
         ("heartbeat", config.heartbeat.as_ref().map_or(Value::Null, |heartbeat| printer.heartbeat(heartbeat))),
+        ("cloudwatch", config.cloudwatch.as_ref().map_or(Value::Null, cloudwatch)),
     ]);
     serde_yaml::to_string(&whole).unwrap_or_default()
 }
@@ -71,6 +73,20 @@ fn put(mapping: &mut Mapping, key: &str, value: Value) {
 /// A path as it has to stand in a file of this folder.
 fn path(folder: &Path, path: &Path) -> Value {
     text(path.strip_prefix(folder).unwrap_or(path).to_string_lossy())
+}
+
+fn cloudwatch(cloudwatch: &CloudWatch) -> Value {
+    let (region, endpoint, emf) = match &cloudwatch.route {
+        CloudWatchRoute::Api { region, endpoint } => (region.as_deref(), endpoint.as_ref(), None),
+        CloudWatchRoute::Emf(agent) => (None, None, Some(agent)),
+    };
+    map([
+        ("namespace", text(&cloudwatch.namespace)),
+        ("region", region.map_or(Value::Null, text)),
+        ("endpoint_url", endpoint.map_or(Value::Null, |url| text(url.as_str()))),
+        ("emf", emf.map_or(Value::Null, |agent| text(format!("tcp://{agent}")))),
+        ("every", text(show(cloudwatch.every))),
+    ])
 }
 
 struct Printer<'a> {

@@ -1,43 +1,17 @@
 //! Sections and keys that later versions bring to life. They are read as strictly as the rest, so that a file written for a
 //! later version is right already, and then answered with `not-available`, which says what holds until then.
 
-use std::ops::RangeInclusive;
-use std::time::Duration;
-
 use super::super::read::{Fields, Value};
 use super::super::text::quoted;
 
-const SECONDS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
-
 /// Reads the keys of the top level.
 pub(super) fn read(fields: &mut Fields<'_>) {
-    if let Some(value) = fields.get_later("cloudwatch") {
-        cloudwatch(&value);
-    }
     if let Some(value) = fields.get("probe_endpoint") {
         probe_endpoint(&value);
     }
     if let Some(value) = fields.get("shard") {
         shard(&value);
     }
-}
-
-fn every(fields: &mut Fields<'_>) {
-    if let Some(value) = fields.get("every") {
-        value.duration(SECONDS, "every: 1m");
-    }
-}
-
-fn cloudwatch(value: &Value<'_>) {
-    if let Some(mut fields) = value.fields("`cloudwatch`", "cloudwatch: {namespace: WebSocketHealth, region: us-east-1}") {
-        fields.require("namespace", "namespace: WebSocketHealth").and_then(|value| value.word("namespace: WebSocketHealth"));
-        if let Some(value) = fields.get("region") {
-            value.word("region: us-east-1");
-        }
-        every(&mut fields);
-        fields.finish();
-    }
-    value.not_available("remove it: until then metrics are at `/metrics` only");
 }
 
 fn probe_endpoint(value: &Value<'_>) {

@@ -7,6 +7,7 @@ mod access;
 mod alerts;
 mod blind;
 mod burn_rate;
+mod cloudwatch;
 mod conversation;
 mod depends;
 mod files;
@@ -115,6 +116,7 @@ fn config(reader: &Reader<'_>, root: Value<'_>) -> Option<Config> {
     let rules = alerts::read(reader, fields.get("alerts"), &targets, &receivers);
     let witnesses = fields.get("connectivity").map(|value| reach::connectivity(reader, &value)).unwrap_or_default();
     let heartbeat = fields.get("heartbeat").and_then(|value| heartbeat::read(reader, &value));
+    let cloudwatch = fields.get("cloudwatch").and_then(|value| cloudwatch::read(&value));
     let maintenance = maintenance::read(reader, fields.get("maintenance"), &targets);
     later::read(&mut fields);
     fields.finish();
@@ -128,6 +130,7 @@ fn config(reader: &Reader<'_>, root: Value<'_>) -> Option<Config> {
         receivers: receivers.receivers,
         witnesses,
         heartbeat,
+        cloudwatch,
         maintenance,
     })
 }

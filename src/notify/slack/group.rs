@@ -3,8 +3,6 @@
 //! A section says how many, what and where, why and what to do, and names as many targets as a person reads; the status page
 //! has the rest. What is shown is bounded so that the whole keeps far below Slack's limits whatever peers send.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
 use super::mrkdwn::{code, date, link, plain, prose};
@@ -18,8 +16,6 @@ use crate::views::Links;
 const CAUSES: usize = 5;
 /// Characters of names of the first cause, and of each other one.
 const NAMES: [usize; 2] = [400, 250];
-/// Different notes that are shown.
-const NOTES: usize = 2;
 /// With so many hosts, names are listed by host.
 const HOSTS: usize = 4;
 
@@ -27,10 +23,9 @@ const HOSTS: usize = 4;
 pub(super) fn render(parcel: &Parcel, links: &Links) -> Value {
     let rules = together::by_rule(parcel);
     let news = parcel.news().unwrap_or(News::Event(Kind::Fired));
-    // what holds for one may hold for all; each word of it once
-    let notes: BTreeSet<&str> = parcel.members().filter_map(|n| n.note.as_deref()).collect();
-    let notes: Vec<String> = notes.into_iter().take(NOTES).map(|note| format!("_{}_", prose(note, 300))).collect();
-    let mut blocks: Vec<Value> = section(&notes.join("\n")).into_iter().collect();
+    let mut blocks = vec![];
+    let notes: Vec<_> = together::notes(parcel).iter().map(|note| format!("_{}_", prose(note, 400))).collect();
+    blocks.extend(section(&notes.join("\n")));
     let mut shown = 0;
     for (n, (by, cause)) in rules.iter().flat_map(|by| by.causes.iter().map(move |cause| (by, cause))).take(CAUSES).enumerate() {
         blocks.extend(section(&cause_text(by, cause, (news, rules.len() > 1), NAMES[n.min(1)], links)));

@@ -40,8 +40,9 @@ fn a_redirect_and_a_header_in_one_branch_belong_together() {
     assert!(header(both).is_empty());
     let apart = "SECURE_SSL_REDIRECT = not DEBUG\nif PROXY:\n    SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')";
     assert!(header(apart).is_empty(), "what may be off is not told");
-    let other = "if not DEBUG:\n    SECURE_SSL_REDIRECT = True\nif PROXY:\n    SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')";
+    let other = "if not DEBUG:\n    SECURE_SSL_REDIRECT = True\nif ON_AWS:\n    SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')";
     assert_eq!(header(other), ["PSH012"]);
+    assert!(header(&other.replace("ON_AWS", "BEHIND_PROXY")).is_empty(), "who asks for the proxy means it");
 }
 
 #[test]

@@ -297,7 +297,8 @@ async fn a_receiver_with_a_certificate_that_nobody_vouches_for_gets_no_message_a
 }
 
 #[rstest]
-#[case::firing(fired(), Duration::from_secs(3_600), false)]
+#[case::firing(fired(), Duration::from_secs(24 * 3_600), false)]
+#[case::reminder(reminded(), Duration::from_secs(3_600), false)]
 #[case::resolution(resolved(), Duration::from_secs(24 * 3_600), true)]
 #[tokio::test]
 async fn a_message_that_is_too_old_is_given_up(#[case] message: Notification, #[case] life: Duration, #[case] resolution: bool) {
@@ -311,6 +312,20 @@ async fn a_message_that_is_too_old_is_given_up(#[case] message: Notification, #[
     assert_eq!(delivery.next().await, failed("ops", FailureReason::Expired));
     let color = if resolution { "good" } else { "danger" };
     assert_eq!(json(&server.received_requests().await.unwrap()[0])["attachments"][0]["color"], color);
+}
+
+#[tokio::test]
+async fn a_firing_that_is_over_is_too_old_after_an_hour_and_its_end_is_told() {
+    let server = server([ResponseTemplate::new(503)]).await;
+    let backoff = Backoff { base: Duration::from_millis(300), ..brisk().backoff };
+    let mut delivery = Delivery::tuned(&[webhook("hook", &server.uri())], Tuning { backoff, ..brisk() });
+    delivery.submit("hook", fired());
+    assert_eq!(delivery.next().await, failed("hook", FailureReason::ServerError));
+    delivery.submit("hook", resolved());
+    delivery.clock.advance(Duration::from_secs(3_601));
+    assert_eq!(delivery.next().await, failed("hook", FailureReason::Expired));
+    assert_eq!(delivery.next().await, sent("hook"));
+    assert_eq!(json(&server.received_requests().await.unwrap()[1])["type"], "alert.resolved");
 }
 
 #[tokio::test]

@@ -143,7 +143,7 @@ async fn play(steps: &[Step], moods: Vec<Mood>, people: bool) {
         let events = told.iter().filter(|(_, lost)| !lost).map(|(n, _)| n.kind);
         if people {
             let expected: Vec<Kind> = events.collect();
-            let seen: Vec<Vec<Kind>> = taken.iter().filter_map(|request| read(request, &name)).collect();
+            let seen: Vec<Vec<Kind>> = taken.iter().filter_map(|request| reading(&json(request), &name)).collect();
             assert!(tells(&seen, &expected), "{name}: {seen:?} instead of {expected:?}");
         } else {
             let expected: Vec<String> = told.iter().filter(|(_, lost)| !lost).map(|(n, _)| n.id.to_string()).collect();
@@ -154,10 +154,13 @@ async fn play(steps: &[Step], moods: Vec<Mood>, people: bool) {
     }
 }
 
+fn json(request: &Request) -> Value {
+    serde_json::from_slice(&request.body).unwrap()
+}
+
 /// What a message says of a target: nothing, one event, or both ends of what is over.
-fn read(request: &Request, target: &str) -> Option<Vec<Kind>> {
-    let payload: Value = serde_json::from_slice(&request.body).unwrap();
-    let text = slack_message::as_text(&payload);
+pub fn reading(payload: &Value, target: &str) -> Option<Vec<Kind>> {
+    let text = slack_message::as_text(payload);
     let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).collect();
     let title = text.lines().next().unwrap();
     match (words.contains(&target), title) {

@@ -111,15 +111,15 @@ async fn a_group_that_is_refused_for_good_leaves_each_of_its_members_as_a_dead_l
 async fn what_became_too_old_leaves_a_group_and_the_rest_is_told() {
     let server = server([ResponseTemplate::new(503)]).await;
     let mut delivery = Delivery::tuned(&[slack("ops", &server.uri())], patient());
-    delivery.submit("ops", fires("old"));
-    delivery.submit("ops", about("young", TransitionKind::Fired, Duration::from_secs(3_000)));
+    delivery.submit("ops", about("old", TransitionKind::Reminder, Duration::from_secs(30)));
+    delivery.submit("ops", about("young", TransitionKind::Reminder, Duration::from_secs(3_000)));
     assert_eq!(delivery.next().await, failed("ops", FailureReason::ServerError));
     delivery.clock.advance(Duration::from_secs(3_601));
     assert_eq!(delivery.next().await, failed("ops", FailureReason::Expired));
     assert_eq!(delivery.next().await, sent("ops"));
     let texts = texts(&server).await;
     assert!(
-        title(&texts[0]).starts_with("🔴 2 targets are down") && title(&texts[1]).starts_with("🔴 young is down"),
+        title(&texts[0]).starts_with("🔴 2 targets are still down") && title(&texts[1]).starts_with("🔴 young is still down"),
         "{texts:?}"
     );
 }

@@ -257,6 +257,27 @@ fn an_alert_that_came_and_went_unseen_is_told_whole() {
     snapshot("missed.txt", &format!("{}\n----\n{}", payload["text"].as_str().unwrap(), slack::as_text(&payload)));
 }
 
+#[test]
+fn a_message_about_many_says_why_it_comes_so_late_and_what_else_it_explains() {
+    let rule = notify::rule("down", Severity::Critical, Condition::ConsecutiveFailures(3));
+    let noted = |(name, note): (String, Option<&str>)| match event(Fired, alert(&name, &rule), mins(30)) {
+        Item::Event(n) => Item::Event(Arc::new(Notification { note: note.map(str::to_owned), ..(*n).clone() })),
+        pair @ Item::Missed { .. } => pair,
+    };
+    let late = |n: usize| ["fired at 02:14 UTC during maintenance w", "fired at 02:15 UTC during maintenance w"][n % 3 / 2];
+    let told = |items: Vec<Item>| {
+        let payload = slack::render_parcel(&Parcel::of(items), &notify::links());
+        check(&payload);
+        keep("released.json", &payload);
+        let lock_screen = payload["text"].as_str().unwrap();
+        format!("{lock_screen}\n----\n{}\n\n", slack::as_text(&payload))
+    };
+    let all = told((0..3).map(|n| noted((format!("prod-{n}"), Some(late(0))))).collect());
+    let some = told((0..9).map(|n| noted((format!("prod-{n}"), (n != 8).then(|| late(n))))).collect());
+    let edge = told(vec![noted(("edge".into(), Some("1 target depends on it"))), noted(("prod".into(), None))]);
+    snapshot("noted-together.txt", &(all + &some + &edge));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 

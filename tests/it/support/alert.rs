@@ -63,6 +63,7 @@ pub fn config(targets: Vec<Arc<Target>>, rules: Vec<Rule>) -> Config {
         witnesses: vec![],
         maintenance: vec![],
         heartbeat: None,
+        cloudwatch: None,
         target_files: Default::default(),
     }
 }

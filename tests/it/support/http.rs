@@ -172,6 +172,7 @@ pub fn config(targets: Vec<Target>) -> Config {
         witnesses: vec![],
         maintenance: vec![],
         heartbeat: None,
+        cloudwatch: None,
         target_files: Default::default(),
     }
 }
