@@ -1,6 +1,5 @@
 //! Requests with a deadline, and answers of bounded size.
 
-use std::error::Error;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -87,19 +86,10 @@ async fn call(
 
 /// An error and what caused it, in one line, without the URL.
 pub(super) fn text(error: &reqwest::Error) -> String {
-    let mut text = match () {
+    let what = match () {
         () if error.is_timeout() => "no answer in time",
         () if error.is_connect() => "no connection",
         () => "the request failed",
-    }
-    .to_owned();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        if !text.ends_with(&message) {
-            text = format!("{text}: {message}");
-        }
-        cause = error.source();
-    }
-    text
+    };
+    crate::notify::with_causes(what.to_owned(), error)
 }

@@ -216,7 +216,11 @@ fn failure(error: reqwest::Error) -> Failure {
 
 /// An error and what caused it, in one line: `error sending request: tcp connect error: connection refused`.
 fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
+    with_causes(error.to_string(), error)
+}
+
+/// A text, and what caused an error, in one line. Errors of the client repeat what is below them: that is said once.
+pub fn with_causes(mut text: String, error: &reqwest::Error) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let message = error.to_string();

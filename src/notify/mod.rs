@@ -32,7 +32,7 @@ pub mod webhook;
 mod wording;
 
 pub use batch::{Item, News, Parcel};
-pub use client::{Client, Request, tls_config as outbound_tls};
+pub use client::{Client, Request, tls_config as outbound_tls, with_causes};
 pub use decide::{Decision, Why, WhyNot, decide};
 pub use dispatcher::{Dispatcher, Ledger, Lost, Tuning, Undelivered};
 pub use notification::{Kind, Notification, SavedNotification};

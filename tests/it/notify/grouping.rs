@@ -12,7 +12,7 @@ use wsprobe::alert::TransitionKind::{self, Fired, Reminder, Resolved, Withdrawn}
 use wsprobe::config::{Condition, Receiver, Rule, Severity, Target};
 use wsprobe::diagnose::Diagnosis;
 use wsprobe::notify::{Item, Notification, Parcel, slack};
-use wsprobe::outcome::{Outcome, Phase, Reason};
+use wsprobe::outcome::{Outcome, Reason};
 
 use super::rendering::{check, hostile, snapshot};
 use crate::support::alert::{mins, rule, secs};
@@ -200,16 +200,6 @@ fn missed(alert: &Alert, after: Duration) -> Item {
 
 #[test]
 fn each_sort_of_news_has_a_title_of_its_own_for_one_and_for_many() {
-    let over = mins(10);
-    let conditions = [
-        Condition::ConsecutiveFailures(3),
-        Condition::FailureRatio { above: 0.05, over, min_samples: 20 },
-        Condition::RedirectRatio { above: 0.0, over, min_samples: 1 },
-        Condition::Latency { phase: Phase::Total, quantile: 0.95, above: Duration::from_millis(800), over, min_samples: 10 },
-        Condition::CertificateExpiresWithin(over),
-        Condition::HttpSelfRedirect(2),
-        Condition::SessionShorterThan(over),
-    ];
     let mut titles = String::new();
     let mut add = |items: Vec<Item>| {
         let payload = slack::render_parcel(&Parcel::of(items), &notify::links());
@@ -217,7 +207,7 @@ fn each_sort_of_news_has_a_title_of_its_own_for_one_and_for_many() {
         titles += payload["blocks"][0]["text"]["text"].as_str().unwrap();
         titles += "\n";
     };
-    for when in conditions {
+    for when in notify::conditions() {
         let rule = notify::rule("r", Severity::Warning, when);
         let alerts = ["a", "b"].map(|name| alert(name, &rule));
         for kind in [Fired, Reminder, Resolved, Withdrawn] {

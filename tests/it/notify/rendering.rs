@@ -58,15 +58,7 @@ fn every_message_reads_well_at_three_in_the_morning() {
         evidence: Some(Arc::new(near_the_end)),
         ..down()
     };
-    let refused = Outcome {
-        reason: Reason::ConnectRefused,
-        phase: Some(Phase::Connect),
-        detail: "connection refused by 203.0.113.7:443".into(),
-        http: None,
-        tls: None,
-        ..redirected()
-    };
-    let refused = Alert { evidence: Some(Arc::new(refused)), ..down() };
+    let refused = Alert { evidence: Some(Arc::new(refused())), ..down() };
     let burn = Condition::BurnRate {
         objective: 0.999,
         above: 14.4,
@@ -179,18 +171,8 @@ fn page_that_loops() -> Alert {
 
 #[test]
 fn each_rule_and_event_has_a_title_of_its_own() {
-    let over = Duration::from_secs(600);
-    let conditions = [
-        Condition::ConsecutiveFailures(3),
-        Condition::FailureRatio { above: 0.05, over, min_samples: 20 },
-        Condition::RedirectRatio { above: 0.0, over, min_samples: 1 },
-        Condition::Latency { phase: Phase::Total, quantile: 0.95, above: Duration::from_millis(800), over, min_samples: 10 },
-        Condition::CertificateExpiresWithin(over),
-        Condition::HttpSelfRedirect(2),
-        Condition::SessionShorterThan(over),
-    ];
     let mut titles = String::new();
-    for when in conditions {
+    for when in conditions() {
         for kind in [TransitionKind::Fired, TransitionKind::Reminder, TransitionKind::Resolved] {
             let alert = Alert { rule: rule("r", Severity::Critical, when.clone()), cause: "what the rule saw".into(), ..down() };
             let payload = slack::render(&message(kind, alert, Duration::from_secs(3_900)), &links());

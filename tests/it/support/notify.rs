@@ -121,6 +121,32 @@ pub fn diagnosis() -> Diagnosis {
     }
 }
 
+/// The port is closed.
+pub fn refused() -> Outcome {
+    Outcome {
+        reason: Reason::ConnectRefused,
+        phase: Some(Phase::Connect),
+        detail: "connection refused by 203.0.113.7:443".into(),
+        http: None,
+        tls: None,
+        ..redirected()
+    }
+}
+
+/// Conditions with a title of their own.
+pub fn conditions() -> [Condition; 7] {
+    let over = Duration::from_secs(600);
+    [
+        Condition::ConsecutiveFailures(3),
+        Condition::FailureRatio { above: 0.05, over, min_samples: 20 },
+        Condition::RedirectRatio { above: 0.0, over, min_samples: 1 },
+        Condition::Latency { phase: Phase::Total, quantile: 0.95, above: Duration::from_millis(800), over, min_samples: 10 },
+        Condition::CertificateExpiresWithin(over),
+        Condition::HttpSelfRedirect(2),
+        Condition::SessionShorterThan(over),
+    ]
+}
+
 /// `staging` went down at [`START`] and the rule `down` fired 30 s later.
 pub fn down() -> Alert {
     Alert {
@@ -384,15 +410,7 @@ pub fn samples() -> Vec<Notification> {
         latest: Some(Arc::new(healthy())),
         ..down()
     };
-    let refused = Outcome {
-        reason: Reason::ConnectRefused,
-        phase: Some(Phase::Connect),
-        detail: "connection refused by 203.0.113.7:443".into(),
-        http: None,
-        tls: None,
-        ..redirected()
-    };
-    let refused = Alert { evidence: Some(Arc::new(refused)), ..down() };
+    let refused = Alert { evidence: Some(Arc::new(refused())), ..down() };
     let plain = |alert| Notification { diagnosis: None, ..message(TransitionKind::Fired, alert, Duration::from_secs(30)) };
     vec![fired(), reminded(), resolved(), withdrawn(), Notification::test(START), plain(loops), plain(refused)]
 }
