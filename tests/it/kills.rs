@@ -2,6 +2,7 @@
 //! incident with both its ends. `just kill-campaign 2000` runs a longer one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,8 +16,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use wsprobe::endpoint::Faults;
+use wsprobe::endpoint::{Control, Faults};
 
 use crate::restart::{endpoint, yaml};
 use crate::support::daemon::{PATIENCE, Running as Daemon, get};
@@ -75,6 +77,18 @@ async fn moody() -> (String, Arc<Moody>) {
     (url, moody)
 }
 
+/// Breaks the endpoint and mends it again, after so many milliseconds each, until it is aborted.
+fn outages(control: Control, millis: Range<u64>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        loop {
+            control.set(Faults::parse("redirect-301").expect("fault"));
+            sleep(Duration::from_millis(fastrand::u64(millis.clone()))).await;
+            control.clear();
+            sleep(Duration::from_millis(fastrand::u64(millis.clone()))).await;
+        }
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_campaign_of_kills_loses_no_message_makes_none_twice_and_leaves_each_incident_whole() {
     let kills = std::env::var("WSPROBE_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(KILLS);
@@ -85,17 +99,7 @@ async fn a_campaign_of_kills_loses_no_message_makes_none_twice_and_leaves_each_i
     std::fs::write(&file, yaml(&url, &hook, &folder.path().join("wsprobe.db"))).expect("write");
     let args = ["run", "-c", file.to_str().expect("path")];
 
-    let outages = tokio::spawn({
-        let control = control.clone();
-        async move {
-            loop {
-                control.set(Faults::parse("redirect-301").expect("fault"));
-                sleep(Duration::from_millis(fastrand::u64(100..600))).await;
-                control.clear();
-                sleep(Duration::from_millis(fastrand::u64(100..600))).await;
-            }
-        }
-    });
+    let outages = outages(control.clone(), 100..600);
     for _ in 0..kills {
         let mut daemon = Running::start(&args);
         if fastrand::u8(0..10) > 0 {
@@ -150,7 +154,7 @@ async fn a_campaign_of_kills_loses_no_message_makes_none_twice_and_leaves_each_i
         assert!(matches!(pair, [("alert.firing", a), ("alert.resolved", b)] if a == b), "incidents do not overlap: {pair:?}");
     }
     for incident in &kept {
-        let ends = [&incident["fired_at"], &incident["ended_at"]].map(|at| at.as_str().unwrap_or_default());
+        let ends = [&incident["fired_at"], &incident["ended_at"]].map(time);
         assert!(ends[0] < ends[1] && incident["ended"] == "resolved", "both ends, in order: {incident}");
     }
     let ids: BTreeSet<&str> = kept.iter().filter_map(|incident| incident["id"].as_str()).collect();
@@ -158,6 +162,11 @@ async fn a_campaign_of_kills_loses_no_message_makes_none_twice_and_leaves_each_i
     assert_eq!(ids, incidents.keys().copied().collect(), "what was told, and what is kept");
     let (told, attempts) = (order.len(), arrived.len());
     println!("{kills} kills, {} incidents, {told} messages, of which {} arrived more than once", kept.len(), attempts - told);
+}
+
+/// A time, to be compared: as texts, `14:39:54Z` comes after `14:39:54.420Z`.
+fn time(value: &Value) -> Option<jiff::Timestamp> {
+    value.as_str()?.parse().ok()
 }
 
 /// Every incident that is kept, page by page.

@@ -94,17 +94,7 @@ async fn a_campaign_of_kills_among_silences_tells_each_receiver_of_each_incident
     std::fs::write(&file, yaml(port, &url, &hook, &folder.path().join("wsprobe.db"))).expect("write");
     let args = ["run", "-c", file.to_str().expect("path")];
 
-    let outages = tokio::spawn({
-        let control = control.clone();
-        async move {
-            loop {
-                control.set(Faults::parse("redirect-301").expect("fault"));
-                sleep(Duration::from_millis(fastrand::u64(100..900))).await;
-                control.clear();
-                sleep(Duration::from_millis(fastrand::u64(100..900))).await;
-            }
-        }
-    });
+    let outages = outages(control.clone(), 100..900);
     let mut granted = 0;
     for _ in 0..kills {
         let mut daemon = Running::start(&args);
@@ -165,14 +155,14 @@ async fn a_campaign_of_kills_among_silences_tells_each_receiver_of_each_incident
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut muted = 0;
     for incident in &kept {
-        let [fired, ended] = [&incident["fired_at"], &incident["ended_at"]].map(text);
+        let [fired, ended] = [&incident["fired_at"], &incident["ended_at"]].map(time);
         assert!(fired < ended && incident["ended"] == "resolved", "both ends, in order: {incident}");
         if !told.contains_key(&*text(&incident["id"])) {
             let covers = |silence: &&Value| {
                 let targets = silence["targets"].as_array().map_or(&[][..], Vec::as_slice);
                 (targets.is_empty() || targets.contains(&incident["target"]))
-                    && text(&silence["starts_at"]) <= fired
-                    && fired <= text(&silence["ends_at"])
+                    && time(&silence["starts_at"]) <= fired
+                    && fired <= time(&silence["ends_at"])
             };
             assert!(listed.iter().any(|silence| covers(&silence)), "nobody was told, and it was not muted: {incident}");
             muted += 1;
