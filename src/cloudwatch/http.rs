@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use reqwest::header::DATE;
+
+use crate::time::Timestamp;
 
 /// How long one request may take, from the name lookup to the end of the answer.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
@@ -13,6 +16,8 @@ const MAX_ANSWER: usize = 64 << 10;
 pub(super) struct Answer {
     pub status: u16,
     pub body: String,
+    /// When it was sent, by the sender's clock.
+    pub date: Option<Timestamp>,
 }
 
 /// What sends requests.
@@ -73,6 +78,7 @@ async fn call(
     }
     let mut response = request.body(body).send().await?;
     let status = response.status().as_u16();
+    let date = response.headers().get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
     let mut bytes = vec![];
     while let Some(chunk) = response.chunk().await? {
         let room = MAX_ANSWER - bytes.len();
@@ -81,7 +87,7 @@ async fn call(
             break;
         }
     }
-    Ok(Answer { status, body: String::from_utf8_lossy(&bytes).into_owned() })
+    Ok(Answer { status, body: String::from_utf8_lossy(&bytes).into_owned(), date: date.map(Timestamp::from) })
 }
 
 /// An error and what caused it, in one line, without the URL.

@@ -14,8 +14,9 @@ mod client;
 mod collect;
 mod credentials;
 mod emf;
+mod endpoint;
 mod http;
-mod profile;
+mod query;
 mod request;
 mod sign;
 mod spread;
@@ -139,7 +140,7 @@ fn beginning(now: Timestamp, every: Duration) -> Timestamp {
 /// Sends what waits, oldest first, for as long as it is polled.
 async fn emptying(shared: &Shared, carrier: &mut Carrier, clock: &Clock) {
     let mut backoff = Backoff::up_to(MAX_WAIT);
-    let mut well = true;
+    let mut said = None;
     loop {
         let waiting = shared.buffer().pop();
         let Some(parcel) = waiting else {
@@ -149,12 +150,13 @@ async fn emptying(shared: &Shared, carrier: &mut Carrier, clock: &Clock) {
         match send(shared, carrier, parcel, clock).await {
             Ok(()) => {
                 backoff.reset();
-                if !std::mem::replace(&mut well, true) {
+                if said.take().is_some() {
                     tracing::info!("CloudWatch takes metrics again");
                 }
             }
             Err(trouble) => {
-                if std::mem::replace(&mut well, false) {
+                // each reason once: another one may hide behind the first
+                if said.replace(trouble.reason) != Some(trouble.reason) {
                     tracing::warn!(reason = trouble.reason, detail = trouble.detail, "CloudWatch does not get its metrics");
                 }
                 sleep(backoff.after_failure(fastrand::f64())).await;

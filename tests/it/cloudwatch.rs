@@ -1,6 +1,9 @@
 //! Metrics in CloudWatch: what AWS's own client reads back from a server that speaks its protocol, and what hosts hand out
 //! as credentials.
 
+mod alarms;
+mod credentials;
+
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -103,8 +106,8 @@ impl Moto {
     async fn ask(&self, expression: &str) -> Value {
         let script = format!(
             "import boto3, datetime, json\n\
-             cw = boto3.client('cloudwatch', endpoint_url='{}', region_name='eu-west-1', aws_access_key_id='x', \
-             aws_secret_access_key='y')\n\
+             aws = {{'endpoint_url': '{}', 'region_name': 'eu-west-1', 'aws_access_key_id': 'x', 'aws_secret_access_key': 'y'}}\n\
+             cw = boto3.client('cloudwatch', **aws)\n\
              def sums(name, **dimensions):\n    \
                  now = datetime.datetime.now(datetime.timezone.utc)\n    \
                  found = cw.get_metric_statistics(Namespace='WebSocketHealth', MetricName=name, Period=60,\n        \
@@ -113,12 +116,37 @@ impl Moto {
                      Statistics=['Sum', 'SampleCount', 'Minimum', 'Maximum'])['Datapoints']\n    \
                  return [sum(p['Sum'] for p in found), sum(p['SampleCount'] for p in found),\n        \
                      min([p['Minimum'] for p in found], default=None), max([p['Maximum'] for p in found], default=None)]\n\
-             print(json.dumps({expression}))",
+             print(json.dumps({expression}, default=str))",
             self.base
         );
         let output = Command::new(python()).args(["-c", &script]).output().await.expect("boto3");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// Calls its own API.
+    async fn control(&self, request: reqwest::RequestBuilder) -> Value {
+        let answer = request.send().await.expect("moto");
+        assert!(answer.status().is_success(), "{}", answer.status());
+        answer.json().await.expect("JSON")
+    }
+
+    /// Everything that it was sent is gone.
+    async fn forget(&self) {
+        self.control(reqwest::Client::new().post(format!("{}/moto-api/reset", self.base))).await;
+    }
+
+    /// Whether it answers only who is allowed to ask.
+    async fn checks_signatures_from_now_on(&self, checks: bool) {
+        let request = reqwest::Client::new().post(format!("{}/moto-api/reset-auth", self.base));
+        let free = if checks { "0" } else { "inf" };
+        self.control(request.header("content-type", "text/plain").body(free)).await;
+    }
+
+    /// The roles that were assumed, in their order.
+    async fn assumed_roles(&self) -> Value {
+        let all = self.control(reqwest::Client::new().get(format!("{}/moto-api/data.json", self.base))).await;
+        all["sts"]["AssumedRole"].clone()
     }
 }
 
@@ -354,21 +382,4 @@ async fn an_agent_is_sent_lines_in_the_embedded_metric_format() {
     assert_eq!((&probes["Target"], &probes["_aws"]["CloudWatchMetrics"][0]["Namespace"]), (&json!("prod"), &json!("Ops/Web")));
     prober.until("wsprobe_cloudwatch_last_success_timestamp_seconds ", 1.0).await;
     prober.stop().await;
-}
-
-#[tokio::test]
-async fn the_alarms_are_valid_cloudformation_and_watch_metrics_that_are_sent() {
-    let lint = python().with_file_name("cfn-lint");
-    let output = Command::new(lint).arg("examples/cloudwatch/alarms.yaml").output().await.expect("cfn-lint");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    let alarms = std::fs::read_to_string("examples/cloudwatch/alarms.yaml").expect("alarms");
-    let collected = std::fs::read_to_string("src/cloudwatch/collect.rs").expect("source");
-    let docs = std::fs::read_to_string("docs/cloudwatch.md").expect("docs");
-    let named: Vec<&str> = alarms.lines().filter_map(|line| line.trim().strip_prefix("MetricName: ")).collect();
-    assert_eq!(named, ["ConnectionFailures", "HealthFailures", "Redirects", "!Ref SignOfLife"]);
-    for metric in named[..3].iter().chain(&["Success", "PingRoundTrip"]) {
-        assert!(collected.contains(&format!("(\"{metric}\", ")), "{metric} is not sent");
-        assert!(docs.contains(&format!("`{metric}`")), "{metric} is not explained");
-    }
-    assert_eq!(alarms.matches("TreatMissingData: breaching").count(), named.len(), "silence is an alarm");
 }
