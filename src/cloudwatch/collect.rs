@@ -281,6 +281,28 @@ mod tests {
     }
 
     #[test]
+    fn a_target_has_as_many_metrics_as_the_page_on_costs_says() {
+        let collector = Collector::new(&config(PROD));
+        let mut whole = outcome(Reason::Ok);
+        let took = Some(Duration::from_millis(1));
+        whole.timings = crate::outcome::Timings {
+            dns: took,
+            connect: took,
+            tls: took,
+            upgrade: took,
+            message: took,
+            close: took,
+            ..whole.timings
+        };
+        collector.record(&whole);
+        assert_eq!(collector.take(Timestamp::EPOCH).len(), 13);
+        collector.record(&Outcome { reason: Reason::TlsExpired, ..whole });
+        collector.session_completed(&TargetName::lossy("prod"), Duration::from_secs(60));
+        collector.pong(&TargetName::lossy("prod"), Duration::from_millis(5));
+        assert_eq!(collector.take(Timestamp::EPOCH).len(), 13 + 1 + 2);
+    }
+
+    #[test]
     fn a_reload_keeps_what_stays_and_forgets_what_is_gone() {
         let collector = Arc::new(Collector::new(&config(PROD)));
         collector.record(&outcome(Reason::Ok));

@@ -99,3 +99,31 @@ pub(super) fn text(error: &reqwest::Error) -> String {
     };
     crate::notify::with_causes(what.to_owned(), error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_cut() {
+        let server = MockServer::start().await;
+        Mock::given(any()).respond_with(ResponseTemplate::new(200).set_body_string("x".repeat(1 << 20))).mount(&server).await;
+        let url = url::Url::parse(&server.uri()).unwrap();
+        let http = Http::new().unwrap();
+        let answer = http.post(url.clone(), &[], String::new()).await.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(answer.body.len(), MAX_ANSWER);
+        assert_eq!(http.ask(Method::GET, url, &[]).await.unwrap().len(), MAX_ANSWER);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_does_not_answer_is_given_up_in_time() {
+        let deaf = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = url::Url::parse(&format!("http://{}", deaf.local_addr().unwrap())).unwrap();
+        let http = Http::new().unwrap();
+        // the clock is paused and runs ahead while only the answer is waited for
+        let asked = tokio::time::timeout(DEADLINE * 2, http.post(url, &[], String::new())).await;
+        assert!(asked.expect("a deadline of its own").is_err_and(|error| error.is_timeout()));
+    }
+}

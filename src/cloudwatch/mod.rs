@@ -37,10 +37,14 @@ use client::{Api, Trouble};
 pub use collect::Collector;
 pub use credentials::Env;
 
+/// Shorter periods than this are stored by the second ("high resolution"); the others by the minute, which costs less to alarm on.
+const FINE_BELOW: Duration = Duration::from_secs(60);
 /// Longest wait after a failure.
 const MAX_WAIT: Duration = Duration::from_secs(60);
-/// How long what is left may take at the end.
+/// How long [`run`] may go on after the end began.
 pub const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How much of that it keeps for itself, to count and say what could not be sent.
+const LAST_COUNT: Duration = Duration::from_millis(500);
 
 /// What carries parcels.
 enum Carrier {
@@ -84,7 +88,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) {
     let CloudWatch { namespace, every, route } = settings;
-    let fine = every < Duration::from_secs(60);
+    let fine = every < FINE_BELOW;
     type Write = fn(&str, &[collect::Datum], bool) -> Vec<Parcel>;
     let (parcels, carrier): (Write, _) = match route {
         CloudWatchRoute::Api { region, endpoint } => match Api::new(region, endpoint, env, clock.clone()) {
@@ -123,7 +127,7 @@ pub async fn run(
             send(&shared, &mut carrier, parcel, &clock).await?;
         }
     };
-    let _ = timeout(LAST_WORDS, last).await;
+    let _ = timeout(LAST_WORDS - LAST_COUNT, last).await;
     let left = shared.buffer().len();
     if left > 0 {
         shared.export.dropped(left);
@@ -204,6 +208,23 @@ impl Drop for OnTheWay<'_> {
         if let Some(parcel) = self.parcel.take() {
             let dropped = self.shared.buffer().give_back(parcel);
             self.shared.export.dropped(dropped);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods_lie_on_the_grid_of_the_wall_clock() {
+        let minute = Duration::from_secs(60);
+        let whole = Timestamp::from_secs(1_767_323_040);
+        for (after, every, began) in
+            [(0, minute, 0), (59_999, minute, 0), (60_000, minute, 60_000), (61_500, Duration::from_secs(1), 61_000)]
+        {
+            let at = |millis| whole + Duration::from_millis(millis);
+            assert_eq!(beginning(at(after), every), at(began), "{after} ms into the minute");
         }
     }
 }

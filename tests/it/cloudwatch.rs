@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use wsprobe::endpoint::{Control, Endpoint, Faults, Options};
 
-use crate::support::daemon::{PATIENCE, get};
+use crate::support::daemon::{PATIENCE, call, get};
 use crate::support::nginx::{free_port, listening};
 use crate::support::process::{Running, configured, wsprobe};
 use crate::support::python;
@@ -125,28 +125,27 @@ impl Moto {
     }
 
     /// Calls its own API.
-    async fn control(&self, request: reqwest::RequestBuilder) -> Value {
-        let answer = request.send().await.expect("moto");
-        assert!(answer.status().is_success(), "{}", answer.status());
-        answer.json().await.expect("JSON")
+    async fn control(&self, method: &str, path: &str, body: &str) -> Value {
+        let url = format!("{}/moto-api/{path}", self.base);
+        let answer = call(method, &url, &[("Content-Type", "text/plain")], body).await;
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{answer}");
+        serde_json::from_str(body).expect("JSON")
     }
 
     /// Everything that it was sent is gone.
     async fn forget(&self) {
-        self.control(reqwest::Client::new().post(format!("{}/moto-api/reset", self.base))).await;
+        self.control("POST", "reset", "").await;
     }
 
     /// Whether it answers only who is allowed to ask.
     async fn checks_signatures_from_now_on(&self, checks: bool) {
-        let request = reqwest::Client::new().post(format!("{}/moto-api/reset-auth", self.base));
-        let free = if checks { "0" } else { "inf" };
-        self.control(request.header("content-type", "text/plain").body(free)).await;
+        self.control("POST", "reset-auth", if checks { "0" } else { "inf" }).await;
     }
 
     /// The roles that were assumed, in their order.
     async fn assumed_roles(&self) -> Value {
-        let all = self.control(reqwest::Client::new().get(format!("{}/moto-api/data.json", self.base))).await;
-        all["sts"]["AssumedRole"].clone()
+        self.control("GET", "data.json", "").await["sts"]["AssumedRole"].clone()
     }
 }
 
@@ -350,6 +349,64 @@ async fn what_may_pass_is_sent_again_and_what_is_refused_is_dropped_and_counted(
     assert!(!metrics.contains("wsprobe_cloudwatch_dropped_total 0\n"), "{metrics}");
     let log = prober.stop().await;
     assert!(log.contains("InvalidParameterValue") && !log.contains("hunter2"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_datum_bears_the_beginning_of_its_period_and_long_periods_are_not_stored_by_the_second() {
+    let mut aws = Stub::listen().await;
+    let (url, _control) = endpoint().await;
+    let keys = [("AWS_ACCESS_KEY_ID", "AKIDTEST"), ("AWS_SECRET_ACCESS_KEY", SECRET)];
+    let prober = Prober::start(&url, &format!("{{region: eu-west-1, endpoint_url: '{}', every: 1s}}", aws.base), &keys).await;
+    for _ in 0..2 {
+        let body = aws.next("/").await.body;
+        let now = wsprobe::time::Clock::system().now();
+        let (_, stamp) = body.split_once("&MetricData.member.1.Timestamp=").expect("a timestamp");
+        let stamp = stamp.split('&').next().expect("a value").replace("%3A", ":");
+        assert!(stamp.ends_with(".000Z"), "a whole second: {stamp}");
+        let began = humantime::parse_rfc3339(&stamp).expect("a time").into();
+        assert!(now.since(began) >= Duration::from_secs(1), "sent at {now}, after the period from {stamp}");
+        assert!(body.contains("&MetricData.member.1.StorageResolution=1&"), "{body}");
+    }
+    prober.stop().await;
+    let mut aws = Stub::listen().await;
+    let prober = Prober::start(&url, &format!("{{region: eu-west-1, endpoint_url: '{}', every: 1m}}", aws.base), &keys).await;
+    prober.until("wsprobe_probes_total{target=\"prod\"}", 1.0).await;
+    prober.stop().await;
+    let last = aws.next("/").await.body; // what there is at the end is sent
+    assert!(last.contains("=Success&") && !last.contains("StorageResolution"), "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_refuses_everything_is_left_alone_for_longer_and_longer() {
+    let aws = Stub::listen().await;
+    *aws.faults.lock().expect("lock") = vec![(503, "ServiceUnavailable"); 10_000];
+    let (url, _control) = endpoint().await;
+    let keys = [("AWS_ACCESS_KEY_ID", "AKIDTEST"), ("AWS_SECRET_ACCESS_KEY", SECRET)];
+    let prober = Prober::start(&url, &format!("{{region: eu-west-1, endpoint_url: '{}', every: 1s}}", aws.base), &keys).await;
+    prober.until("wsprobe_cloudwatch_requests_total ", 1.0).await;
+    let metrics = prober.until("wsprobe_probes_total{target=\"prod\"}", 40.0).await;
+    let begun = metrics.lines().find_map(|line| line.strip_prefix("wsprobe_cloudwatch_requests_total ")?.parse::<f64>().ok());
+    assert!(begun < Some(20.0), "in four seconds: {begun:?}");
+    prober.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_that_cloudwatch_refuses_are_looked_for_anew() {
+    let mut aws = Stub::listen().await;
+    *aws.faults.lock().expect("lock") = vec![(403, "ExpiredToken")];
+    let (url, _control) = endpoint().await;
+    let container = format!("{}/container", aws.base);
+    let env =
+        [("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "container-token")];
+    let settings = format!("{{region: us-east-1, endpoint_url: '{}', every: 1s}}", aws.base);
+    let prober = Prober::start(&url, &settings, &env).await;
+    aws.next("/container").await;
+    aws.next("/").await;
+    aws.next("/container").await;
+    let metrics = prober.until("wsprobe_cloudwatch_last_success_timestamp_seconds ", 1.0).await;
+    assert!(metrics.contains("wsprobe_cloudwatch_failures_total{reason=\"forbidden\"} 1\n"), "{metrics}");
+    let log = prober.stop().await;
+    assert!(log.contains("CloudWatch answered 403 ExpiredToken") && log.contains("CloudWatch takes metrics again"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

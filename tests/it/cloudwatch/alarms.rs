@@ -98,7 +98,7 @@ async fn whatever_the_page_tells_a_reader_to_run_runs_and_what_it_shows_is_valid
     assert!(snippets.len() >= 2);
     for yaml in snippets {
         let (_folder, file) = configured(&format!("targets: [{{name: prod, url: 'ws://prod/'}}]\n{yaml}"));
-        let checked = crate::support::process::run(&["validate", "--config", &file]).await;
+        let checked = crate::support::process::run(&["validate", &file]).await;
         assert_eq!(checked.code, Some(0), "{yaml}{}{}", checked.stdout, checked.stderr);
     }
     for json in of("json") {

@@ -14,9 +14,13 @@ fn file(folder: &TempDir, name: &str, text: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_of_roles_is_assumed_and_signs_as_a_server_wants_it_that_checks_every_signature_and_policy() {
     let moto = Moto::start().await;
-    let allow = |action: &str| format!("{{'Statement': [{{'Effect': 'Allow', 'Action': {action}, 'Resource': '*'}}]}}");
+    let allow = |action: &str| {
+        format!("{{'Version': '2012-10-17', 'Statement': [{{'Effect': 'Allow', 'Action': {action}, 'Resource': '*'}}]}}")
+    };
     let trust = |who: &str, more: &str| {
-        format!("{{'Statement': [{{'Effect': 'Allow', 'Principal': {{'AWS': '{who}'}}, 'Action': 'sts:AssumeRole'{more}}}]}}")
+        format!(
+            "{{'Version': '2012-10-17', 'Statement': [{{'Effect': 'Allow', 'Principal': {{'AWS': '{who}'}}, 'Action': 'sts:AssumeRole'{more}}}]}}"
+        )
     };
     let key = moto
         .ask(&format!(
