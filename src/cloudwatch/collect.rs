@@ -303,6 +303,29 @@ mod tests {
     }
 
     #[test]
+    fn the_cut_of_a_held_connection_is_a_failure_with_its_length_and_no_duration_of_a_probe() {
+        let collector = Collector::new(&config(PROD));
+        let lasted = Duration::from_secs(30);
+        let session = crate::outcome::SessionEvidence {
+            opened_at: Timestamp::from_secs(1),
+            lasted,
+            hold: Duration::from_secs(600),
+            ping_every: Duration::from_secs(20),
+            pongs: 1,
+            last_rtt: None,
+            messages: 0,
+            idle: Duration::ZERO,
+            ended_by: crate::outcome::SessionEnd::Abnormal,
+        };
+        collector.record(&Outcome { session: Some(session), ..outcome(Reason::SessionCut) });
+        let data = collector.take(Timestamp::EPOCH);
+        assert_eq!(values(&data, "SessionDuration", None), Some(vec![(30.0, 1)]));
+        assert_eq!(values(&data, "HealthFailures", None), Some(vec![(1.0, 1)]));
+        let of_a_probe = (values(&data, "Duration", None), values(&data, "PhaseDuration", Some("connect")));
+        assert_eq!(of_a_probe, (None, None), "they came with its opening");
+    }
+
+    #[test]
     fn a_reload_keeps_what_stays_and_forgets_what_is_gone() {
         let collector = Arc::new(Collector::new(&config(PROD)));
         collector.record(&outcome(Reason::Ok));

@@ -141,6 +141,16 @@ mod tests {
     }
 
     #[test]
+    fn a_body_is_filled_up_to_the_last_metric_that_has_room() {
+        let large = datum((0..MAX_VALUES as u64).map(|n| (n as f64 + 0.123_456, u64::MAX)).collect());
+        let of_one = |datum: &Datum| parcels("N", std::slice::from_ref(datum), false)[0].body.len();
+        let (small, whole) = (datum(vec![(1.0, 1)]), MAX_BODY / of_one(&large));
+        let parcels = parcels("N", &[vec![large; whole], vec![small.clone(); 999 - whole]].concat(), false);
+        let first = parcels[0].body.len();
+        assert!(parcels.len() == 2 && first <= MAX_BODY && first + of_one(&small) > MAX_BODY, "{first}");
+    }
+
+    #[test]
     fn what_is_no_number_or_beyond_the_range_is_never_sent() {
         let most = 2f64.powi(360);
         assert_eq!(most, MAX_MAGNITUDE);

@@ -216,12 +216,13 @@ impl Stub {
             let path = uri.path().to_owned();
             let text = answer_to(&method, &path, &headers);
             let _ = tell.send(Asked { method, path: path.clone(), headers, body });
-            match (path.as_str(), faults.lock().expect("lock").pop()) {
-                ("/", Some((status, code))) => {
+            let fault = if path == "/" { faults.lock().expect("lock").pop() } else { None };
+            match fault {
+                Some((status, code)) => {
                     let body = format!("<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>");
                     (StatusCode::from_u16(status).expect("status"), body)
                 }
-                _ => text.map_or((StatusCode::UNAUTHORIZED, String::new()), |text| (StatusCode::OK, text)),
+                None => text.map_or((StatusCode::UNAUTHORIZED, String::new()), |text| (StatusCode::OK, text)),
             }
         };
         let routes = Router::new().fallback(answer).with_state((tell, faults.clone()));
@@ -358,13 +359,16 @@ async fn a_datum_bears_the_beginning_of_its_period_and_long_periods_are_not_stor
     let keys = [("AWS_ACCESS_KEY_ID", "AKIDTEST"), ("AWS_SECRET_ACCESS_KEY", SECRET)];
     let prober = Prober::start(&url, &format!("{{region: eu-west-1, endpoint_url: '{}', every: 1s}}", aws.base), &keys).await;
     for _ in 0..2 {
-        let body = aws.next("/").await.body;
+        let put = aws.next("/").await;
+        let (body, signed) = (&put.body, header(&put, "x-amz-date"));
         let now = wsprobe::time::Clock::system().now();
         let (_, stamp) = body.split_once("&MetricData.member.1.Timestamp=").expect("a timestamp");
         let stamp = stamp.split('&').next().expect("a value").replace("%3A", ":");
         assert!(stamp.ends_with(".000Z"), "a whole second: {stamp}");
         let began = humantime::parse_rfc3339(&stamp).expect("a time").into();
         assert!(now.since(began) >= Duration::from_secs(1), "sent at {now}, after the period from {stamp}");
+        let basic = |time: &str| time.split('.').next().unwrap_or_default().replace(['-', ':'], "") + "Z";
+        assert!((basic(&stamp)..=basic(&now.to_string())).contains(&signed.to_owned()), "signed for {signed}, read at {now}");
         assert!(body.contains("&MetricData.member.1.StorageResolution=1&"), "{body}");
     }
     prober.stop().await;
@@ -391,13 +395,38 @@ async fn a_server_that_refuses_everything_is_left_alone_for_longer_and_longer() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_a_success_the_next_wait_is_short_again() {
+    let mut aws = Stub::listen().await;
+    let faults = aws.faults.clone();
+    let fail = |times| *faults.lock().expect("lock") = vec![(503, "ServiceUnavailable"); times];
+    fail(4);
+    let (url, _control) = endpoint().await;
+    let keys = [("AWS_ACCESS_KEY_ID", "AKIDTEST"), ("AWS_SECRET_ACCESS_KEY", SECRET)];
+    let prober = Prober::start(&url, &format!("{{region: eu-west-1, endpoint_url: '{}', every: 1s}}", aws.base), &keys).await;
+    prober.until("wsprobe_cloudwatch_last_success_timestamp_seconds ", 1.0).await;
+    for failures in [5.0, 6.0] {
+        while aws.asked.try_recv().is_ok() {} // what came before
+        fail(1);
+        prober.until("wsprobe_cloudwatch_failures_total{reason=\"server_error\"}", failures).await;
+        let failed = tokio::time::Instant::now();
+        aws.next("/").await; // the one that failed
+        aws.next("/").await;
+        assert!(failed.elapsed() < Duration::from_millis(1_500), "{:?}", failed.elapsed());
+    }
+    prober.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn credentials_that_cloudwatch_refuses_are_looked_for_anew() {
     let mut aws = Stub::listen().await;
     *aws.faults.lock().expect("lock") = vec![(403, "ExpiredToken")];
     let (url, _control) = endpoint().await;
     let container = format!("{}/container", aws.base);
+    let folder = TempDir::new().expect("folder");
+    let token = folder.path().join("eks-pod-identity-token").display().to_string();
+    std::fs::write(&token, "container-token\n").expect("write");
     let env =
-        [("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "container-token")];
+        [("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.as_str())];
     let settings = format!("{{region: us-east-1, endpoint_url: '{}', every: 1s}}", aws.base);
     let prober = Prober::start(&url, &settings, &env).await;
     aws.next("/container").await;

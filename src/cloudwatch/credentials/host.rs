@@ -180,6 +180,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_task_of_ecs_asks_its_agent_by_the_relative_address() {
+        let of = |vars: &'static [(&str, &str)]| {
+            let env: Env = Arc::new(|name| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()));
+            Host::new(env, Arc::new(Http::new().unwrap())).container()
+        };
+        const RELATIVE: (&str, &str) = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/x");
+        const FULL: (&str, &str) = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://localhost/y");
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "")]), None, "an empty variable is none");
+        assert_eq!(of(&[FULL]).as_deref(), Some("http://localhost/y"));
+        assert_eq!(of(&[FULL, RELATIVE]).as_deref(), Some("http://169.254.170.2/v2/x"));
+    }
+
+    #[test]
     fn a_containers_token_goes_to_no_other_host_in_the_clear() {
         for (url, may) in [
             ("http://169.254.170.23/v1/credentials", true),

@@ -397,27 +397,31 @@ mod tests {
     #[tokio::test]
     async fn keys_of_the_environment_come_first_unless_the_named_profile_takes_them_for_its_role() {
         let keys = [("AWS_ACCESS_KEY_ID", "ENV"), ("AWS_SECRET_ACCESS_KEY", "hunter2"), ("AWS_PROFILE", "p")];
-        let of = async |config: &str| {
-            let scene = Scene::new(&keys, config).await;
+        let of = async |vars: &[(&str, &str)], config: &str| {
+            let scene = Scene::new(vars, config).await;
             scene.lends("ROLE", "2026-01-02T04:04:00Z").await;
             scene.finder().credentials().await.unwrap().key
         };
-        assert_eq!(of(&format!("[profile p]\n{KEYS}")).await, "ENV");
-        assert_eq!(of("[profile p]\nrole_arn=arn:p\ncredential_source=Environment\n").await, "ROLE");
+        assert_eq!(of(&keys, &format!("[profile p]\n{KEYS}")).await, "ENV");
+        assert_eq!(of(&keys, "[profile p]\nrole_arn=arn:p\ncredential_source=Environment\n").await, "ROLE");
+        assert_eq!(of(&keys[..2], "[default]\nrole_arn=arn:p\ncredential_source=Environment\n").await, "ENV", "nobody named it");
         assert_eq!(
-            of("[profile p]\nrole_arn=arn:p\nsource_profile=p\n").await,
+            of(&keys, "[profile p]\nrole_arn=arn:p\nsource_profile=p\n").await,
             "ENV",
             "a profile that leads nowhere is not needed"
         );
     }
 
     #[tokio::test]
-    async fn a_profile_comes_before_a_pods_token_and_a_token_before_the_instance() {
+    async fn a_profile_comes_before_a_pods_token_and_a_token_before_the_container() {
         let mut scene = Scene::pod().await;
         scene.lends("ASIA", "2026-01-02T04:04:00Z").await;
         assert_eq!(scene.finder().credentials().await.unwrap().key, "ASIA");
         std::fs::write(scene.home.path().join(".aws/credentials"), format!("[default]\n{KEYS}")).unwrap();
         assert_eq!(scene.finder().credentials().await.unwrap().key, "AKID");
+        std::fs::remove_file(scene.home.path().join(".aws/credentials")).unwrap();
+        scene.vars.insert("AWS_CONTAINER_CREDENTIALS_FULL_URI".to_owned(), "http://127.0.0.1:1/".to_owned());
+        assert_eq!(scene.finder().credentials().await.unwrap().key, "ASIA", "before the container");
         scene.vars.insert("AWS_PROFILE".to_owned(), "nobody".to_owned());
         let error = scene.finder().credentials().await.unwrap_err();
         assert!(error.starts_with("profile nobody, which AWS_PROFILE names, has no keys"), "{error}");
@@ -457,6 +461,8 @@ mod tests {
         };
         let token = ("AWS_WEB_IDENTITY_TOKEN_FILE", "/nowhere");
         assert!(error(&[token], "").await.contains("AWS_ROLE_ARN, which says what the token is for, is not"));
+        let abroad = error(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://elsewhere.example/")], "").await;
+        assert!(abroad.contains("their address is neither https nor one of this host"), "{abroad}");
         let role = ("AWS_ROLE_ARN", "arn:r");
         let unread = error(&[token, role], "").await;
         assert!(unread.starts_with("the token in /nowhere, with which AWS_WEB_IDENTITY_TOKEN_FILE assumes arn:r, can't be read"));
