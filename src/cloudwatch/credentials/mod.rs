@@ -181,9 +181,9 @@ impl Finder {
 
     /// The role that EKS names for a pod's service account ("IAM roles for service accounts").
     fn role_of_environment(&self) -> Result<Role, String> {
-        let of = "AWS_WEB_IDENTITY_TOKEN_FILE".to_owned();
-        let arn = self.host.var("AWS_ROLE_ARN");
-        let arn = arn.ok_or_else(|| format!("{of} is set, but AWS_ROLE_ARN, which says what the token is for, is not"))?;
+        let of = "the web identity".to_owned();
+        let none = "AWS_WEB_IDENTITY_TOKEN_FILE is set, but AWS_ROLE_ARN, which says what the token is for, is not";
+        let arn = self.host.var("AWS_ROLE_ARN").ok_or(none)?;
         let session = self.host.var("AWS_ROLE_SESSION_NAME").unwrap_or_else(|| SESSION.to_owned());
         let session = session_name(&session).map_err(|why| format!("AWS_ROLE_SESSION_NAME {why}"))?;
         Ok(Role { of, arn, session, external_id: None, seconds: None })
@@ -465,7 +465,7 @@ mod tests {
         assert!(abroad.contains("their address is neither https nor one of this host"), "{abroad}");
         let role = ("AWS_ROLE_ARN", "arn:r");
         let unread = error(&[token, role], "").await;
-        assert!(unread.starts_with("the token in /nowhere, with which AWS_WEB_IDENTITY_TOKEN_FILE assumes arn:r, can't be read"));
+        assert!(unread.starts_with("the token in /nowhere, with which the web identity assumes arn:r, can't be read"));
         let session = ("AWS_ROLE_SESSION_NAME", "a b");
         assert!(error(&[token, role, session], "").await.starts_with("AWS_ROLE_SESSION_NAME has to have 2 to 64"));
         let of = async |source: &str| error(&[], &format!("[default]\nrole_arn=arn:r\ncredential_source={source}\n")).await;
