@@ -411,7 +411,8 @@ async fn after_a_success_the_next_wait_is_short_again() {
         let failed = tokio::time::Instant::now();
         aws.next("/").await; // the one that failed
         aws.next("/").await;
-        assert!(failed.elapsed() < Duration::from_millis(1_500), "{:?}", failed.elapsed());
+        // a second at most, and a busy machine; otherwise up to 16 s, then 32 s
+        assert!(failed.elapsed() < Duration::from_secs(4), "{:?}", failed.elapsed());
     }
     prober.stop().await;
 }

@@ -142,7 +142,7 @@ async fn a_silence_is_begun_listed_and_ended_by_the_commands_of_the_readme_and_o
 const PLAYED: &[(&str, usize, &str)] = &[
     ("README.md", 9, "here; `demo`, `cargo install` and `cargo test` by hand and in CI"),
     ("docs/alerting.md", 1, "here"),
-    ("docs/cloudwatch.md", 1, "cloudwatch"),
+    ("docs/cloudwatch.md", 2, "cloudwatch"),
     ("docs/deploy-pipeline.md", 4, "deploy_pipeline"),
     ("docs/getting-started-aws.md", 5, "guides"),
     ("docs/incident-guide.md", 4, "guides"),
