@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use tree_sitter::Node;
 
+use super::call::imported;
 use super::{Assignment, Configured, DEEPEST, Follow, Frame, Replaced};
-use crate::lint::value::{Alternative, Brackets, Class, Condition, Kind, Place, Shape, Value};
+use crate::lint::value::{Alternative, Brackets, Class, Condition, Kind, Listed, Place, Shape, Value};
 
 /// Those of a node's children that mean something.
 fn children(node: Node<'_>) -> Vec<Node<'_>> {
@@ -109,7 +110,7 @@ impl Follow<'_, '_> {
                 self.assign(target, &name, value, reads);
             }
             "pattern_list" | "tuple_pattern" | "list_pattern" => self.unpack(&children(target), &value),
-            "subscript" | "attribute" => self.change_part(target),
+            "subscript" | "attribute" => self.change_part(target, value),
             _ => {}
         }
     }
@@ -141,14 +142,14 @@ impl Follow<'_, '_> {
         }
     }
 
-    /// `globals()["X"] = …` binds X to what is not followed; `X["a"] = …` makes X something that is not followed.
-    fn change_part(&mut self, target: Node<'_>) {
+    /// `globals()["X"] = …` binds X; `X["a"] = …` makes X something that is not followed.
+    fn change_part(&mut self, target: Node<'_>, value: Value) {
         let at = self.place(target);
         if let (Some(object), Some(key)) = (target.child_by_field_name("value"), target.child_by_field_name("subscript"))
             && object.kind() == "call"
         {
             match self.expression(key).as_str().map(str::to_owned) {
-                Some(name) if self.is_namespace(object) => self.assign(target, &name, Value::unknown(at), false),
+                Some(name) if self.is_namespace(object) => self.assign(target, &name, value, false),
                 _ => {
                     self.expression(object);
                 }
@@ -178,12 +179,14 @@ impl Follow<'_, '_> {
     fn augmented(&mut self, node: Node<'_>) {
         let (Some(left), Some(right)) = (node.child_by_field_name("left"), node.child_by_field_name("right")) else { return };
         if left.kind() != "identifier" {
-            return self.change_part(left);
+            let at = self.place(node);
+            return self.change_part(left, Value::unknown(at));
         }
-        let added = self.expression(right);
+        let added = self.items_of(right);
         let before = self.expression(left);
         let at = self.place(node);
         let plus = node.child_by_field_name("operator").is_some_and(|op| self.text(op) == "+=");
+        let added = if matches!(before.kind, Kind::List(_)) { letters(added) } else { added };
         let value = if plus { self.plus(&before, &added, at) } else { Value::unknown(at) };
         let name = self.text(left).to_owned();
         self.assign(left, &name, value.assigned_at(at), true);
@@ -200,13 +203,14 @@ impl Follow<'_, '_> {
         {
             let (name, method) = (self.text(object).to_owned(), self.text(method).to_owned());
             if let Some(before) = self.get(&name).cloned().filter(|v| !matches!(v.kind, Kind::Name(_) | Kind::Reader(_))) {
-                let argument = |this: &mut Self, i: usize| arguments.get(i).map(|a| this.expression(*a));
+                let argument = |this: &mut Self, i: usize| arguments.get(i).map(|a| this.items_of(*a));
                 let list = |value| Value::items(Kind::List, vec![value], at);
                 let after = match method.as_str() {
                     "append" => argument(self, 0).map(|item| self.plus(&before, &list(item), at)),
-                    "extend" => argument(self, 0).map(|more| self.plus(&before, &more, at)),
+                    "extend" => argument(self, 0).map(|more| self.plus(&before, &letters(more), at)),
+                    "remove" => argument(self, 0).map(|gone| without(&before, &gone, at)),
                     "insert" => argument(self, 1).map(|item| self.plus(&list(item), &before, at)),
-                    "remove" | "pop" | "update" | "clear" | "sort" | "reverse" | "setdefault" | "add" => Some(Value::unknown(at)),
+                    "pop" | "update" | "clear" | "sort" | "reverse" | "setdefault" | "add" => Some(Value::unknown(at)),
                     _ => None,
                 };
                 if let Some(after) = after {
@@ -214,6 +218,11 @@ impl Follow<'_, '_> {
                 }
                 return;
             }
+        }
+        if let Some(function) = function.filter(|f| self.text(*f).ends_with(").update"))
+            && function.child_by_field_name("object").is_some_and(|object| self.is_namespace(object))
+        {
+            return arguments.into_iter().for_each(|argument| self.take_names(argument));
         }
         let called = function.map(|f| self.expression(f));
         match called.as_ref().map(|v| &v.kind) {
@@ -229,6 +238,27 @@ impl Follow<'_, '_> {
             _ => {
                 self.expression(node);
             }
+        }
+    }
+
+    /// An argument of `globals().update(…)`: `NAME=value`, or a dict of names.
+    fn take_names(&mut self, argument: Node<'_>) {
+        let at = self.place(argument);
+        if let ("keyword_argument", Some(name), Some(right)) =
+            (argument.kind(), argument.child_by_field_name("name"), argument.child_by_field_name("value"))
+        {
+            let value = self.expression(right).assigned_at(self.place(right));
+            let text = self.text(name).to_owned();
+            return self.assign(name, &text, value, false);
+        }
+        let dict = if argument.kind() == "dictionary_splat" { argument.named_child(0).unwrap_or(argument) } else { argument };
+        let names = match self.expression(dict).kind {
+            Kind::Dict(pairs) if pairs.iter().all(|(key, _)| key.as_str().is_some()) => pairs,
+            _ => return self.hide(at),
+        };
+        for (name, value) in names.iter() {
+            let Some(text) = name.as_str().map(str::to_owned) else { continue };
+            self.assign(argument, &text, value.clone().assigned_at(value.at), false);
         }
     }
 
@@ -414,6 +444,9 @@ impl Follow<'_, '_> {
         });
         let when = |holds| vec![Condition { text: head.as_str().into(), holds }];
         self.join(vec![(when(true), frame), (when(false), Some(Frame::new()))], at);
+        if let Some(otherwise) = node.child_by_field_name("alternative").and_then(|clause| clause.child_by_field_name("body")) {
+            self.block(otherwise);
+        }
     }
 
     fn function(&mut self, node: Node<'_>) {
@@ -421,6 +454,17 @@ impl Follow<'_, '_> {
         if let Some(name) = node.child_by_field_name("name") {
             let name = self.text(name).to_owned();
             self.set(&name, Value::unknown(at));
+        }
+        // a name that the function declares global is what some call of it made of the name
+        if self.text(node).contains("global ")
+            && let Some(body) = node.child_by_field_name("body")
+        {
+            for statement in of_kind(body, "global_statement") {
+                for name in children(statement) {
+                    let name = self.text(name).to_owned();
+                    self.set(&name, Value::unknown(at));
+                }
+            }
         }
     }
 
@@ -518,10 +562,24 @@ impl Follow<'_, '_> {
             let name = import.child_by_field_name("alias").map_or(original.clone(), |alias| self.text(alias).to_owned());
             let value = match file {
                 Some(file) => self.modules.module(file).names.get(&*original).cloned(),
-                None => Some(Value::new(Kind::Name(format!("{module}.{original}").into()), at)),
+                None if module.chars().all(|c| c == '.') => None,
+                None => Some(imported(&format!("{module}.{original}"), at)),
             };
-            self.set(&name, value.unwrap_or_else(|| Value::unknown(at)));
+            // `from . import base` is the module beside this one
+            let beside = || module.chars().all(|c| c == '.').then(|| imported(&format!("{module}{original}"), at));
+            self.set(&name, value.or_else(beside).unwrap_or_else(|| Value::unknown(at)));
         }
+    }
+
+    /// `NAME` of `import module`, where that is a module of the project.
+    pub fn of_module(&mut self, module: &str, name: &str) -> Option<Value> {
+        let top = module.split('.').next().unwrap_or_default();
+        // looking for a file costs as much as many steps
+        if top == "builtins" || FOREIGN.contains(&top) || name != name.to_ascii_uppercase() || !self.spend(LOOK_UP) {
+            return None;
+        }
+        let file = self.modules.resolve(self.file, module, Some(&[name.to_owned()]))?;
+        self.modules.module(file).names.get(name).cloned()
     }
 
     /// All names of another module become names of this one.
@@ -561,6 +619,32 @@ impl Follow<'_, '_> {
         Kind::Tuple(items, Brackets::Bare)
     }
 }
+
+/// A text that a list is extended by: its characters.
+fn letters(added: Value) -> Value {
+    added.map(|value| match &value.kind {
+        Kind::Str(text) if text.text.is_empty() => value.clone(),
+        Kind::Str(_) => Value::items(Kind::List, vec![Value::new(Kind::Rest(Some(Listed::Letters)), value.at)], value.at),
+        _ => value.clone(),
+    })
+}
+
+/// A list after `.remove(gone)`.
+fn without(before: &Value, gone: &Value, at: Place) -> Value {
+    before.map(|list| match (&list.kind, gone.as_str()) {
+        (Kind::List(items), Some(gone)) if items.iter().all(|item| item.as_str().is_some()) => {
+            let mut items = items.to_vec();
+            if let Some(found) = items.iter().position(|item| item.as_str() == Some(gone)) {
+                items.remove(found);
+            }
+            Value::items(Kind::List, items, at)
+        }
+        _ => Value::unknown(at),
+    })
+}
+
+/// Steps that are taken for looking a module up.
+const LOOK_UP: usize = 500;
 
 /// Packages that are never a project's own: looking for their files would be in vain.
 const FOREIGN: &[&str] = &[

@@ -41,14 +41,15 @@ fn pattern(text: &str) -> Option<Verdict> {
         return Some((&SSR005, format!("{shown} is no regular expression: {why}"), help));
     }
     let anchored = text.trim_start_matches("\\A").trim_start_matches('^');
-    if let Some(rest) = anchored.strip_prefix("\\/").or_else(|| anchored.strip_prefix('/')) {
+    let slash = anchored.strip_prefix("\\/").or_else(|| anchored.strip_prefix('/'));
+    // `^/?x` matches without the slash too
+    if let Some(rest) = slash.filter(|rest| !rest.starts_with(['?', '*', '{'])) {
         let message = format!("{shown} never matches: the path is searched without its first slash");
         return Some((&SSR002, message, format!("write r{}", python(&format!("^{}", rest.trim_start_matches('/'))))));
     }
-    let wide = !text.starts_with(['^', '(']) && !text.starts_with("\\A") || matches!(anchored, "" | ".*" | ".+" | ".");
-    if wide {
-        let what =
-            if matches!(anchored, "" | ".*" | ".+" | ".") { "exempts the whole site" } else { "matches anywhere in a path" };
+    let all = matches!(anchored.trim_end_matches('$'), "" | ".*" | ".+" | ".") && anchored != "$";
+    if all || !text.starts_with(['^', '(']) && !text.starts_with("\\A") {
+        let what = if all { "exempts the whole site" } else { "matches anywhere in a path" };
         return Some((&SSR004, format!("{shown} {what}"), "begin with `^` and the path: `r\"^healthz/$\"`".to_owned()));
     }
     let websocket = ["ws", "websocket", "socket.io"].contains(&anchored) || anchored.starts_with("ws/");

@@ -166,7 +166,7 @@ fn a_declared_header_is_expected_in_place_of_the_usual_one() {
 fn what_cant_be_known_is_told_only_to_who_asks() {
     for line in [
         "from platform import header\nSECURE_PROXY_SSL_HEADER = header()",
-        "globals()['SECURE_PROXY_SSL_HEADER'] = ('HTTP_X_FORWARDED_PROTO', 'https')",
+        "for name in NAMES:\n    globals()[name] = ('HTTP_X_FORWARDED_PROTO', 'https')",
         "exec(open('more.py').read())",
         "import dj\ndj.settings(locals())",
         "from elsewhere import *",
