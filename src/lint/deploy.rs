@@ -66,8 +66,7 @@ static WSGI: LazyLock<Regex> = LazyLock::new(|| {
         r"\b(?:gunicorn\b|waitress-serve\b|mod_wsgi-express\b|uwsgi\b\W*(?:--|\S+\.ini)|granian\b.*--interface\W+wsgi\b)[^#]*",
     )
 });
-static ASGI_SERVER: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"\b(?:daphne|uvicorn|hypercorn)\b|[Uu]vicorn_?[Ww]orker|asgi|--interface\W+asginl"));
+static ASGI_SERVER: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b(?:daphne|uvicorn|hypercorn)\b|[Uu]vicorn_?[Ww]orker|asgi"));
 
 /// Images that bring health checks of their own.
 const FOREIGN_IMAGES: &[&str] = &[

@@ -355,7 +355,7 @@ pub fn imported(name: &str, at: Place) -> Value {
     }
 }
 
-fn reader(library: Library, at: Place) -> Value {
+pub fn reader(library: Library, at: Place) -> Value {
     Value::new(Kind::Reader(Reader { library, method: None, schema: Rc::new([]) }), at)
 }
 

@@ -6,6 +6,7 @@
 
 mod call;
 mod expression;
+mod imports;
 mod statement;
 
 use std::collections::HashMap;
