@@ -343,6 +343,7 @@ mod tests {
     #[test]
     fn the_text_is_decoded_as_python_does() {
         assert_eq!(decode(b"\xef\xbb\xbfX = 1").unwrap(), "X = 1");
+        assert_eq!(with_newlines("A\rB\r\nC\n".to_owned()), "A\nB\r\nC\n", "a line may end as on an old Macintosh");
         assert_eq!(decode(b"# -*- coding: latin-1 -*-\n# \xe9").unwrap(), "# -*- coding: latin-1 -*-\n# é");
         assert!(decode(b"#!/usr/bin/python\n# vim: set fileencoding=koi8-r :\n#\xc1").unwrap().ends_with(":\n#\u{fffd}"));
         assert!(

@@ -76,6 +76,8 @@ pub enum Kind {
     /// An object that reads the environment, or one of its methods.
     Reader(Reader),
     Class(Rc<Class>),
+    /// A function or lambda, at the place of the value.
+    Function,
     /// A function of one argument that is applied to texts: decouple's `Csv`.
     Csv(Csv),
     Unknown,

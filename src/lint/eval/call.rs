@@ -9,14 +9,14 @@ use super::{DEEPEST, Follow, Frame};
 use crate::lint::value::{Brackets, Condition, Csv, Kind, Library, Listed, Place, Reader, Shape, Value};
 
 /// The arguments of one call.
-struct Arguments<'t> {
+pub struct Arguments<'t> {
     positional: Vec<Node<'t>>,
     named: Vec<(Rc<str>, Node<'t>)>,
 }
 
 impl<'t> Arguments<'t> {
     /// An argument that can be given by position (`usize::MAX`: it can't) or by name.
-    fn get(&self, position: usize, name: &str) -> Option<Node<'t>> {
+    pub fn get(&self, position: usize, name: &str) -> Option<Node<'t>> {
         let named = self.named.iter().find(|(known, _)| &**known == name).map(|(_, value)| *value);
         named.or_else(|| self.positional.get(position).copied())
     }
@@ -58,6 +58,7 @@ impl Follow<'_, '_> {
         let called = self.expression(function);
         match &called.kind {
             Kind::Reader(reader) => self.read(reader, &arguments, at),
+            Kind::Function => self.returned(called.at, &arguments, at),
             Kind::Name(name) => self.named(name, &arguments, at),
             _ => {
                 self.look_through(&arguments);
@@ -67,7 +68,7 @@ impl Follow<'_, '_> {
     }
 
     /// Arguments of a call that is not followed: one may be `locals()`.
-    fn look_through(&mut self, arguments: &Arguments<'_>) {
+    pub fn look_through(&mut self, arguments: &Arguments<'_>) {
         for argument in arguments.positional.iter().chain(arguments.named.iter().map(|(_, value)| value)) {
             self.expression(*argument);
         }

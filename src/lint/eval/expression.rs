@@ -86,6 +86,7 @@ impl Follow<'_, '_> {
                 }
                 _ => Value::unknown(at),
             },
+            "lambda" => self.callable(node),
             "list_comprehension" => self.comprehension(node, Kind::List, at),
             "set_comprehension" => self.comprehension(node, Kind::Set, at),
             "generator_expression" => Value::new(Kind::Generator, at),

@@ -91,7 +91,10 @@ impl Follow<'_, '_> {
             let lost: Vec<Replaced> = lost.map(|a| Replaced { name: a.name.clone(), target: a.target, by: at }).collect();
             self.module.replaced.extend(lost);
         }
-        for (name, value) in module.names.iter().filter(|(name, _)| !name.starts_with('_')) {
+        let public: Option<Vec<&str>> =
+            module.names.get("__all__").and_then(Value::sequence).map(|all| all.iter().filter_map(Value::as_str).collect());
+        let taken = |name: &str| public.as_ref().map_or(!name.starts_with('_'), |all| all.contains(&name));
+        for (name, value) in module.names.iter().filter(|(name, _)| taken(name)) {
             self.set(name, value.clone());
         }
     }

@@ -63,6 +63,12 @@ impl Follow<'_, '_> {
                 }
             }
             "raise_statement" => return false,
+            "return_statement" if self.functions > 0 => {
+                let at = self.place(node);
+                let value = node.named_child(0).map_or(Value::new(Kind::None, at), |value| self.expression(value));
+                self.returns.push(value);
+                return false;
+            }
             _ => {}
         }
         true
@@ -451,8 +457,8 @@ impl Follow<'_, '_> {
     fn function(&mut self, node: Node<'_>) {
         let at = self.place(node);
         if let Some(name) = node.child_by_field_name("name") {
-            let name = self.text(name).to_owned();
-            self.set(&name, Value::unknown(at));
+            let (name, value) = (self.text(name).to_owned(), self.callable(node));
+            self.set(&name, value);
         }
         // a name that the function declares global is what some call of it made of the name
         if self.text(node).contains("global ")
@@ -474,6 +480,10 @@ impl Follow<'_, '_> {
             return self.class(definition);
         }
         self.function(definition);
+        if let Some(name) = definition.child_by_field_name("name") {
+            let (name, at) = (self.text(name).to_owned(), self.place(definition));
+            self.set(&name, Value::unknown(at)); // whatever the decorators made of it
+        }
         let property = of_kind(node, "decorator").iter().any(|d| self.text(*d).trim_end_matches("()").ends_with("property"));
         let returned = definition.child_by_field_name("body").and_then(|body| {
             let last = children(body).pop().filter(|last| last.kind() == "return_statement")?;

@@ -1,9 +1,10 @@
 //! `SECURE_REDIRECT_EXEMPT`: regular expressions, searched in the path without its first slash.
 
+use super::hosts::shown;
 use super::{Scope, python, texts, when};
 use crate::lint::catalog::*;
 use crate::lint::finding::Finding;
-use crate::lint::value::{Kind, Shape};
+use crate::lint::value::{Kind, Listed, Shape};
 
 const SETTING: &str = "SECURE_REDIRECT_EXEMPT";
 
@@ -21,8 +22,15 @@ pub fn check(scope: &Scope<'_>, found: &mut Vec<Finding>) {
                 found.push(scope.at(&SSR003, value, message).help("split it into a list"));
             }
             Kind::Tuple(items, _) | Kind::List(items) => {
+                if let Some(letters) = items.iter().find(|item| matches!(item.kind, Kind::Rest(Some(Listed::Letters)))) {
+                    let place = shown(value, letters);
+                    let message = format!("a text is added to {SETTING}{when} letter by letter: each is a pattern");
+                    found.push(
+                        Finding::new(&SSR003, place, message).help(format!("put it into brackets: `{SETTING} += [r\"…\"]`")),
+                    );
+                }
                 for (item, text) in texts(items) {
-                    let place = if value.assigned.holds(item.at) { item.at } else { value.shown() };
+                    let place = shown(value, &item);
                     found.extend(pattern(&text).map(|(rule, message, help)| Finding::new(rule, place, message).help(help)));
                 }
             }

@@ -97,7 +97,7 @@ fn judge(scope: &Scope<'_>, alternative: &Alternative, found: &mut Vec<Finding>)
         Kind::List(items) => sequence(scope, value, items, false, &alternative.when, found),
         Kind::Env(env) => from_environment(scope, value, env, &when, found),
         Kind::Partial(_) => shape("a text".into(), ""),
-        Kind::Name(_) | Kind::Unknown => unresolvable(scope, value, found),
+        Kind::Name(_) | Kind::Function | Kind::Unknown => unresolvable(scope, value, found),
     }
 }
 
@@ -211,7 +211,7 @@ fn pair(scope: &Scope<'_>, whole: &Value, first: &Value, second: &Value, when: &
     }
     let name = match &first.kind {
         Kind::Str(text) => &*text.text,
-        Kind::Env(_) | Kind::Unknown | Kind::Name(_) | Kind::Partial(_) => {
+        Kind::Env(_) | Kind::Unknown | Kind::Name(_) | Kind::Function | Kind::Partial(_) => {
             if matches!(second.kind, Kind::Str(_)) {
                 value_of(scope, whole, second, "HTTP_X_FORWARDED_PROTO", when, found);
             }
@@ -329,7 +329,9 @@ pub fn header_name(meta: &str) -> String {
 
 fn value_of(scope: &Scope<'_>, whole: &Value, second: &Value, name: &str, when: &str, found: &mut Vec<Finding>) {
     let shown = match &second.kind {
-        Kind::Env(_) | Kind::Unknown | Kind::Name(_) | Kind::Partial(_) => return unresolvable(scope, whole, found),
+        Kind::Env(_) | Kind::Unknown | Kind::Name(_) | Kind::Function | Kind::Partial(_) => {
+            return unresolvable(scope, whole, found);
+        }
         Kind::Str(text) if &*text.text == "https" || !tells_scheme(name) && !text.text.is_empty() => return,
         Kind::Str(text) => python(&text.text),
         _ => format!("`{}`", scope.quoted(second.at)),

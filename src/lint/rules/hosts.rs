@@ -92,9 +92,9 @@ fn entries(items: &[Value]) -> impl Iterator<Item = (Value, String)> {
     })
 }
 
-/// Where an entry is shown: where it is written, if that is in the list itself.
-fn shown(list: &Value, item: &Value) -> Place {
-    if list.assigned.holds(item.at) { item.at } else { list.shown() }
+/// Where an entry is shown: where it is written, if that is in the same file and not where the list as a whole is made.
+pub fn shown(list: &Value, item: &Value) -> Place {
+    if list.assigned.file == item.at.file && item.at != list.at { item.at } else { list.shown() }
 }
 
 fn with_gaps(text: &str) -> String {
