@@ -53,7 +53,7 @@ fn starts_servers(name: &str) -> bool {
     let script = ["start", "entrypoint", "docker-entrypoint", "run"].iter().any(|word| {
         name.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_']) && !rest.contains('.'))
     });
-    script || name.ends_with(".sh") || name.ends_with(".service") || name.contains("supervisor") || name == "makefile"
+    script || name.ends_with(".sh") || name.ends_with(".service") || name.contains("supervisor")
 }
 
 static ASSIGNED: LazyLock<Regex> = LazyLock::new(|| {

@@ -185,8 +185,8 @@ fn python_two(root: Node<'_>, text: &str) -> Option<Span> {
     let mut cursor = root.walk();
     loop {
         let node = cursor.node();
-        let chevron = node.named_child(0).is_some_and(|child| child.kind() == "chevron");
-        if node.kind() == "exec_statement" || node.kind() == "print_statement" && !chevron {
+        let chevron = || node.named_child(0).is_some_and(|child| child.kind() == "chevron");
+        if node.kind() == "exec_statement" || node.kind() == "print_statement" && !chevron() {
             return Some(span(node));
         }
         if cursor.goto_first_child() {

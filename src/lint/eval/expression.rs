@@ -136,7 +136,6 @@ impl Follow<'_, '_> {
             let value = self.expression(expression);
             match (&value.kind, simple) {
                 (Kind::Str(constant), true) => text += &constant.text,
-                (Kind::OneOf(_), _) => return None,
                 _ => text.push(UNKNOWN_PART),
             }
         }

@@ -76,7 +76,7 @@ impl Follow<'_, '_> {
     /// One of what a function returns. Where it lets a text go in one place and makes something else of it in another, it has looked
     /// at the text before, and what is left can't be told. A default that it was given is no such thing.
     fn any_of(&self, returns: Vec<Value>, body: Place, at: Place) -> Value {
-        let of_environment = |value: &Value| matches!(&value.kind, Kind::Env(env) if env.shape == Shape::Text);
+        let of_environment = |value: &Value| matches!(&value.kind, Kind::Env(env) if matches!(env.shape, Shape::Text | Shape::TruthOfText | Shape::Characters));
         let text = |value: &Value| {
             let constant = matches!(value.kind, Kind::Str(_) | Kind::None) || value.truth().is_some() && !body.holds(value.at);
             constant || of_environment(value)
@@ -92,7 +92,12 @@ impl Follow<'_, '_> {
             let condition = Condition { text: format!("line {line} returns").into(), holds: true };
             if one || value.at.file != self.file { vec![] } else { vec![condition] }
         };
-        let returns = returns.into_iter().map(|value| (when(&value), value)).collect();
+        // a text is shown where it is asked for, anything larger where it is written
+        let shown = |value: &Value| match value.kind {
+            Kind::Str(_) | Kind::Partial(_) | Kind::Env(_) => value.clone().moved(at),
+            _ => value.clone(),
+        };
+        let returns = returns.iter().map(|value| (when(value), shown(value))).collect();
         Value::one_of(returns, at)
     }
 }
