@@ -9,6 +9,7 @@ mod demo;
 mod endpoint;
 mod gate;
 mod init;
+mod interrupt;
 mod lint_django;
 mod logs;
 mod man;
@@ -161,13 +162,20 @@ fn say(data: impl std::fmt::Display) -> bool {
     }
 }
 
-/// Every mistake of a configuration on stderr, in colour on a terminal alone.
+/// A line on stderr, in colour on a terminal alone. One that can't be written (a full disk, a reader that is gone) ends nothing:
+/// what was found is on stdout and in the exit code.
+fn remark(message: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(anstream::stderr().lock(), "{}", text::for_people(&message.to_string()));
+}
+
+/// Every mistake of a configuration on stderr.
 fn show_mistakes(report: &crate::config::Report) {
-    anstream::eprintln!("{}", report.render(true));
+    remark(report.render(true));
 }
 
 /// One line on stderr in the form of every error of this program.
 fn complain(message: impl std::fmt::Display) {
     use owo_colors::OwoColorize;
-    anstream::eprintln!("{}: {message}", "error".red().bold());
+    remark(format_args!("{}: {message}", "error".red().bold()));
 }
