@@ -48,11 +48,10 @@ impl Progress {
         }
     }
 
-    /// Something new: on the bar, or in a line.
+    /// Something new, in a line, where no bar shows how things stand.
     pub fn news(&self, said: impl Display) {
-        match &self.bar {
-            Some(_) => self.now(said),
-            None => self.line(said),
+        if self.bar.is_none() {
+            self.line(said);
         }
     }
 

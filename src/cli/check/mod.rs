@@ -149,8 +149,10 @@ impl Check {
     }
 
     fn glance(&self) {
-        if let Some(progress) = &self.progress {
-            progress.now(at_a_glance(&self.tried.borrow(), self.successes));
+        if let Some(progress) = &self.progress
+            && let Some(said) = at_a_glance(&self.tried.borrow(), self.successes)
+        {
+            progress.now(said);
         }
     }
 }

@@ -71,15 +71,21 @@ impl Report<'_> {
     }
 
     fn counts(&self) -> String {
-        let count = |wanted: fn(&End) -> bool| self.tried.iter().filter(|tried| wanted(&tried.end(self.successes))).count();
-        let settled = |end: &End, verdict| matches!(end, End::Settled(outcome) if outcome.verdict() == verdict);
-        let healthy = self.tried.iter().filter(|t| settled(&t.end(self.successes), Verdict::Healthy)).count();
-        let failed = self.tried.iter().filter(|t| settled(&t.end(self.successes), Verdict::Failed)).count();
-        let failed = failed + count(|end| matches!(end, End::Unstable(_)));
-        match self.tried.len() - healthy - failed {
-            0 => format!("{healthy} healthy, {failed} failed"),
-            unknown => format!("{healthy} healthy, {failed} failed, {unknown} inconclusive"),
+        let (mut healthy, mut failed, mut unknown) = (0, 0, 0);
+        for tried in self.tried {
+            let counted = match tried.end(self.successes) {
+                End::Settled(outcome) => match outcome.verdict() {
+                    Verdict::Healthy => &mut healthy,
+                    Verdict::Failed => &mut failed,
+                    Verdict::Inconclusive => &mut unknown,
+                },
+                End::Unstable(_) => &mut failed,
+                End::Open(_) => &mut unknown,
+            };
+            *counted += 1;
         }
+        let unknown = if unknown > 0 { format!(", {unknown} inconclusive") } else { String::new() };
+        format!("{healthy} healthy, {failed} failed{unknown}")
     }
 
     fn block(&self, tried: &Tried, page: &Page, width: usize) -> String {
@@ -103,8 +109,10 @@ impl Report<'_> {
         let story = output::plain(&self.block(tried, &page, 0));
         let ruling = match tried.end(self.successes) {
             End::Settled(outcome) => Ruling::of(outcome, links, tried.history(self.successes).as_deref()),
-            End::Unstable(_) => {
-                Ruling::Failed(Fault { kind: UNSTABLE.to_owned(), message: self.shortfall(tried), help: LONGER.to_owned() })
+            End::Unstable(outcome) => {
+                let seen = tried.history(self.successes).map(|seen| format!("seen: {seen}\n")).unwrap_or_default();
+                let help = format!("url: {}\n{seen}fix: {LONGER}", outcome.url);
+                Ruling::Failed(Fault { kind: UNSTABLE.to_owned(), message: self.shortfall(tried), help })
             }
             End::Open(_) => {
                 let message = self.interrupted_at(tried);

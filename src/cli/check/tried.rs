@@ -80,16 +80,16 @@ impl Tried {
     }
 }
 
-/// How all targets stand, for a bar: of several, the first that is waited for.
-pub fn at_a_glance(all: &[Tried], successes: u32) -> String {
-    let Some(first) = all.iter().find(|tried| !tried.settled) else { return String::new() };
-    match all {
+/// How all targets stand, for a bar: of several, the first that is waited for; `None` when none is.
+pub fn at_a_glance(all: &[Tried], successes: u32) -> Option<String> {
+    let first = all.iter().find(|tried| !tried.settled)?;
+    Some(match all {
         [one] => one.now(successes),
         all => {
             let settled = all.iter().filter(|tried| tried.settled).count();
             format!("{settled} of {} done; {}: {}", all.len(), first.target, first.now(successes))
         }
-    }
+    })
 }
 
 #[cfg(test)]
@@ -123,8 +123,8 @@ mod tests {
     #[test]
     fn a_bar_names_the_target_that_is_still_waited_for() {
         let (mut a, b) = (tried(&[Reason::Ok, Reason::Ok]), tried(&[Reason::TooSlow]));
-        assert_eq!(at_a_glance(std::slice::from_ref(&b), 2), "too_slow: found");
+        assert_eq!(at_a_glance(std::slice::from_ref(&b), 2).as_deref(), Some("too_slow: found"));
         a.settled = true;
-        assert_eq!(at_a_glance(&[a, b], 2), "1 of 2 done; prod: too_slow: found");
+        assert_eq!(at_a_glance(&[a, b], 2).as_deref(), Some("1 of 2 done; prod: too_slow: found"));
     }
 }

@@ -93,8 +93,8 @@ pub async fn run(args: Args) -> u8 {
 fn too_rare(probes: &[Probe], span: Duration) -> Option<Refused> {
     let rare = probes.iter().map(Probe::target).find(|target| target.interval >= span)?;
     let (interval, span) = (humantime::format_duration(rare.interval), humantime::format_duration(span));
-    let remedy = "give a shorter one: --interval 5s";
-    Some(Refused::Usage(format!("{} has an interval of {interval}, so there would be one probe in {span}: {remedy}", rare.name)))
+    let remedy = "give a shorter one with --interval";
+    Some(Refused::Usage(format!("{} is probed every {interval}, so there would be one probe in {span}: {remedy}", rare.name)))
 }
 
 /// Everything that a watch consists of.
@@ -134,6 +134,7 @@ impl Watch {
         let mut running = FuturesUnordered::new();
         let mut over = false;
         let targets = if self.probes.len() == 1 { "1 target".to_owned() } else { format!("{} targets", self.probes.len()) };
+        self.progress.now(format_args!("watching {targets}"));
         self.progress.news(format_args!("watching {targets}"));
         loop {
             while running.len() < AT_ONCE
