@@ -7,7 +7,7 @@ use owo_colors::OwoColorize;
 use super::tried::{End, Tried};
 use crate::cli::interrupt::Interruption;
 use crate::cli::output::{self, Case, Fault, Format, Page, Ruling, lasted};
-use crate::cli::text::visible;
+use crate::cli::text::{for_people, visible};
 use crate::cli::{FAILED, exit_code};
 use crate::outcome::{Outcome, Verdict};
 use crate::time::Timestamp;
@@ -35,7 +35,7 @@ impl Report<'_> {
     pub fn text(&self, format: Format, links: &Links) -> String {
         let cases = || -> Vec<Case> { self.tried.iter().map(|tried| self.case(tried, links)).collect() };
         match format {
-            Format::Human => self.human(&Page::on_terminal(links)),
+            Format::Human => for_people(&self.human(&Page::on_terminal(links))),
             Format::Json => output::json(self.outcomes(), links),
             Format::Junit => output::junit::report("check", &cases(), self.started_at, self.took),
             Format::Github => output::github::report("check", &cases()),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::tally::{Ending, Row, Tally, of};
 use crate::cli::output::{self, Case, Fault, Format, Page, Ruling, lasted, millis};
+use crate::cli::text::for_people;
 use crate::cli::{FAILED, INCONCLUSIVE, OK};
 use crate::outcome::{Outcome, Verdict};
 use crate::time::Timestamp;
@@ -35,7 +36,7 @@ impl Report<'_> {
         let links = Links::new(base);
         let cases = || -> Vec<Case> { self.tally.targets.iter().map(|row| self.case(row, &links)).collect() };
         match format {
-            Format::Human => self.human(&Page::on_terminal(&links)),
+            Format::Human => for_people(&self.human(&Page::on_terminal(&links))),
             Format::Json => output::pretty(&self.json(&links)),
             Format::Junit => output::junit::report("gate", &cases(), self.started_at, self.took),
             Format::Github => output::github::report("gate", &cases()) + &output::plain(&self.headline()),

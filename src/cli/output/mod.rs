@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use owo_colors::OwoColorize;
 
 use super::terminal;
-use super::text::{for_people, visible, without_commands, wrap};
+use super::text::{visible, without_commands, wrap};
 use crate::diagnose::diagnose;
 use crate::outcome::{Outcome, Phase, Verdict};
 use crate::views::{self, Links};
@@ -93,8 +93,7 @@ impl<'a> Page<'a> {
 
     /// `label    text`, wrapped under itself.
     pub fn line(&self, label: &str, text: &str) -> String {
-        let rows = wrap(&visible(text), self.columns - INDENT.len() - LABEL);
-        let mut rows = rows.iter().map(|row| for_people(row));
+        let mut rows = wrap(&visible(text), self.columns - INDENT.len() - LABEL).into_iter();
         let first = format!("{INDENT}{:8} {}\n", label.dimmed(), rows.next().unwrap_or_default());
         rows.fold(first, |text, row| text + &format!("{INDENT}{:8} {row}\n", ""))
     }
