@@ -151,7 +151,7 @@ fn patient(script: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_silence_of_a_pipeline_that_dies_ends_by_itself_and_what_is_broken_is_told_then() {
     let (runner, daemon, mut inbox) = watched(Deploy::RedirectsInGate).await;
-    let script = patient(&block("sh", SCRIPT)).replace("--for 15m", "--for 12s");
+    let script = patient(&block("sh", SCRIPT)).replace("--for 15m", "--for 12s").replace("--successes 3", "--successes 1");
     ended_by(Signal::KILL, &runner, &daemon, &script).await;
     assert_eq!(runner.calls(), ["silence add --for 12s --reason deploy", "deploy"], "it was not ended by anybody");
     assert_eq!(items(&daemon, "silences").await[0]["state"], "active", "the rest of this test needs it");
