@@ -35,17 +35,26 @@ impl Progress {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let watched = std::io::stderr().is_terminal() && !dumb && !set("CI");
+        Progress { bar: watched.then(|| bar(limit)), ..Progress::in_lines(limit) }
+    }
+
+    fn in_lines(limit: Duration) -> Self {
         let now = Instant::now();
-        Progress { bar: watched.then(|| bar(limit)), began: now, limit, told: Cell::new(now) }
+        Progress { bar: None, began: now, limit, told: Cell::new(now) }
     }
 
     /// How things stand: on the bar, in place of what was said before. In lines it is a sign of life, now and then.
     pub fn now(&self, said: impl Display) {
         match &self.bar {
             Some(bar) => bar.set_message(text::visible(&said.to_string())),
-            None if self.told.get().elapsed() < SIGN_OF_LIFE => {}
-            None => self.line(format_args!("{} of {}: {said}", lasted(self.began.elapsed()), lasted(self.limit))),
+            None => self.sign_of_life(said).into_iter().for_each(|line| self.line(line)),
         }
+    }
+
+    /// A line, when none was written for long.
+    fn sign_of_life(&self, said: impl Display) -> Option<String> {
+        let line = || format!("{} of {}: {said}", lasted(self.began.elapsed()), lasted(self.limit));
+        (self.told.get().elapsed() >= SIGN_OF_LIFE).then(line)
     }
 
     /// Something new, in a line, where no bar shows how things stand.
@@ -92,5 +101,23 @@ impl Drop for Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pipeline_hears_of_what_goes_on_when_nothing_was_said_for_long() {
+        let progress = Progress::in_lines(Duration::from_secs(180));
+        advance(Duration::from_secs(29)).await;
+        assert_eq!(progress.sign_of_life("all is well"), None);
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(progress.sign_of_life("all is well").as_deref(), Some("30s of 3m: all is well"));
+        progress.now("all is well");
+        assert_eq!(progress.sign_of_life("all is well"), None, "it was said just now");
     }
 }

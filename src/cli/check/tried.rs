@@ -121,6 +121,13 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_ends_a_run_however_long_it_was() {
+        use Reason::{Ok, TooSlow};
+        assert_eq!(tried(&[Ok, Ok, TooSlow]).now(3), "too_slow: found");
+        assert_eq!(tried(&[Ok, Ok, TooSlow, Ok]).now(3), "healthy 1 of 3 times in a row");
+    }
+
+    #[test]
     fn a_bar_names_the_target_that_is_still_waited_for() {
         let (mut a, b) = (tried(&[Reason::Ok, Reason::Ok]), tried(&[Reason::TooSlow]));
         assert_eq!(at_a_glance(std::slice::from_ref(&b), 2).as_deref(), Some("too_slow: found"));
