@@ -35,12 +35,12 @@ impl Progress {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         let watched = std::io::stderr().is_terminal() && !dumb && !set("CI");
-        Progress { bar: watched.then(|| bar(limit)), ..Progress::in_lines(limit) }
+        Progress::with(watched.then(|| bar(limit)), limit)
     }
 
-    fn in_lines(limit: Duration) -> Self {
+    fn with(bar: Option<ProgressBar>, limit: Duration) -> Self {
         let now = Instant::now();
-        Progress { bar: None, began: now, limit, told: Cell::new(now) }
+        Progress { bar, began: now, limit, told: Cell::new(now) }
     }
 
     /// How things stand: on the bar, in place of what was said before. In lines it is a sign of life, now and then.
@@ -112,7 +112,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_pipeline_hears_of_what_goes_on_when_nothing_was_said_for_long() {
-        let progress = Progress::in_lines(Duration::from_secs(180));
+        let progress = Progress::with(None, Duration::from_secs(180));
         advance(Duration::from_secs(29)).await;
         assert_eq!(progress.sign_of_life("all is well"), None);
         advance(Duration::from_secs(1)).await;

@@ -174,7 +174,7 @@ async fn what_a_peer_says_is_no_command_to_the_runner_in_any_format_on_either_st
 async fn a_check_that_gave_up_says_whether_the_target_flapped_or_never_came() {
     let probes = std::sync::atomic::AtomicUsize::new(0);
     let flaps = Front::answering(move |head| match head.is_upgrade() {
-        true if probes.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2 == 0 => Answer::Healthy,
+        true if probes.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(2) => Answer::Healthy,
         _ => page("502 Bad Gateway", ""),
     })
     .await;
