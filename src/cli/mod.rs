@@ -27,6 +27,7 @@ mod validate;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use tokio::time::Instant;
@@ -42,6 +43,9 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// The prober's own network or resources failed: nothing is known of the target.
 pub const INCONCLUSIVE: u8 = 3;
+
+/// The longest that `check` waits and `gate` watches: these are for a deploy, `wsprobe run` is for every day. It bounds what is kept.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// Targets that one command probes at the same time.
 const AT_ONCE: usize = 64;

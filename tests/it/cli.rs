@@ -156,6 +156,7 @@ async fn usage_errors_exit_with_2_and_name_the_remedy() {
         (vec!["check", "-c", "/nonexistent/monitors.yaml"], "there is no /nonexistent/monitors.yaml"),
         (vec!["check", "-c", "/nonexistent/monitors.yaml"], "--url wss://example.com/ws/"),
         (vec!["check", "--url", "ws://h/", "--timeout", "0s"], "more than 0"),
+        (vec!["check", "--url", "ws://h/", "--wait", "300000000000y"], "at most 24h"),
         (vec!["check", "--url", "ws://h/", "--wait", "2s", "--successes", "5"], "--wait 2s is too short for --successes 5"),
         (vec!["endpoint", "--fault", "redirect-31"], "did you mean `redirect-301`?"),
         (vec!["validate", "/nonexistent.yaml"], "/nonexistent.yaml"),

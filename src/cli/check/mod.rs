@@ -15,7 +15,7 @@ use super::interrupt::Interruptions;
 use super::output::Format;
 use super::progress::Progress;
 use super::select::{Ready, Which};
-use super::{AT_ONCE, INCONCLUSIVE, OK, USAGE, ask_again, complain, confirmed, say};
+use super::{AT_ONCE, INCONCLUSIVE, LONGEST, OK, USAGE, ask_again, complain, confirmed, say};
 use crate::probe::{Connectivity, Probe};
 use crate::time::Clock;
 use crate::views::Links;
@@ -36,7 +36,7 @@ pub struct Args {
     #[command(flatten)]
     which: Which,
     /// Go on until every target is healthy; give up after this long, when the try under way has ended
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = wait)]
     wait: Option<Duration>,
     /// Healthy probes in a row that are needed
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -154,5 +154,14 @@ impl Check {
         {
             progress.now(said);
         }
+    }
+}
+
+/// Reads `--wait`.
+fn wait(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(d) if d <= LONGEST => Ok(d),
+        Ok(_) => Err("must be at most 24h; `wsprobe run` watches for longer".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }

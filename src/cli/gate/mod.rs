@@ -16,14 +16,12 @@ use super::interrupt::Interruptions;
 use super::output::Format;
 use super::progress::Progress;
 use super::select::{Ready, Refused, Which};
-use super::{AT_ONCE, INCONCLUSIVE, OK, ask_again, complain, confirmed, say};
+use super::{AT_ONCE, INCONCLUSIVE, LONGEST, OK, ask_again, complain, confirmed, say};
 use crate::outcome::{Outcome, Verdict};
 use crate::probe::{Connectivity, Probe};
 use crate::schedule::{self, Guard, InFlight, Ticker};
 use crate::time::Clock;
 
-/// The longest watch: this is for a deploy, `wsprobe run` is for every day. It bounds what is kept.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// The shortest `--interval`.
 const SHORTEST: Duration = Duration::from_millis(100);
 
