@@ -20,7 +20,7 @@ mod value;
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -79,9 +79,9 @@ pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report
     // `{{cookiecutter.slug}}/settings.py` is a template of Python, and none itself
     let inputs = inputs.into_iter().filter(|input| !input.path.to_string_lossy().contains("{{"));
     let (code, others): (Vec<Input>, Vec<Input>) =
-        inputs.partition(|input| input.path.extension().is_some_and(|extension| extension == "py"));
+        inputs.partition(|input| is_python(&input.path) || input.named && !deploy::is_deployment(&input.path));
     for (input, python) in parsed(code) {
-        let matters = input.named && project::may_matter(&input.path, &input.bytes);
+        let matters = input.named && is_python(&input.path) && project::may_matter(&input.path, &input.bytes);
         given.extend(modules.give(python).map(|id| (id, matters, input.header)));
     }
     for (id, ..) in &given {
@@ -119,6 +119,10 @@ pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report
     findings.extend(asgi::check(&served, &deployed, consumers));
     findings.extend(deploy::check(&deployed, &variables, consumers));
     report(modules, texts, findings, &given.iter().map(|(id, ..)| *id).collect(), known.len(), options)
+}
+
+fn is_python(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "py")
 }
 
 /// Files with their syntax trees, in the order they were given. Three quarters of a run are spent here, so that all cores share it.
@@ -212,15 +216,13 @@ fn capped(findings: Vec<Finding>) -> Vec<Finding> {
 fn report(
     modules: Modules<'_>,
     texts: Vec<Source>,
-    mut findings: Vec<Finding>,
+    findings: Vec<Finding>,
     given: &HashSet<usize>,
     settings: usize,
     options: &Options,
 ) -> Report {
-    let files = modules.files().count();
-    findings.retain(|finding| finding.place.file >= files || given.contains(&finding.place.file));
-    let ignores = ignore::read(&modules, &texts, given);
-    let mut findings = ignore::apply(&modules, &texts, ignores, findings, options.strict);
+    let ignores = ignore::read(&modules, &texts);
+    let mut findings = ignore::apply(&modules, &texts, ignores, findings, options.strict, given);
     // one mistake, found by several ways to it: the shortest has the fewest conditions
     findings.sort_by_key(|finding| finding.message.len());
     let mut seen = HashSet::new();

@@ -53,7 +53,8 @@ fn apps(scope: &Scope<'_>, found: &mut Vec<Finding>) {
         let at = |i: usize| if value.assigned.holds(items[i].at) { items[i].at } else { value.shown() };
         let (channels, daphne) = (position("channels"), position("daphne"));
         match (channels, daphne, position("django.contrib.staticfiles")) {
-            (Some(channels), None, _) if seen => {
+            // daphne for `runserver` alone, and so only where there is one, is meant
+            (Some(channels), None, _) if seen && !alternative.when.iter().any(|c| c.text.contains("DEBUG") && !c.holds) => {
                 let message =
                     format!("channels is installed and daphne is not{when}: `runserver` answers /ws/ with a 404 or a 301");
                 found.push(Finding::new(&ASG002, at(channels), message).help("put \"daphne\" first in INSTALLED_APPS"));
@@ -98,7 +99,8 @@ fn layer(scope: &Scope<'_>, whole: &Value, layer: &Value, conditions: &[Conditio
         let Some(name) = backend.value.as_str() else { continue };
         let known_package = ["channels.", "channels_redis.", "asgi_redis.", "asgiref."].iter().any(|p| name.starts_with(p));
         let local = all.iter().any(|c| {
-            (c.text.contains("DEBUG") && c.holds) || c.text.to_lowercase().contains("test") || c.text.contains("is set")
+            let text = c.text.to_lowercase();
+            (text.contains("debug") && c.holds) || ["test", "redis", "is set"].iter().any(|word| text.contains(word))
         });
         if name == IN_MEMORY && scope.complete && !scope.development && !local {
             let message = format!("the channel layer lives in the memory of one process{}", when(&all));
