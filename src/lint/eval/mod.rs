@@ -204,6 +204,8 @@ impl Follow<'_, '_> {
         match self.text(node) {
             "True" | "1" => Some(true),
             "False" | "0" | "TYPE_CHECKING" | "typing.TYPE_CHECKING" => Some(false),
+            // in a function that is followed, what it was given may decide
+            name if self.functions > 0 && node.kind() == "identifier" => self.get(name).and_then(Value::truth),
             text => (text.starts_with("__name__") && text.contains("__main__")).then_some(false),
         }
     }

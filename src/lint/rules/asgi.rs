@@ -3,7 +3,7 @@
 use super::{Scope, python, when};
 use crate::lint::catalog::*;
 use crate::lint::finding::Finding;
-use crate::lint::value::{Condition, Kind, Shape, Value};
+use crate::lint::value::{Alternative, Condition, Kind, Shape, Value};
 
 /// The channel layers there are in packages that begin like this.
 const LAYERS: &[&str] = &[
@@ -43,7 +43,16 @@ fn application(scope: &Scope<'_>, found: &mut Vec<Finding>) {
 
 /// Channels without what makes `runserver` speak WebSocket.
 fn apps(scope: &Scope<'_>, found: &mut Vec<Finding>) {
-    for alternative in scope.get("INSTALLED_APPS") {
+    let all = scope.get("INSTALLED_APPS");
+    // daphne for `runserver` alone, and so only where there is one, is meant
+    let runs = |a: &Alternative| {
+        a.when.iter().any(|c| c.text.contains("DEBUG") && c.holds)
+            && a.value
+                .sequence()
+                .is_some_and(|apps| apps.iter().any(|app| app.as_str().is_some_and(|app| app.starts_with("daphne"))))
+    };
+    let for_development = all.iter().any(runs);
+    for alternative in &all {
         let (value, when) = (&alternative.value, when(&alternative.when));
         let Some(items) = value.sequence() else { continue };
         let seen = items.iter().all(|item| matches!(item.kind, Kind::Str(_)));
@@ -53,8 +62,7 @@ fn apps(scope: &Scope<'_>, found: &mut Vec<Finding>) {
         let at = |i: usize| if value.assigned.holds(items[i].at) { items[i].at } else { value.shown() };
         let (channels, daphne) = (position("channels"), position("daphne"));
         match (channels, daphne, position("django.contrib.staticfiles")) {
-            // daphne for `runserver` alone, and so only where there is one, is meant
-            (Some(channels), None, _) if seen && !alternative.when.iter().any(|c| c.text.contains("DEBUG") && !c.holds) => {
+            (Some(channels), None, _) if seen && !for_development => {
                 let message =
                     format!("channels is installed and daphne is not{when}: `runserver` answers /ws/ with a 404 or a 301");
                 found.push(Finding::new(&ASG002, at(channels), message).help("put \"daphne\" first in INSTALLED_APPS"));

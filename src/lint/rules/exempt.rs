@@ -23,14 +23,14 @@ pub fn check(scope: &Scope<'_>, found: &mut Vec<Finding>) {
             }
             Kind::Tuple(items, _) | Kind::List(items) => {
                 if let Some(letters) = items.iter().find(|item| matches!(item.kind, Kind::Rest(Some(Listed::Letters)))) {
-                    let place = shown(value, letters);
+                    let place = shown(scope, SETTING, value, letters);
                     let message = format!("a text is added to {SETTING}{when} letter by letter: each is a pattern");
                     found.push(
                         Finding::new(&SSR003, place, message).help(format!("put it into brackets: `{SETTING} += [r\"…\"]`")),
                     );
                 }
                 for (item, text) in texts(items) {
-                    let place = shown(value, &item);
+                    let place = shown(scope, SETTING, value, &item);
                     found.extend(pattern(&text).map(|(rule, message, help)| Finding::new(rule, place, message).help(help)));
                 }
             }

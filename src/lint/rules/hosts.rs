@@ -62,7 +62,7 @@ fn allowed(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
         Kind::Tuple(items, _) | Kind::List(items) => {
             for item in items.iter() {
                 match item.kind {
-                    Kind::Rest(Some(Listed::Letters)) => found.push(letters(&AH001, HOSTS, value, item)),
+                    Kind::Rest(Some(Listed::Letters)) => found.push(letters(scope, &AH001, HOSTS, value, item)),
                     Kind::Rest(Some(how)) => unstripped(scope, value, how, found),
                     _ => {}
                 }
@@ -70,7 +70,7 @@ fn allowed(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
             for (item, text) in entries(items) {
                 let pieces = matches!(&item.kind, Kind::Str(text) if text.pieces > 1);
                 found.extend(host(&text, pieces).map(|(what, help)| {
-                    Finding::new(&AH001, shown(value, &item), format!("{} in {HOSTS} {what}{when}", quoted(&text)))
+                    Finding::new(&AH001, shown(scope, HOSTS, value, &item), format!("{} in {HOSTS} {what}{when}", quoted(&text)))
                         .help(with_gaps(&help))
                 }));
             }
@@ -92,9 +92,10 @@ fn entries(items: &[Value]) -> impl Iterator<Item = (Value, String)> {
     })
 }
 
-/// Where an entry is shown: where it is written, if that is in the same file and not where the list as a whole is made.
-pub fn shown(list: &Value, item: &Value) -> Place {
-    if list.assigned.file == item.at.file && item.at != list.at { item.at } else { list.shown() }
+/// Where an entry is shown: where it is written, if that is in an assignment of the setting.
+pub fn shown(scope: &Scope<'_>, setting: &str, list: &Value, item: &Value) -> Place {
+    let mut mine = scope.assignments.iter().filter(|assignment| &*assignment.name == setting);
+    if mine.any(|assignment| assignment.value.assigned.holds(item.at)) { item.at } else { list.shown() }
 }
 
 fn with_gaps(text: &str) -> String {
@@ -105,9 +106,9 @@ fn quoted(text: &str) -> String {
     python(&with_gaps(text))
 }
 
-fn letters(rule: &'static Rule, setting: &str, list: &Value, item: &Value) -> Finding {
+fn letters(scope: &Scope<'_>, rule: &'static Rule, setting: &str, list: &Value, item: &Value) -> Finding {
     let message = format!("a text is added to {setting} letter by letter: each letter becomes an entry");
-    Finding::new(rule, shown(list, item), message).help(format!("put it into brackets: `{setting} += [\"…\"]`"))
+    Finding::new(rule, shown(scope, setting, list, item), message).help(format!("put it into brackets: `{setting} += [\"…\"]`"))
 }
 
 fn unstripped(scope: &Scope<'_>, value: &Value, how: Listed, found: &mut Vec<Finding>) {
@@ -162,11 +163,15 @@ fn trusted(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
         }
         Kind::Tuple(items, _) | Kind::List(items) => {
             let letter = items.iter().find(|item| matches!(item.kind, Kind::Rest(Some(Listed::Letters))));
-            found.extend(letter.map(|item| letters(&CTO002, ORIGINS, value, item)));
+            found.extend(letter.map(|item| letters(scope, &CTO002, ORIGINS, value, item)));
             for (item, text) in entries(items) {
                 found.extend(origin(&text).map(|(rule, what, help)| {
-                    Finding::new(rule, shown(value, &item), format!("{} in {ORIGINS} {what}{when}", quoted(&text)))
-                        .help(with_gaps(&help))
+                    Finding::new(
+                        rule,
+                        shown(scope, ORIGINS, value, &item),
+                        format!("{} in {ORIGINS} {what}{when}", quoted(&text)),
+                    )
+                    .help(with_gaps(&help))
                 }));
             }
         }
