@@ -49,7 +49,7 @@ pub struct Input {
 pub struct Options {
     /// What the last hop really sends; `None`: what pyproject.toml says, else X-Forwarded-Proto.
     pub header: Option<Header>,
-    /// Report also what can't be known, and ignores that match nothing.
+    /// Report also notes, what can't be known, and ignores that match nothing.
     pub strict: bool,
 }
 
@@ -92,7 +92,6 @@ pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report
     let texts: Vec<Source> = texts.iter().map(|t| Source::new(&t.path, &String::from_utf8_lossy(&t.bytes))).collect();
     let deployed = deploy::read(&texts, count);
     let served = asgi::read(&modules, &given.iter().map(|(id, ..)| *id).collect::<Vec<_>>());
-    let consumers = served.consumers || settings::use_channels(&mut modules, &known);
 
     let mut findings = vec![];
     let mut variables = HashMap::new();
@@ -116,8 +115,8 @@ pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report
             variables.extend(rules::header_variables(&scope));
         }
     }
-    findings.extend(asgi::check(&served, &deployed, consumers));
-    findings.extend(deploy::check(&deployed, &variables, consumers));
+    findings.extend(asgi::check(&served, &deployed));
+    findings.extend(deploy::check(&deployed, &variables, served.consumers));
     report(modules, texts, findings, &given.iter().map(|(id, ..)| *id).collect(), known.len(), options)
 }
 
@@ -198,6 +197,7 @@ fn report(
 ) -> Report {
     let files = modules.files().count();
     findings.retain(|finding| finding.place.file >= files || given.contains(&finding.place.file));
+    findings.retain(|finding| options.strict || finding.severity != Severity::Info);
     let ignores = ignore::read(&modules, &texts, given);
     let mut findings = ignore::apply(&modules, &texts, ignores, findings, options.strict);
     // one mistake, found by several ways to it: the shortest has the fewest conditions

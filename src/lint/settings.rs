@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::eval::Module;
 use super::modules::Modules;
-use super::value::Value;
 
 /// No program but Django has these.
 const CERTAIN: &[&str] = &["INSTALLED_APPS", "MIDDLEWARE", "ROOT_URLCONF", "WSGI_APPLICATION", "ASGI_APPLICATION"];
@@ -130,13 +129,4 @@ fn looks_like(path: &Path, module: &Module) -> bool {
     let secure = own.iter().any(|name| name.to_ascii_uppercase().starts_with("SECURE_"));
     // one name in a file that is called settings, or two anywhere
     certain || likely >= 2 || (named && (likely > 0 || secure)) || !module.classes.is_empty() && likely > 0
-}
-
-/// Whether some settings install Channels.
-pub fn use_channels(modules: &mut Modules<'_>, settings: &[Settings]) -> bool {
-    let channels = |value: &Value| {
-        let all = value.alternatives();
-        all.iter().filter_map(|a| a.value.sequence()).flatten().any(|app| app.as_str() == Some("channels"))
-    };
-    settings.iter().any(|one| modules.module(one.file).names.get("INSTALLED_APPS").is_some_and(channels))
 }

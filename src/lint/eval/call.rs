@@ -271,7 +271,8 @@ impl Follow<'_, '_> {
         match (&object.kind, method) {
             (_, "split") if text_of_env || object.as_str().is_some() => match argument(self, 0) {
                 None => split(object, "", true, false, at),
-                Some(by) => by.as_str().map_or(Value::unknown(at), |by| split(object, by, false, false, at)),
+                // cut at blanks, the parts have none
+                Some(by) => by.as_str().map_or(Value::unknown(at), |by| split(object, by, by == " ", false, at)),
             },
             (_, "strip" | "lstrip" | "rstrip" | "lower" | "upper" | "replace") if text_of_env => {
                 // without its blanks, what is split after that has none either

@@ -56,7 +56,8 @@ fn apps(scope: &Scope<'_>, found: &mut Vec<Finding>) {
             (Some(channels), None, _) if seen => {
                 let message =
                     format!("channels is installed and daphne is not{when}: `runserver` answers /ws/ with a 404 or a 301");
-                found.push(Finding::new(&ASG002, at(channels), message).help("put \"daphne\" first in INSTALLED_APPS"));
+                let help = "put \"daphne\" first in INSTALLED_APPS, or develop with the ASGI server of production";
+                found.push(Finding::new(&ASG002, at(channels), message).as_info().help(help));
             }
             (_, Some(daphne), Some(statics)) if daphne > statics => {
                 let message =
@@ -71,6 +72,11 @@ fn apps(scope: &Scope<'_>, found: &mut Vec<Finding>) {
             found.push(Finding::new(&ASG001, at(app), message).help("add `ASGI_APPLICATION = \"<project>.asgi.application\"`"));
         }
     }
+}
+
+/// Whether DEBUG is on wherever this module is used.
+fn debug(scope: &Scope<'_>) -> bool {
+    scope.get("DEBUG").iter().all(|a| a.value.truth() == Some(true))
 }
 
 fn layers(scope: &Scope<'_>, found: &mut Vec<Finding>) {
@@ -97,10 +103,10 @@ fn layer(scope: &Scope<'_>, whole: &Value, layer: &Value, conditions: &[Conditio
         let all: Vec<Condition> = conditions.iter().chain(backend.when.iter()).cloned().collect();
         let Some(name) = backend.value.as_str() else { continue };
         let known_package = ["channels.", "channels_redis.", "asgi_redis.", "asgiref."].iter().any(|p| name.starts_with(p));
-        let local = all.iter().any(|c| {
-            (c.text.contains("DEBUG") && c.holds) || c.text.to_lowercase().contains("test") || c.text.contains("is set")
-        });
-        if name == IN_MEMORY && scope.complete && !scope.development && !local {
+        // Channels 1 had other layers, and said by ROUTING where they lead
+        let known_package = known_package && entry(layer, "ROUTING").is_none();
+        // a layer that depends on something has another one for production
+        if name == IN_MEMORY && scope.complete && !scope.development && all.is_empty() && !debug(scope) {
             let message = format!("the channel layer lives in the memory of one process{}", when(&all));
             let help = "in production: `\"BACKEND\": \"channels_redis.core.RedisChannelLayer\"`";
             found.push(Finding::new(&CHL001, inside(&backend.value), message).help(help));

@@ -65,7 +65,14 @@ fn allowed(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
                     unstripped(scope, value, how, found);
                 }
             }
-            for (item, text) in texts(items) {
+            let known: Vec<String> = texts(items).map(|(_, text)| text).collect();
+            // beside `*`, or beside the same host as it should be, a wrong entry does no harm
+            let harmless = |text: &str| known.iter().any(|k| k == "*" || k.as_str() == bare(text) && k != text);
+            for (item, text) in texts(items).filter(|(_, text)| !harmless(text)) {
+                // as one of several it is as good as none, and a default of nothing is filled in by the environment
+                if text.is_empty() && (items.len() > 1 || !matches!(items[0].kind, Kind::Str(_))) {
+                    continue;
+                }
                 let place = if value.assigned.holds(item.at) { item.at } else { value.shown() };
                 let pieces = matches!(&item.kind, Kind::Str(text) if text.pieces > 1);
                 found.extend(host(&text, pieces).map(|(what, help)| {
@@ -79,24 +86,25 @@ fn allowed(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
 
 fn unstripped(scope: &Scope<'_>, value: &Value, how: Listed, found: &mut Vec<Finding>) {
     if how == Listed::Split {
-        let message =
-            format!("{HOSTS} is split without stripping: a blank after a comma, or an empty variable, makes a host that none is");
+        let message = format!("{HOSTS} keeps the blanks of its variable: \"a.example.com, b.example.com\" gives \" b.example.com\"");
         let help = "write `[host.strip() for host in ….split(\",\") if host.strip()]`";
         found.push(scope.at(&AH002, value, message).help(help));
     }
 }
 
+/// The host of an entry that has more than that: no scheme, no port, no path.
+fn bare(text: &str) -> &str {
+    let after = text.split_once("://").map_or(text, |(_, rest)| rest);
+    after.split(['/', ':']).next().unwrap_or_default().trim()
+}
+
 /// What is wrong with an entry, and what to write.
 fn host(text: &str, pieces: bool) -> Option<(&'static str, String)> {
-    let bare = || {
-        let after = text.split_once("://").map_or(text, |(_, rest)| rest);
-        let host = after.split(['/', ':']).next().unwrap_or_default().trim();
-        format!("write {}", python(host))
-    };
+    let right = || format!("write {}", python(bare(text)));
     if text.contains("://") {
-        Some(("has a scheme", bare()))
+        Some(("has a scheme, and a Host header never does", right()))
     } else if text.contains('/') {
-        Some(("has a path", bare()))
+        Some(("has a path, and a Host header never does", right()))
     } else if text.contains(',') {
         Some(("is several hosts in one text", "give each host a text of its own".to_owned()))
     } else if text.is_empty() {
@@ -106,7 +114,7 @@ fn host(text: &str, pieces: bool) -> Option<(&'static str, String)> {
     } else if let Some(domain) = text.strip_prefix("*.") {
         Some(("matches no host: a wildcard is a leading dot", format!("write {}", python(&format!(".{domain}")))))
     } else if text.matches(':').count() == 1 && !text.starts_with('[') {
-        Some(("has a port, which is taken off before hosts are compared", bare()))
+        Some(("has a port, which Django takes off the Host header before it compares", right()))
     } else if pieces {
         Some(("is two texts that a missing comma made one", "put a comma between them".to_owned()))
     } else {
@@ -128,6 +136,12 @@ fn trusted(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
         Kind::Tuple(items, _) | Kind::List(items) => {
             for (item, text) in texts(items) {
                 let place = if value.assigned.holds(item.at) { item.at } else { value.shown() };
+                if text.is_empty() {
+                    let message = format!("{ORIGINS} is [\"\"]{when}: every manage.py command refuses to run (4_0.E001)");
+                    let help = "drop empty parts: `[origin for origin in ….split(\",\") if origin]`";
+                    found.push(Finding::new(&CTO002, place, message).as_warning().help(help));
+                    continue;
+                }
                 found.extend(origin(&text).map(|(rule, what, help)| {
                     Finding::new(rule, place, format!("{} in {ORIGINS} {what}{when}", python(&text))).help(help)
                 }));
