@@ -256,7 +256,9 @@ impl Follow<'_, '_> {
                 self.expression(condition); // it may bind a name by `:=`
             }
             let mut when: Vec<Condition> = before.iter().flat_map(|(_, unmet)| unmet.clone()).collect();
-            when.extend(condition.filter(|_| constant.is_none()).into_iter().flat_map(|condition| self.conditions(condition, true)));
+            when.extend(
+                condition.filter(|_| constant.is_none()).into_iter().flat_map(|condition| self.conditions(condition, true)),
+            );
             let frame = self.branch(|this| {
                 before.iter().for_each(|(earlier, _)| this.narrow(*earlier, false));
                 if let Some(condition) = condition {

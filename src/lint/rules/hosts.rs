@@ -39,7 +39,7 @@ fn allowed(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
         found.push(scope.at(&AH003, value, message).help(help.to_owned()));
     };
     match &value.kind {
-        Kind::Str(text) => no_list(format!("the text {}", python(&text.text)), list),
+        Kind::Str(text) => no_list(format!("the string {}", python(&text.text)), list),
         Kind::None => no_list("None".into(), list),
         Kind::Set(_) => no_list("a set".into(), list),
         Kind::Dict(_) => no_list("a dict".into(), list),
@@ -50,7 +50,7 @@ fn allowed(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
             let split =
                 format!("split it: `[host.strip() for host in os.environ.get(\"{name}\", \"\").split(\",\") if host.strip()]`");
             match env.shape {
-                Shape::Text => no_list(format!("a text wherever {name} is set"), &split),
+                Shape::Text => no_list(format!("a string wherever {name} is set"), &split),
                 Shape::Bool | Shape::Number | Shape::TruthOfText => no_list("no collection".into(), list),
                 Shape::Characters => {
                     let message = format!("{HOSTS} is a list of the characters of {name}");
@@ -86,7 +86,8 @@ fn allowed(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
 
 fn unstripped(scope: &Scope<'_>, value: &Value, how: Listed, found: &mut Vec<Finding>) {
     if how == Listed::Split {
-        let message = format!("{HOSTS} keeps the blanks of its variable: \"a.example.com, b.example.com\" gives \" b.example.com\"");
+        let message =
+            format!("{HOSTS} keeps the blanks of its variable: \"a.example.com, b.example.com\" gives \" b.example.com\"");
         let help = "write `[host.strip() for host in ….split(\",\") if host.strip()]`";
         found.push(scope.at(&AH002, value, message).help(help));
     }
@@ -106,7 +107,7 @@ fn host(text: &str, pieces: bool) -> Option<(&'static str, String)> {
     } else if text.contains('/') {
         Some(("has a path, and a Host header never does", right()))
     } else if text.contains(',') {
-        Some(("is several hosts in one text", "give each host a text of its own".to_owned()))
+        Some(("is several hosts in one string", "give each host a string of its own".to_owned()))
     } else if text.is_empty() {
         Some(("matches no host", "take it out".to_owned()))
     } else if text.contains(char::is_whitespace) {
@@ -116,7 +117,7 @@ fn host(text: &str, pieces: bool) -> Option<(&'static str, String)> {
     } else if text.matches(':').count() == 1 && !text.starts_with('[') {
         Some(("has a port, which Django takes off the Host header before it compares", right()))
     } else if pieces {
-        Some(("is two texts that a missing comma made one", "put a comma between them".to_owned()))
+        Some(("is two strings that Python joins, because a comma is missing", "put a comma between them".to_owned()))
     } else {
         None
     }
@@ -126,11 +127,11 @@ fn trusted(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
     let list = "write `CSRF_TRUSTED_ORIGINS = [\"https://example.com\"]`";
     match &value.kind {
         Kind::Str(text) if !text.text.is_empty() => {
-            let message = format!("{ORIGINS} must be a list, and is the text {}{when}", python(&text.text));
+            let message = format!("{ORIGINS} must be a list, and is the string {}{when}", python(&text.text));
             found.push(scope.at(&CTO002, value, message).help(list));
         }
         Kind::Env(env) if matches!(env.shape, Shape::Text | Shape::Characters) => {
-            let message = format!("{ORIGINS} must be a list, and is a text wherever its variable is set");
+            let message = format!("{ORIGINS} must be a list, and is a string wherever its variable is set");
             found.push(scope.at(&CTO002, value, message).help(list));
         }
         Kind::Tuple(items, _) | Kind::List(items) => {
