@@ -43,7 +43,10 @@ pub fn read(modules: &Modules<'_>, given: &[usize]) -> Served {
         let (mut plain, mut websocket, mut routing, mut routes, mut routers) = (None, false, false, vec![], vec![]);
         visit(tree.root_node(), |node| match node.kind() {
             "string" if matches!(slice(node).trim_matches(['"', '\'']), "websocket") => websocket = true,
-            "identifier" if slice(node) == "websocket_urlpatterns" => routing = true,
+            "identifier" if slice(node) == "websocket_urlpatterns" => {
+                routing = true;
+                served.consumers = true;
+            }
             "class_definition" => {
                 let bases = node.child_by_field_name("superclasses").map_or("", slice);
                 served.consumers |= bases.contains("WebsocketConsumer") || bases.contains("WebSocketConsumer");

@@ -116,7 +116,8 @@ impl File<'_> {
                 self.deployed.wsgi.push(place(found.start(), found.start() + found.as_str().trim_end().len()));
             }
         }
-        let asked = ["HEALTHCHECK", "curl", "wget"].iter().any(|word| line.contains(word));
+        // of the services of a compose file, most are not Django
+        let asked = !self.name.contains("compose") && ["HEALTHCHECK", "curl", "wget"].iter().any(|word| line.contains(word));
         if let Some(path) = ASKED.captures(line).filter(|_| asked).and_then(|found| found.get(1)) {
             self.deployed.health_check.get_or_insert((path.as_str().to_owned(), place(path.start(), path.end())));
         }

@@ -38,10 +38,21 @@ use crate::source::{Source, Span};
 pub struct Input {
     pub path: PathBuf,
     pub bytes: Vec<u8>,
-    /// Named by the user, not found in a folder.
-    pub named: bool,
+    /// How it came into the run.
+    pub role: Role,
     /// What `[tool.wsprobe] scheme_header` of the nearest pyproject.toml says.
     pub header: Option<Header>,
+}
+
+/// How a file came into the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The user named it.
+    Named,
+    /// It was found in a folder that the user named.
+    Found,
+    /// It lies beside a file that the user named: read for what it says of that file, and not judged itself.
+    Beside,
 }
 
 /// How to check.
@@ -73,13 +84,16 @@ impl Header {
 pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report {
     let mut modules = Modules::new(files);
     let mut given = vec![];
+    let mut judged = HashSet::new();
     let mut texts = vec![];
     // `{{cookiecutter.slug}}/settings.py` is a template of Python, and none itself
     for input in inputs.into_iter().filter(|input| !input.path.to_string_lossy().contains("{{")) {
         match input.path.extension().is_some_and(|extension| extension == "py") {
             true => {
-                let matters = input.named && project::may_matter(&input.path, &input.bytes);
-                given.extend(modules.give(&input.path, &input.bytes).map(|id| (id, matters, input.header)));
+                let matters = input.role == Role::Named && project::may_matter(&input.path, &input.bytes);
+                let id = modules.give(&input.path, &input.bytes);
+                judged.extend(id.filter(|_| input.role != Role::Beside));
+                given.extend(id.map(|id| (id, matters, input.header)));
             }
             false => texts.push(input),
         }
@@ -117,7 +131,8 @@ pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report
     }
     findings.extend(asgi::check(&served, &deployed));
     findings.extend(deploy::check(&deployed, &variables, served.consumers));
-    report(modules, texts, findings, &given.iter().map(|(id, ..)| *id).collect(), known.len(), options)
+    let settings = known.iter().filter(|setting| judged.contains(&setting.file)).count();
+    report(modules, texts, findings, &judged, settings, options)
 }
 
 /// The module itself, or its classes of django-configurations.

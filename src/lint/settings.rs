@@ -94,7 +94,7 @@ pub fn among(modules: &mut Modules<'_>, files: &[usize]) -> Vec<Settings> {
 /// Whether a name says that it is not for production.
 pub fn is_development(name: &str) -> bool {
     let words: Vec<&str> = name.split(['_', '-', '.']).collect();
-    ["dev", "development", "local", "test", "tests", "testing", "ci", "debug", "docker_dev"]
+    ["dev", "development", "local", "test", "tests", "testing", "ci", "debug", "docker_dev", "example", "sample", "template"]
         .iter()
         .any(|word| words.contains(word))
 }

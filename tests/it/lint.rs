@@ -14,7 +14,7 @@ mod truth;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use wsprobe::lint::{self, Files, Input, Options, Report, Severity, output};
+use wsprobe::lint::{self, Files, Input, Options, Report, Role, Severity, output};
 
 /// A project in memory.
 pub struct Project(HashMap<PathBuf, Vec<u8>>);
@@ -28,8 +28,12 @@ impl Files for Project {
 /// Checks these files, the first one as if it was named.
 pub fn checked(files: &[(&str, &str)], options: &Options) -> Report {
     let project = Project(files.iter().map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec())).collect());
-    let input =
-        |(path, text): &(&str, &str)| Input { path: path.into(), bytes: text.as_bytes().to_vec(), named: true, header: None };
+    let input = |(path, text): &(&str, &str)| Input {
+        path: path.into(),
+        bytes: text.as_bytes().to_vec(),
+        role: Role::Named,
+        header: None,
+    };
     lint::check(files.iter().map(input).collect(), &project, options)
 }
 

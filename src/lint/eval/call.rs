@@ -164,7 +164,13 @@ impl Follow<'_, '_> {
             _ => return Value::unknown(at),
         };
         let from_outside = Value::env(None, shape, at);
-        match default {
+        // a default of None is an empty collection
+        let nothing = |default: Value| match (&default.kind, shape) {
+            (Kind::None, Shape::List(_)) => Value::items(Kind::List, vec![], at),
+            (Kind::None, Shape::Tuple(_)) => Value::items(|items| Kind::Tuple(items, Brackets::Written), vec![], at),
+            _ => default,
+        };
+        match default.map(nothing) {
             Some(default) if fixed => default,
             default => or_default(from_outside, default, None, at),
         }

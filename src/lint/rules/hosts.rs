@@ -1,9 +1,11 @@
 //! `ALLOWED_HOSTS` and `CSRF_TRUSTED_ORIGINS`: hosts without scheme, origins with one.
 
+use std::collections::HashSet;
+
 use super::{Scope, python, texts, when};
 use crate::lint::catalog::*;
 use crate::lint::finding::Finding;
-use crate::lint::value::{Kind, Listed, Shape, Value};
+use crate::lint::value::{Condition, Kind, Listed, Shape, Value};
 
 const HOSTS: &str = "ALLOWED_HOSTS";
 const ORIGINS: &str = "CSRF_TRUSTED_ORIGINS";
@@ -22,7 +24,9 @@ pub fn check(scope: &Scope<'_>, found: &mut Vec<Finding>) {
     );
     if scope.context.origin_validator && scope.complete && !scope.development {
         let star = all.iter().find(|a| a.value.sequence().is_some_and(|items| texts(items).any(|(_, text)| text == "*")));
-        if let Some(star) = star.filter(|a| !a.when.iter().any(|c| &*c.text == "DEBUG" && c.holds)) {
+        // a default is replaced by the environment of production
+        let aside = |c: &Condition| if c.holds { &*c.text == "DEBUG" } else { c.text.ends_with(" is set") };
+        if let Some(star) = star.filter(|a| !a.when.iter().any(aside)) {
             let message = format!("ALLOWED_HOSTS is `*`{}: AllowedHostsOriginValidator lets every site in", when(&star.when));
             found.push(scope.at(&AH004, &star.value, message).help("name the hosts: `ALLOWED_HOSTS = [\"example.com\"]`"));
         }
@@ -65,12 +69,13 @@ fn allowed(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
                     unstripped(scope, value, how, found);
                 }
             }
-            let known: Vec<String> = texts(items).map(|(_, text)| text).collect();
+            let known: HashSet<String> = texts(items).map(|(_, text)| text).collect();
             // beside `*`, or beside the same host as it should be, a wrong entry does no harm
-            let harmless = |text: &str| known.iter().any(|k| k == "*" || k.as_str() == bare(text) && k != text);
+            let harmless = |text: &str| known.contains("*") || bare(text) != text && known.contains(bare(text));
             for (item, text) in texts(items).filter(|(_, text)| !harmless(text)) {
                 // as one of several it is as good as none, and a default of nothing is filled in by the environment
-                if text.is_empty() && (items.len() > 1 || !matches!(items[0].kind, Kind::Str(_))) {
+                let placeholder = scope.development || items.len() > 1 || !matches!(items[0].kind, Kind::Str(_));
+                if text.is_empty() && placeholder {
                     continue;
                 }
                 let place = if value.assigned.holds(item.at) { item.at } else { value.shown() };
@@ -111,7 +116,11 @@ fn host(text: &str, pieces: bool) -> Option<(&'static str, String)> {
     } else if text.is_empty() {
         Some(("matches no host", "take it out".to_owned()))
     } else if text.contains(char::is_whitespace) {
-        Some(("has a blank, which no host has", format!("write {}", python(text.trim()))))
+        let help = match text.split_whitespace().count() {
+            0 | 1 => format!("write {}", python(text.trim())),
+            _ => "give each host a string of its own".to_owned(),
+        };
+        Some(("has a blank, which no host has", help))
     } else if let Some(domain) = text.strip_prefix("*.") {
         Some(("matches no host: a wildcard is a leading dot", format!("write {}", python(&format!(".{domain}")))))
     } else if text.matches(':').count() == 1 && !text.starts_with('[') {

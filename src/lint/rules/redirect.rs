@@ -49,9 +49,15 @@ fn is_bool(scope: &Scope<'_>, alternative: &Alternative, found: &mut Vec<Finding
             let name = env.variable.as_deref().unwrap_or(SETTING);
             let message =
                 format!("{SETTING} is a string wherever {name} is set, and any non-empty string is true, \"False\" too");
+            let bool_value = scope.quoted(value.at).starts_with("values.Value(");
             report(
                 message,
-                &format!("compare it: `{SETTING} = os.environ.get(\"{name}\", \"\").lower() in (\"1\", \"true\", \"yes\")`"),
+                &match bool_value {
+                    true => "write `values.BooleanValue(…)`".to_owned(),
+                    false => format!(
+                        "compare it: `{SETTING} = os.environ.get(\"{name}\", \"\").lower() in (\"1\", \"true\", \"yes\")`"
+                    ),
+                },
             )
         }
         _ => {}
