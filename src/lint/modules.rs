@@ -45,18 +45,17 @@ impl<'f> Modules<'f> {
     }
 
     /// Takes a file in that the user gave. `None`: it is there already.
-    pub fn give(&mut self, path: &Path, bytes: &[u8]) -> Option<usize> {
-        let path = tidy(path);
-        if self.known.contains_key(&path) {
+    pub fn give(&mut self, python: Python) -> Option<usize> {
+        if self.known.contains_key(&python.source.path) {
             return None;
         }
-        Some(self.add(path, bytes))
+        Some(self.add(python))
     }
 
-    fn add(&mut self, path: PathBuf, bytes: &[u8]) -> usize {
+    fn add(&mut self, python: Python) -> usize {
         let id = self.files.len();
-        self.known.insert(path.clone(), Some(id));
-        self.files.push(File { python: Rc::new(Python::new(path, bytes)), module: None });
+        self.known.insert(python.source.path.clone(), Some(id));
+        self.files.push(File { python: Rc::new(python), module: None });
         id
     }
 
@@ -150,7 +149,7 @@ impl<'f> Modules<'f> {
             return None;
         }
         self.imported += 1;
-        Some(self.add(path, &bytes))
+        Some(self.add(Python::new(path, &bytes)))
     }
 
     /// Whether a module was not followed to its end.

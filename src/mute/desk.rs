@@ -160,7 +160,7 @@ impl Shown {
         let windows = self.windows.iter().filter(|w| w.targets.selects(target));
         let windows = windows.map(|w| Mute::Maintenance { name: w.name.clone(), until: w.until });
         let silences = self.silences.active(now).filter(|silence| silence.covers(target));
-        let silences = silences.map(|s| Mute::Silence { id: s.id.clone(), until: s.ends_at });
+        let silences = silences.map(Silence::mute);
         let upstream = self.dependents.get(&target.name).map(|name| Mute::DependsOn { target: name.clone() });
         windows.chain(silences).chain(upstream).collect()
     }
@@ -305,17 +305,16 @@ impl Desk {
         target: &TargetName,
         now: Timestamp,
     ) -> Option<String> {
-        let label = |mute: &Mute| format!("{} {}", mute.kind(), mute.name());
         let ended = clock_beside(last.until().map_or(now, |until| until.min(now)), now);
         let when = clock_beside(at, now);
         let during = match first {
-            Mute::Silence { .. } | Mute::Maintenance { .. } => format!(" during {}", label(first)),
+            Mute::Silence { .. } | Mute::Maintenance { .. } => format!(" during {}", first.label()),
             Mute::DependsOn { target } => format!(" while {target}, on which it depends, failed"),
             Mute::Awaits { .. } | Mute::Settles { .. } => String::new(),
         };
         let end = match last {
             Mute::Silence { .. } | Mute::Maintenance { .. } if first.is_same(last) => format!(", which ended at {ended}"),
-            Mute::Silence { .. } | Mute::Maintenance { .. } => format!(", then held back by {} until {ended}", label(last)),
+            Mute::Silence { .. } | Mute::Maintenance { .. } => format!(", then held back by {} until {ended}", last.label()),
             Mute::DependsOn { target: upstream } | Mute::Settles { target: upstream, .. } => {
                 format!("; {}", self.dependencies.over(target, upstream))
             }
@@ -355,7 +354,7 @@ impl Desk {
             Some(Mute::Maintenance { name: s.window.name.clone(), until: occurrence?.end })
         });
         let silences = self.silences.active(now).filter(|silence| silence.mutes(target, rule));
-        let silences = silences.map(|s| Mute::Silence { id: s.id.clone(), until: s.ends_at });
+        let silences = silences.map(Silence::mute);
         windows.chain(silences).max_by_key(Mute::until)
     }
 

@@ -34,6 +34,9 @@ use crate::time::Timestamp;
 pub enum Mute {
     Silence {
         id: Arc<str>,
+        /// Why somebody wanted it; empty where it was not kept yet.
+        #[serde(default)]
+        reason: Arc<str>,
         until: Timestamp,
     },
     Maintenance {
@@ -74,6 +77,14 @@ impl Mute {
         }
     }
 
+    /// What people call it: `silence 3f9c2a71b0 (deploy 1234)`, `maintenance nightly`.
+    fn label(&self) -> String {
+        match self {
+            Mute::Silence { id, reason, .. } if !reason.is_empty() => format!("silence {id} ({reason})"),
+            _ => format!("{} {}", self.kind(), self.name()),
+        }
+    }
+
     /// When it ends, where that is known.
     pub const fn until(&self) -> Option<Timestamp> {
         match self {
@@ -99,8 +110,9 @@ impl Mute {
 impl fmt::Display for Mute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Mute::Silence { id, until } => write!(f, "silence {id} until {}", clock(*until)),
-            Mute::Maintenance { name, until } => write!(f, "maintenance {name} until {}", clock(*until)),
+            Mute::Silence { until, .. } | Mute::Maintenance { until, .. } => {
+                write!(f, "{} until {}", self.label(), clock(*until))
+            }
             Mute::DependsOn { target } => write!(f, "{target}, on which it depends, fails"),
             Mute::Awaits { target, .. } => write!(f, "waiting for the next probe of {target}, on which it depends"),
             Mute::Settles { target, .. } => write!(f, "{target}, on which it depends, has just recovered"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Mute;
 use crate::config::{Config, Target, nearest, show_duration};
 use crate::outcome::TargetName;
 use crate::time::Timestamp;
@@ -70,6 +71,11 @@ pub struct Silence {
 }
 
 impl Silence {
+    /// What it is to the alerts it mutes.
+    pub fn mute(&self) -> Mute {
+        Mute::Silence { id: self.id.clone(), reason: self.reason.as_str().into(), until: self.ends_at }
+    }
+
     pub fn is_active(&self, now: Timestamp) -> bool {
         now < self.ends_at
     }

@@ -6,14 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
-use tempfile::TempDir;
 
 use crate::django::{RIGHT_HEADER, Stack, WRONG_HEADER};
 use crate::support::daemon::Inbox;
 use crate::support::docs::blocks;
 use crate::support::front::{Answer, Front};
-use crate::support::nginx::{free_port, listening};
-use crate::support::process::{Ran, Running, ran, run, shell, wsprobe};
+use crate::support::process::run;
+use crate::support::reader::{Reader, timeless};
 use crate::support::{require, source};
 
 /// The scripts of a page, the waiting made short.
@@ -24,66 +23,6 @@ fn scripts(page: &str) -> Vec<String> {
             .replace("--for 5m", "--for 1s --interval 100ms")
     };
     blocks(page).iter().filter(|block| block.language == "sh").map(|block| shorter(&block.text)).collect()
-}
-
-/// A reader's folder and PATH: the program, and what he may not change here (`aws`, `systemctl`) as scripts that write down
-/// how they were called.
-struct Reader {
-    folder: TempDir,
-    server: String,
-}
-
-impl Reader {
-    fn new() -> Reader {
-        let reader = Reader { folder: TempDir::new().expect("folder"), server: format!("http://127.0.0.1:{}", free_port()) };
-        reader.script("bin/wsprobe", "exec \"$REAL\" \"$@\"");
-        reader.script("bin/sudo", "exec \"$@\"");
-        for recorded in ["aws", "systemctl"] {
-            reader.script(&format!("bin/{recorded}"), &format!("echo {recorded} \"$@\" >>calls"));
-        }
-        reader
-    }
-
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.folder.path().join(name);
-        std::fs::create_dir_all(path.parent().expect("a folder")).and_then(|()| std::fs::write(&path, text)).expect("write");
-        path
-    }
-
-    fn script(&self, name: &str, text: &str) {
-        let path = self.write(name, &format!("#!/bin/sh\n{text}\n"));
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("permissions");
-    }
-
-    /// Runs a script with `sh -e`.
-    async fn runs(&self, script: &str) -> Ran {
-        let path = self.write("script.sh", script);
-        let mut command = shell(&format!("REAL=$0 exec sh -e {}", path.display()));
-        let bin = self.folder.path().join("bin");
-        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
-        command.current_dir(self.folder.path()).env("PATH", path).env("WSPROBE_SERVER", &self.server);
-        ran(&mut command).await
-    }
-
-    async fn does(&self, script: &str) -> Ran {
-        let ran = self.runs(script).await;
-        assert_eq!(ran.code, Some(0), "{script}\n{}{}", ran.stdout, ran.stderr);
-        ran
-    }
-
-    /// The daemon for one target of this URL, and a receiver that nobody answers for.
-    async fn daemon(&self, name: &str, url: &str) -> Running {
-        let listen = self.server.trim_start_matches("http://");
-        let config = format!(
-            "server: {{listen: '{listen}'}}\ndefaults: {{interval: 100ms, timeout: 2s}}\ntargets: [{{name: {name}, url: '{url}'}}]\n"
-        );
-        self.write("monitors.yaml", &config);
-        let mut command = wsprobe();
-        command.arg("run").current_dir(self.folder.path());
-        let daemon = Running::of(command);
-        listening(listen.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")).await;
-        daemon
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,12 +92,6 @@ async fn the_guide_for_slack_ends_with_a_valid_configuration_and_a_secret_that_i
     let done = reader.does(reload).await;
     assert!(done.stdout.contains("1 receiver"), "{}", done.stdout);
     assert!(inbox.slack.next().await.to_string().contains("test"), "the test message arrives");
-}
-
-/// What the page shows, with the words that differ from run to run taken out.
-fn timeless(text: &str) -> String {
-    let times = Regex::new(r"\d+(\.\d+)? ms|nginx/[\d.]+").expect("pattern");
-    times.replace_all(text, "…").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,7 @@ mod probe;
 mod prometheus;
 mod proxy;
 mod quiet;
+mod readme;
 mod reasons;
 mod records;
 mod reload;

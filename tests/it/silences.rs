@@ -95,7 +95,7 @@ async fn what_a_silence_held_back_is_told_when_it_is_expired() {
     let target = get(&daemon, "/api/v1/targets/prod").await;
     assert_eq!(target["muted_by"][0]["name"], id.as_str(), "{target}");
     let page = crate::support::daemon::get(&format!("{}/", daemon.base)).await;
-    assert!(page.contains(&format!("silence {id} until ")), "the page says why nobody was told");
+    assert!(page.contains(&format!("silence {id} (deploy 1234) until ")), "the page says why nobody was told");
     let metrics = daemon.metrics().await;
     assert!(metrics.contains("wsprobe_silences_active 1") && metrics.contains("wsprobe_alerts_held_back 1"), "{metrics}");
     assert!(metrics.contains("wsprobe_notifications_total{receiver=\"hook\"} 0"), "nothing was sent");
@@ -105,7 +105,10 @@ async fn what_a_silence_held_back_is_told_when_it_is_expired() {
     let firing = inbox.hook.next().await;
     assert_eq!((&firing["type"], &firing["data"]["alert"]["target"]), (&"alert.firing".into(), &"prod".into()));
     let note = firing["data"]["note"].as_str().expect("a note");
-    assert!(note.starts_with("fired at ") && note.contains(&format!("during silence {id}, which ended at")), "{note}");
+    assert!(
+        note.starts_with("fired at ") && note.contains(&format!("during silence {id} (deploy 1234), which ended at")),
+        "{note}"
+    );
     let listed = get(&daemon, "/api/v1/silences").await;
     assert_eq!((&listed["items"][0]["id"], &listed["items"][0]["state"]), (&id.as_str().into(), &"ended".into()), "{listed}");
     assert_eq!(delete(&daemon, &id).await.0, 200, "to end it again changes nothing");

@@ -320,7 +320,7 @@ impl Follow<'_, '_> {
     }
 }
 
-fn reader(library: Library, at: Place) -> Value {
+pub fn reader(library: Library, at: Place) -> Value {
     Value::new(Kind::Reader(Reader { library, method: None, schema: Rc::new([]) }), at)
 }
 

@@ -4,9 +4,23 @@ use std::rc::Rc;
 
 use tree_sitter::Node;
 
+use super::call::reader;
 use super::{DEEPEST, Follow, Frame};
 use crate::lint::python::unescape;
-use crate::lint::value::{Brackets, Condition, Env, Kind, Listed, Place, Shape, Value};
+use crate::lint::value::{Brackets, Condition, Env, Kind, Library, Listed, Place, Shape, Value};
+
+/// A name that nothing binds here is a builtin, or comes with a star import that can't be seen: then it is what nearly all
+/// settings call so.
+pub fn unbound(name: &str, at: Place) -> Value {
+    let full = match name {
+        "os" | "environ" | "environs" | "decouple" => name.to_owned(),
+        "getenv" => "os.getenv".to_owned(),
+        "config" | "Csv" => format!("decouple.{name}"),
+        "env" => return reader(Library::DjangoEnviron, at),
+        _ => format!("builtins.{name}"),
+    };
+    Value::new(Kind::Name(full.into()), at)
+}
 
 impl Follow<'_, '_> {
     /// What an expression is worth.
@@ -46,7 +60,7 @@ impl Follow<'_, '_> {
                 let name = self.text(node);
                 match self.get(name) {
                     Some(value) => value.clone(),
-                    None => Value::new(Kind::Name(format!("builtins.{name}").into()), at),
+                    None => unbound(name, at),
                 }
             }
             "attribute" => self.attribute(node, at),

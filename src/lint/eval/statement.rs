@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use tree_sitter::Node;
 
+use super::expression::unbound;
 use super::{Assignment, Configured, DEEPEST, Follow, Frame, Replaced};
+use crate::lint::settings::BASES;
 use crate::lint::value::{Alternative, Brackets, Class, Condition, Kind, Place, Shape, Value};
 
 /// Those of a node's children that mean something.
@@ -526,6 +528,7 @@ impl Follow<'_, '_> {
             let name = import.child_by_field_name("alias").map_or(original.clone(), |alias| self.text(alias).to_owned());
             let value = match file {
                 Some(file) => self.modules.module(file).names.get(&*original).cloned(),
+                None if BASES.contains(&module.rsplit('.').next().unwrap_or_default()) => Some(unbound(&original, at)),
                 None => Some(Value::new(Kind::Name(format!("{module}.{original}").into()), at)),
             };
             self.set(&name, value.unwrap_or_else(|| Value::unknown(at)));

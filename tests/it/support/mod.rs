@@ -16,6 +16,7 @@ pub mod notify;
 pub mod probing;
 pub mod process;
 pub mod proxy;
+pub mod reader;
 pub mod source;
 pub mod stage;
 pub mod storm;
