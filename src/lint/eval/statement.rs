@@ -6,6 +6,7 @@ use tree_sitter::Node;
 
 use super::expression::unbound;
 use super::{Assignment, Configured, DEEPEST, Follow, Frame, Replaced};
+use crate::lint::modules::FOREIGN;
 use crate::lint::settings::BASES;
 use crate::lint::value::{Alternative, Brackets, Class, Condition, Kind, Place, Shape, Value};
 
@@ -572,33 +573,3 @@ impl Follow<'_, '_> {
         Kind::Tuple(items, Brackets::Bare)
     }
 }
-
-/// Packages that are never a project's own: looking for their files would be in vain.
-const FOREIGN: &[&str] = &[
-    "os",
-    "sys",
-    "pathlib",
-    "typing",
-    "datetime",
-    "logging",
-    "re",
-    "json",
-    "django",
-    "environ",
-    "environs",
-    "decouple",
-    "configurations",
-    "split_settings",
-    "sentry_sdk",
-    "celery",
-    "corsheaders",
-    "dj_database_url",
-    "__future__",
-    "contextlib",
-    "collections",
-    "distutils",
-    "urllib",
-    "socket",
-    "tempfile",
-    "functools",
-];
