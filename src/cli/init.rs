@@ -39,7 +39,7 @@ pub fn run(args: Args) -> u8 {
     match write_new(&args.output, &text) {
         Ok(()) => {
             let config = if args.output == Path::new("monitors.yaml") { String::new() } else { format!(" --config {file}") };
-            anstream::eprintln!("{file} is written. Try it: wsprobe check{config}. Keep watching: wsprobe run{config}");
+            super::remark(format_args!("{file} is written. Try it: wsprobe check{config}. Keep watching: wsprobe run{config}"));
             OK
         }
         Err(error) => {

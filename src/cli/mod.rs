@@ -9,6 +9,7 @@ mod demo;
 mod endpoint;
 mod gate;
 mod init;
+mod interrupt;
 mod lint_django;
 mod logs;
 mod man;
@@ -26,6 +27,7 @@ mod validate;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use tokio::time::Instant;
@@ -41,6 +43,9 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// The prober's own network or resources failed: nothing is known of the target.
 pub const INCONCLUSIVE: u8 = 3;
+
+/// The longest that `check` waits and `gate` watches: these are for a deploy, `wsprobe run` is for every day. It bounds what is kept.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// Targets that one command probes at the same time.
 const AT_ONCE: usize = 64;
@@ -161,13 +166,20 @@ fn say(data: impl std::fmt::Display) -> bool {
     }
 }
 
-/// Every mistake of a configuration on stderr, in colour on a terminal alone.
+/// A line on stderr, in colour on a terminal alone. One that can't be written (a full disk, a reader that is gone) ends nothing:
+/// what was found is on stdout and in the exit code.
+fn remark(message: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(anstream::stderr().lock(), "{}", text::for_people(&message.to_string()));
+}
+
+/// Every mistake of a configuration on stderr.
 fn show_mistakes(report: &crate::config::Report) {
-    anstream::eprintln!("{}", report.render(true));
+    remark(report.render(true));
 }
 
 /// One line on stderr in the form of every error of this program.
 fn complain(message: impl std::fmt::Display) {
     use owo_colors::OwoColorize;
-    anstream::eprintln!("{}: {message}", "error".red().bold());
+    remark(format_args!("{}: {message}", "error".red().bold()));
 }

@@ -34,6 +34,10 @@ impl Which {
     /// Everything that is needed to probe it.
     pub fn ready(&self) -> Result<Ready, Refused> {
         let selected = match self.url.as_slice() {
+            [] if matches!(self.config.try_exists(), Ok(false)) => Err(Refused::Usage(format!(
+                "there is no {}: name the configuration with -c, or probe a URL without one: --url wss://example.com/ws/",
+                self.config.display()
+            ))),
             [] => configured(&self.config, &self.targets),
             urls => from_urls(urls, self.ca_file.as_deref()),
         };
@@ -104,6 +108,10 @@ pub fn from_urls(urls: &[String], ca_file: Option<&Path>) -> Result<Selected, Re
 pub fn named(urls: &[String]) -> Result<Vec<(TargetName, TargetUrl)>, Refused> {
     let mut named = vec![];
     for text in urls {
+        if text.trim().is_empty() {
+            let remedy = "is the variable set that it comes from? Write it as wss://example.com/ws/";
+            return Err(Refused::Usage(format!("a URL is empty: {remedy}")));
+        }
         let url = TargetUrl::parse(text).map_err(|error| Refused::Usage(format!("{text}: {error}, {}", remedy(text, &error))))?;
         named.push((unique_name(&url, &named), url));
     }
@@ -113,7 +121,7 @@ pub fn named(urls: &[String]) -> Result<Vec<(TargetName, TargetUrl)>, Refused> {
 fn remedy(text: &str, error: &UrlError) -> String {
     match error {
         UrlError::Scheme { suggestion: Some(better), .. } => format!("did you mean {better}?"),
-        UrlError::Syntax(url::ParseError::RelativeUrlWithoutBase) if !text.trim().is_empty() => {
+        UrlError::Syntax(url::ParseError::RelativeUrlWithoutBase) => {
             format!("did you mean wss://{text}?")
         }
         UrlError::Scheme { .. } | UrlError::Syntax(_) | UrlError::NoHost => "write it as wss://example.com/ws/".to_owned(),

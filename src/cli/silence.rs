@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::text::visible;
-use super::{FAILED, OK, USAGE, complain, say};
+use super::{FAILED, OK, USAGE, complain, remark, say};
 use crate::notify;
 use crate::views::SilenceRequest;
 
@@ -143,7 +143,7 @@ async fn add(args: Add) -> Result<String, Failure> {
     if common.output == Output::Json {
         return Ok(format!("{made:#}\n"));
     }
-    anstream::eprintln!("{}", sentence(&made));
+    remark(sentence(&made));
     Ok(format!("{}\n", field(&made, "id")))
 }
 

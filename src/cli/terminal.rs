@@ -1,10 +1,14 @@
-//! What the terminal on stdout can show.
+//! What a terminal can show.
 
 use std::io::IsTerminal;
 
-/// Its columns; `None` when stdout is no terminal, or one that does not know.
+/// The columns of stdout; `None` when it is no terminal, or one that does not know.
 pub fn width() -> Option<usize> {
-    let out = std::io::stdout();
+    width_of(std::io::stdout())
+}
+
+/// The same of another stream.
+pub fn width_of(out: impl IsTerminal + std::os::fd::AsFd) -> Option<usize> {
     let columns = out.is_terminal().then(|| rustix::termios::tcgetwinsize(out).ok()).flatten()?.ws_col;
     (columns > 0).then_some(columns.into())
 }

@@ -15,6 +15,36 @@ pub fn visible(text: &str) -> String {
     out
 }
 
+/// The text with nothing in it that a runner of pipelines takes for a command of the program, since much of it came from peers:
+/// `##[…]`, `##vso[…]` and `##teamcity[…]` anywhere in a line, and `::error …` at its beginning. GitHub's reads both streams of every
+/// step so (<https://github.com/actions/runner/blob/main/src/Runner.Common/ActionCommand.cs>), and Azure's and TeamCity alike. Of what
+/// looks like one, the first character is written as `escape` says.
+pub fn without_commands(text: &str, escape: impl Fn(char) -> String) -> String {
+    let named = |text: &str, ends: &[&str]| {
+        let rest = text.trim_start_matches(|c: char| c.is_ascii_alphabetic() || c == '-');
+        ends.iter().any(|end| rest.starts_with(end))
+    };
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let begins = line.len() - line.trim_start().len();
+        for (at, c) in line.char_indices() {
+            let rest = &line[at..];
+            let command = match c {
+                '#' => rest.strip_prefix("##").is_some_and(|rest| named(rest, &["["])),
+                ':' if at == begins => rest.strip_prefix("::").is_some_and(|rest| named(rest, &[" ", "::"])),
+                _ => false,
+            };
+            if command { out += &escape(c) } else { out.push(c) }
+        }
+    }
+    out
+}
+
+/// As [`without_commands`], for people: `\u{23}#[error]`.
+pub fn for_people(text: &str) -> String {
+    without_commands(text, |c| c.escape_unicode().to_string())
+}
+
 /// Columns that a text takes.
 pub fn columns(text: &str) -> usize {
     text.width()
@@ -84,6 +114,21 @@ mod tests {
         assert_eq!(fold("a  bcdef", 4), ["a  b", "cdef"]);
         assert_eq!(fold("日本語", 5), ["日本", "語"], "in columns, and these take two");
         assert_eq!(fold("", 5), [""]);
+    }
+
+    #[test]
+    fn nothing_a_peer_sends_is_a_command_to_the_runner_of_a_pipeline() {
+        for (text, shown) in [
+            ("found ##[add-mask]x", r"found \u{23}#[add-mask]x"),
+            ("###vso[task.complete]", r"#\u{23}#vso[task.complete]"),
+            ("##teamcity[x]", r"\u{23}#teamcity[x]"),
+            ("a\n   ::set-output name=x::y\n::error::z", "a\n   \\u{3a}:set-output name=x::y\n\\u{3a}:error::z"),
+        ] {
+            assert_eq!(for_people(text), shown);
+        }
+        for harmless in ["## Heading", "a ::error::", "::1", "::ffff:192.0.2.1", "[::]:80", "#[x]", "::", "https://h/##a"] {
+            assert_eq!(for_people(harmless), harmless);
+        }
     }
 
     #[test]

@@ -40,13 +40,16 @@ pub fn read(modules: &Modules<'_>, given: &[usize]) -> Served {
         }
         let place = |node| Place { file: id, span: python::span(node) };
         let slice = |node| python.source.slice(python::span(node));
-        let (mut plain, mut websocket, mut routing, mut routes, mut routers) = (None, false, false, vec![], vec![]);
+        // an application that another module makes, or that takes WebSockets by itself, is not judged
+        let other = ["import application", "WebSocketRoute", "websocket_application"].iter().any(|word| text.contains(word));
+        let (mut plain, mut websocket, mut routing, mut routes, mut routers) = (None, other, false, vec![], vec![]);
         visit(tree.root_node(), |node| match node.kind() {
             "string" if matches!(slice(node).trim_matches(['"', '\'']), "websocket") => websocket = true,
             "identifier" if slice(node) == "websocket_urlpatterns" => {
                 routing = true;
                 served.consumers = true;
             }
+            "keyword_argument" => websocket |= node.child_by_field_name("name").is_some_and(|name| slice(name) == "websocket"),
             "class_definition" => {
                 let bases = node.child_by_field_name("superclasses").map_or("", slice);
                 served.consumers |= bases.contains("WebsocketConsumer") || bases.contains("WebSocketConsumer");
@@ -57,6 +60,8 @@ pub fn read(modules: &Modules<'_>, given: &[usize]) -> Served {
                 match function.rsplit('.').next().unwrap_or_default() {
                     "get_asgi_application" => plain = plain.or(Some(place(node))),
                     "ProtocolTypeRouter" => routers.push(place(node)),
+                    // of another library, with branches of its own
+                    name if name.ends_with("ProtocolTypeRouter") => websocket = true,
                     "URLRouter" => routing = true,
                     "AllowedHostsOriginValidator" => served.origin_validator = Some(place(node)),
                     "path" | "re_path" | "url" => {

@@ -19,7 +19,7 @@ const LONGEST_LINE: usize = 2000;
 /// What these files say.
 #[derive(Default)]
 pub struct Deployed {
-    /// gunicorn without an ASGI worker.
+    /// Servers that speak WSGI.
     wsgi: Vec<Place>,
     asgi: bool,
     /// uvicorn is installed without a WebSocket library.
@@ -45,6 +45,15 @@ pub fn is_deployment(path: &Path) -> bool {
         || name.ends_with(".env")
         || (name.starts_with("requirements") && name.ends_with(".txt"))
         || name == "fly.toml"
+        || starts_servers(&name)
+}
+
+/// Scripts, units of systemd and programs of supervisor: what they start is started too.
+fn starts_servers(name: &str) -> bool {
+    let script = ["start", "entrypoint", "docker-entrypoint", "run"].iter().any(|word| {
+        name.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_']) && !rest.contains('.'))
+    });
+    script || name.ends_with(".sh") || name.ends_with(".service") || name.contains("supervisor")
 }
 
 static ASSIGNED: LazyLock<Regex> = LazyLock::new(|| {
@@ -52,8 +61,41 @@ static ASSIGNED: LazyLock<Regex> = LazyLock::new(|| {
 });
 static ASKED: LazyLock<Regex> = LazyLock::new(|| pattern(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0)(?::\d+)?(/[\w/.-]*)"));
 static PROBED: LazyLock<Regex> = LazyLock::new(|| pattern(r#"wss?://[^/\s'"]+(/[^\s'"?#,}]*)"#));
-static WSGI: LazyLock<Regex> = LazyLock::new(|| pattern(r"\bgunicorn\b[^#]*"));
-static ASGI: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b(?:daphne|uvicorn|hypercorn|granian)\b"));
+static WSGI: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"\b(?:gunicorn\b|waitress-serve\b|mod_wsgi-express\b|uwsgi\b\W*(?:--|\S+\.ini)|granian\b.*--interface\W+wsgi\b)[^#]*",
+    )
+});
+static ASGI_SERVER: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b(?:daphne|uvicorn|hypercorn)\b|[Uu]vicorn_?[Ww]orker|asgi"));
+
+/// Images that bring health checks of their own.
+const FOREIGN_IMAGES: &[&str] = &[
+    "caddy",
+    "clickhouse",
+    "consul",
+    "elasticsearch",
+    "grafana",
+    "haproxy",
+    "influxdb",
+    "keycloak",
+    "kibana",
+    "localstack",
+    "loki",
+    "mailhog",
+    "mailpit",
+    "meilisearch",
+    "minio",
+    "nginx",
+    "opensearch",
+    "prometheus",
+    "qdrant",
+    "rabbitmq",
+    "solr",
+    "traefik",
+    "typesense",
+    "vault",
+    "weaviate",
+];
 
 fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("a constant")
@@ -64,7 +106,8 @@ pub fn read(texts: &[Source], first: usize) -> Deployed {
     let mut deployed = Deployed::default();
     for (i, source) in texts.iter().enumerate() {
         let name = source.path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        let mut file = File { deployed: &mut deployed, id: first + i, name, named: None, in_http_get: false };
+        let mut file =
+            File { deployed: &mut deployed, id: first + i, name, named: None, in_http_get: false, server: None, foreign: false };
         for line in 0..source.line_count() {
             let span = source.line(line);
             if span.end - span.start <= LONGEST_LINE {
@@ -82,6 +125,10 @@ struct File<'d> {
     /// Kubernetes: `- name: VARIABLE`, with the value in the next line.
     named: Option<String>,
     in_http_get: bool,
+    /// gunicorn, whose application has not been named yet.
+    server: Option<Place>,
+    /// The last image named is no application of the project.
+    foreign: bool,
 }
 
 impl File<'_> {
@@ -106,22 +153,53 @@ impl File<'_> {
             self.deployed.probed.extend(probed);
             return;
         }
-        if ["procfile", "docker", "compose", "fly.toml"].iter().any(|word| self.name.contains(word)) {
-            // a line of a Dockerfile that installs it starts nothing
-            let installs = line.contains("pip") || line.contains("install") || line.contains("image:");
-            self.deployed.uvicorn |= line.contains("uvicorn") && !installs;
-            self.deployed.asgi |=
-                !installs && (ASGI.is_match(line) || line.to_lowercase().contains("uvicornworker") || line.contains("asgi"));
-            if let Some(found) = WSGI.find(line).filter(|found| found.as_str().contains("wsgi") && !installs) {
-                self.deployed.wsgi.push(place(found.start(), found.start() + found.as_str().trim_end().len()));
+        // a line of a Dockerfile that installs it starts nothing
+        if !(line.contains("pip") || line.contains("install") || line.contains("image:")) {
+            self.deployed.asgi |= ASGI_SERVER.is_match(line);
+            if ["procfile", "docker", "compose", "fly.toml"].iter().any(|word| self.name.contains(word)) {
+                self.deployed.uvicorn |= line.contains("uvicorn");
+                self.wsgi(line, span);
             }
         }
-        // of the services of a compose file, most are not Django
-        let asked = !self.name.contains("compose") && ["HEALTHCHECK", "curl", "wget"].iter().any(|word| line.contains(word));
-        if let Some(path) = ASKED.captures(line).filter(|_| asked).and_then(|found| found.get(1)) {
-            self.deployed.health_check.get_or_insert((path.as_str().to_owned(), place(path.start(), path.end())));
-        }
+        self.health(line, span);
         self.variable(line, span);
+    }
+
+    /// What is started, on one line or, as compose files write it, an argument a line.
+    fn wsgi(&mut self, line: &str, span: Span) {
+        if let Some(found) = WSGI.find(line) {
+            let command = found.as_str().trim_end();
+            let start = span.start + found.start();
+            let server = Place { file: self.id, span: Span::new(start, start + command.len()) };
+            // gunicorn serves both: which one says the name of the application
+            match !command.starts_with("gunicorn") || command.contains("wsgi") {
+                true => self.deployed.wsgi.push(server),
+                false => self.server = Some(server),
+            }
+        } else if line.contains("wsgi") {
+            self.deployed.wsgi.extend(self.server.take());
+        } else if line.contains(": ") || line.trim_end().ends_with(':') {
+            self.server = None; // another key
+        }
+    }
+
+    /// The path that a health check of the application asks for.
+    fn health(&mut self, line: &str, span: Span) {
+        if line.trim_start().starts_with("image:") {
+            self.foreign = FOREIGN_IMAGES.iter().any(|image| line.contains(image));
+        } else if line.trim_start().starts_with("build") {
+            self.foreign = false;
+        }
+        if line.to_lowercase().contains("x-forwarded-proto") {
+            // one that says that it came by TLS is not redirected
+            self.deployed.health_check.take_if(|(_, place)| place.file == self.id);
+            return;
+        }
+        let asked = ["HEALTHCHECK", "curl", "wget"].iter().any(|word| line.contains(word)) && !self.foreign;
+        if let Some(path) = ASKED.captures(line).filter(|_| asked).and_then(|found| found.get(1)) {
+            let place = Place { file: self.id, span: Span::new(span.start + path.start(), span.start + path.end()) };
+            self.deployed.health_check.get_or_insert((path.as_str().to_owned(), place));
+        }
     }
 
     fn variable(&mut self, line: &str, span: Span) {

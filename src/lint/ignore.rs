@@ -12,7 +12,8 @@ use super::rules::python as quoted;
 use super::value::Place;
 use crate::source::{Source, Span};
 
-const MARK: &str = "wsprobe: ignore";
+/// What a comment begins with; a blank may stand before the second.
+const MARK: [&str; 2] = ["wsprobe:", "ignore"];
 
 /// One comment.
 pub struct Ignore {
@@ -23,11 +24,11 @@ pub struct Ignore {
 }
 
 /// Every ignore comment of these files.
-pub fn read(modules: &Modules<'_>, texts: &[Source], given: &HashSet<usize>) -> Vec<Ignore> {
+pub fn read(modules: &Modules<'_>, texts: &[Source]) -> Vec<Ignore> {
     let mut found = vec![];
     for (id, file) in modules.files() {
         let source = &file.python.source;
-        if !given.contains(&id) || !source.text.contains(MARK) {
+        if !source.text.contains(MARK[0]) {
             continue;
         }
         if let Some(tree) = &file.python.tree {
@@ -35,7 +36,7 @@ pub fn read(modules: &Modules<'_>, texts: &[Source], given: &HashSet<usize>) -> 
         }
     }
     let files = modules.files().count();
-    for (i, source) in texts.iter().enumerate().filter(|(_, source)| source.text.contains(MARK)) {
+    for (i, source) in texts.iter().enumerate().filter(|(_, source)| source.text.contains(MARK[0])) {
         for line in 0..source.line_count() {
             let span = source.line(line);
             if let Some(hash) = source.slice(span).find('#') {
@@ -66,8 +67,14 @@ fn comments(root: Node<'_>, each: &mut impl FnMut(Span)) {
 
 fn parse(source: &Source, file: usize, comment: Span) -> Option<Ignore> {
     let text = source.slice(comment);
-    let after = text.find(MARK)? + MARK.len();
-    let list = text[after..].trim_start().strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or("", |(list, _)| list);
+    let (_, after) = text.split_once(MARK[0])?;
+    let list = after
+        .trim_start()
+        .strip_prefix(MARK[1])?
+        .trim_start()
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+        .map_or("", |(list, _)| list);
     let offset = |part: &str| comment.start + (part.as_ptr() as usize - text.as_ptr() as usize);
     let rules = list.split(',').map(str::trim).filter(|part| !part.is_empty());
     let rules = rules.map(|part| (part.to_owned(), Place { file, span: Span::new(offset(part), offset(part) + part.len()) }));
@@ -81,6 +88,7 @@ pub fn apply(
     ignores: Vec<Ignore>,
     findings: Vec<Finding>,
     strict: bool,
+    given: &HashSet<usize>,
 ) -> Vec<Finding> {
     let mut used: HashSet<Place> = HashSet::new();
     let mut kept = vec![];
@@ -93,7 +101,7 @@ pub fn apply(
         let muting = here
             .into_iter()
             .flat_map(|ignore| &ignore.rules)
-            .find(|(name, _)| *name == finding.rule.id || *name == finding.rule.name);
+            .find(|(name, _)| name.eq_ignore_ascii_case(finding.rule.id) || *name == finding.rule.name);
         match muting {
             Some((_, place)) => {
                 used.insert(*place);
@@ -102,7 +110,8 @@ pub fn apply(
         }
     }
     if strict {
-        for ignore in &ignores {
+        let files = modules.files().count();
+        for ignore in ignores.iter().filter(|ignore| ignore.place.file >= files || given.contains(&ignore.place.file)) {
             if ignore.rules.is_empty() {
                 let help = "write `# wsprobe: ignore[PSH005]`";
                 kept.push(Finding::new(&IGN001, ignore.place, "this ignore names no rule, and mutes nothing").help(help));

@@ -20,7 +20,7 @@ mod value;
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -91,9 +91,9 @@ pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report
     // `{{cookiecutter.slug}}/settings.py` is a template of Python, and none itself
     let inputs = inputs.into_iter().filter(|input| !input.path.to_string_lossy().contains("{{"));
     let (code, others): (Vec<Input>, Vec<Input>) =
-        inputs.partition(|input| input.path.extension().is_some_and(|extension| extension == "py"));
+        inputs.partition(|input| is_python(&input.path) || input.role == Role::Named && !deploy::is_deployment(&input.path));
     for (input, python) in parsed(code) {
-        let matters = input.role == Role::Named && project::may_matter(&input.path, &input.bytes);
+        let matters = input.role == Role::Named && is_python(&input.path) && project::may_matter(&input.path, &input.bytes);
         let id = modules.give(python);
         judged.extend(id.filter(|_| input.role != Role::Beside));
         given.extend(id.map(|id| (id, matters, input.header)));
@@ -109,7 +109,7 @@ pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report
 
     let mut findings = vec![];
     let mut variables = HashMap::new();
-    for (id, matters, header) in &given {
+    for (id, matters, header) in given.iter().filter(|(id, ..)| judged.contains(id)) {
         let setting = known.iter().find(|setting| setting.file == *id);
         if let Some(finding) = trouble(&modules, *id).filter(|_| *matters || setting.is_some()) {
             findings.push(finding);
@@ -129,10 +129,14 @@ pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report
             variables.extend(rules::header_variables(&scope));
         }
     }
-    findings.extend(asgi::check(&served, &deployed));
+    findings.extend(asgi::check(&served, &deployed).into_iter().filter(|finding| judged.contains(&finding.place.file)));
     findings.extend(deploy::check(&deployed, &variables, served.consumers));
     let settings = known.iter().filter(|setting| judged.contains(&setting.file)).count();
     report(modules, texts, findings, &judged, settings, options)
+}
+
+fn is_python(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "py")
 }
 
 /// Files with their syntax trees, in the order they were given. Three quarters of a run are spent here, so that all cores share it.
@@ -231,11 +235,9 @@ fn report(
     settings: usize,
     options: &Options,
 ) -> Report {
-    let files = modules.files().count();
-    findings.retain(|finding| finding.place.file >= files || given.contains(&finding.place.file));
     findings.retain(|finding| options.strict || finding.severity != Severity::Info);
-    let ignores = ignore::read(&modules, &texts, given);
-    let mut findings = ignore::apply(&modules, &texts, ignores, findings, options.strict);
+    let ignores = ignore::read(&modules, &texts);
+    let mut findings = ignore::apply(&modules, &texts, ignores, findings, options.strict, given);
     // one mistake, found by several ways to it: the shortest has the fewest conditions
     findings.sort_by_key(|finding| finding.message.len());
     let mut seen = HashSet::new();

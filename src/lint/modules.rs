@@ -19,36 +19,6 @@ const LONGEST_CHAIN: usize = 16;
 /// Such a chain when single names are imported: constants of settings are not handed on for long, models and views are.
 const LONGEST_CHAIN_OF_NAMES: usize = 4;
 
-/// Packages that are never a project's own: looking for their files would be in vain.
-pub const FOREIGN: &[&str] = &[
-    "os",
-    "sys",
-    "pathlib",
-    "typing",
-    "datetime",
-    "logging",
-    "re",
-    "json",
-    "django",
-    "environ",
-    "environs",
-    "decouple",
-    "configurations",
-    "split_settings",
-    "sentry_sdk",
-    "celery",
-    "corsheaders",
-    "dj_database_url",
-    "__future__",
-    "contextlib",
-    "collections",
-    "distutils",
-    "urllib",
-    "socket",
-    "tempfile",
-    "functools",
-];
-
 /// Where files come from: a file's bytes, up to a bound, or `None` if there is no such file.
 pub trait Files {
     fn read(&self, path: &Path) -> Option<Vec<u8>>;

@@ -195,19 +195,20 @@ impl Search {
         self.inputs.push(Input { path: tidy(path), bytes, role, header });
     }
 
-    /// What the nearest pyproject.toml says of the header.
+    /// What the nearest pyproject.toml that speaks of the header says.
     fn header(&mut self, path: &Path) -> Option<Header> {
         let start = fs::canonicalize(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))).ok()?;
         if let Some(known) = self.headers.get(&start) {
             return known.clone();
         }
-        let file = start.ancestors().map(|folder| folder.join("pyproject.toml")).find(|file| file.is_file());
-        let text = file.as_ref().and_then(|file| read(file, LARGEST_TEXT).ok());
-        let name = text.and_then(|text| scheme_header(&String::from_utf8_lossy(&text)));
-        let header = name.and_then(|name| match Header::new(&name) {
+        let said = start.ancestors().find_map(|folder| {
+            let file = folder.join("pyproject.toml");
+            let text = file.is_file().then(|| read(&file, LARGEST_TEXT).ok()).flatten()?;
+            Some((scheme_header(&String::from_utf8_lossy(&text))?, file))
+        });
+        let header = said.and_then(|(name, file)| match Header::new(&name) {
             Ok(header) => Some(header),
             Err(why) => {
-                let file = file.as_deref().unwrap_or(Path::new("pyproject.toml"));
                 self.errors.push(format!("{}: tool.wsprobe.scheme_header: {why}", file.display()));
                 None
             }

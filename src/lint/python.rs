@@ -11,8 +11,9 @@ use crate::source::{Source, Span};
 pub const LARGEST_FILE: u64 = 512 << 10;
 
 /// Calls of the parser's progress callback before it is stopped, one for about a hundred steps. Real Python takes one for each
-/// 220 bytes; only what is none takes more, and much more time for each.
-const MOST_STEPS: u32 = 4000;
+/// 220 bytes, and for 50 where it is all numbers and brackets; only what is none takes more, and much more time for each.
+const MOST_STEPS: usize = 4000;
+const BYTES_PER_STEP: usize = 40;
 
 /// Lines of nothing but a comment, or a backslash, that may follow each other. The grammar's scanner looks over all of them
 /// anew at each, so that a file of 20 000 would take minutes.
@@ -50,7 +51,7 @@ impl Python {
                 let why = format!("its brackets nest deeper than {DEEPEST_BRACKETS}, which Python refuses");
                 Python::opaque(path, Trouble::TooMuch(why))
             }
-            Ok(text) => Python::parse(&path, &text),
+            Ok(text) => Python::parse(&path, &with_newlines(text)),
             Err(why) => Python::opaque(path, Trouble::Encoding(why)),
         }
     }
@@ -62,10 +63,11 @@ impl Python {
     fn parse(path: &Path, text: &str) -> Self {
         let source = Source::new(path, text);
         let mut parser = Parser::new();
+        let most = MOST_STEPS.max(text.len() / BYTES_PER_STEP);
         let mut steps = 0;
         let mut stop = |_: &tree_sitter::ParseState| {
             steps += 1;
-            if steps > MOST_STEPS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if steps > most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let bytes = without_long_comments(&source.text);
         let tree = parser.set_language(&tree_sitter_python::LANGUAGE.into()).ok().and_then(|()| {
@@ -74,7 +76,9 @@ impl Python {
         });
         let trouble = match &tree {
             None => Some(Trouble::TooMuch("it can't be parsed in reasonable time".to_owned())),
-            Some(tree) => first_error(tree.root_node()).map(Trouble::Syntax),
+            Some(tree) => {
+                first_error(tree.root_node()).or_else(|| python_two(tree.root_node(), &source.text)).map(Trouble::Syntax)
+            }
         };
         Python { source, tree, trouble }
     }
@@ -138,6 +142,14 @@ fn without_long_comments(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// The text with `\r` alone, which ends a line too, made `\n`; nothing in it moves.
+fn with_newlines(text: String) -> String {
+    match text.replace("\r\n", "").contains('\r') {
+        true => text.replace("\r\n", "\0").replace('\r', "\n").replace('\0', "\r\n"),
+        false => text,
+    }
+}
+
 /// The bytes of a node.
 pub fn span(node: Node<'_>) -> Span {
     Span::new(node.start_byte(), node.end_byte())
@@ -160,6 +172,29 @@ fn first_error(root: Node<'_>) -> Option<Span> {
         while !cursor.goto_next_sibling() {
             if !cursor.goto_parent() {
                 return Some(span(root));
+            }
+        }
+    }
+}
+
+/// The first `print "…"` or `exec "…"`, which the grammar takes and Python 3 does not. `print >>file, "…"` is an expression to it.
+fn python_two(root: Node<'_>, text: &str) -> Option<Span> {
+    if !["print ", "exec "].iter().any(|word| text.contains(word)) {
+        return None;
+    }
+    let mut cursor = root.walk();
+    loop {
+        let node = cursor.node();
+        let chevron = || node.named_child(0).is_some_and(|child| child.kind() == "chevron");
+        if node.kind() == "exec_statement" || node.kind() == "print_statement" && !chevron() {
+            return Some(span(node));
+        }
+        if cursor.goto_first_child() {
+            continue;
+        }
+        while !cursor.goto_next_sibling() {
+            if !cursor.goto_parent() {
+                return None;
             }
         }
     }
@@ -308,6 +343,7 @@ mod tests {
     #[test]
     fn the_text_is_decoded_as_python_does() {
         assert_eq!(decode(b"\xef\xbb\xbfX = 1").unwrap(), "X = 1");
+        assert_eq!(with_newlines("A\rB\r\nC\n".to_owned()), "A\nB\r\nC\n", "a line may end as on an old Macintosh");
         assert_eq!(decode(b"# -*- coding: latin-1 -*-\n# \xe9").unwrap(), "# -*- coding: latin-1 -*-\n# é");
         assert!(decode(b"#!/usr/bin/python\n# vim: set fileencoding=koi8-r :\n#\xc1").unwrap().ends_with(":\n#\u{fffd}"));
         assert!(

@@ -37,6 +37,12 @@ const LIKELY: &[&str] = &[
     "USE_X_FORWARDED_PORT",
 ];
 
+/// Of those, the ones that a module of settings for one environment may have alone.
+const TELLING: &[&str] = &["SECURE_PROXY_SSL_HEADER", "SECURE_SSL_REDIRECT", "SECURE_REDIRECT_EXEMPT", "CSRF_TRUSTED_ORIGINS"];
+
+/// Names of modules of settings that do not say `settings`.
+const ENVIRONMENTS: &[&str] = &["production", "prod", "staging", "stage", "live", "base", "common", "local", "security"];
+
 /// Packages whose settings have Django's names and are none.
 const NOT_DJANGO: &[&str] = &["flask", "quart", "sanic", "starlette", "fastapi", "scrapy"];
 
@@ -127,6 +133,8 @@ fn looks_like(path: &Path, module: &Module) -> bool {
     let certain = CERTAIN.iter().any(|name| own.contains(name));
     let named = is_named_settings(path);
     let secure = own.iter().any(|name| name.to_ascii_uppercase().starts_with("SECURE_"));
+    let stem = module_name(path);
+    let part = ENVIRONMENTS.contains(&stem.as_str()) && TELLING.iter().any(|name| own.contains(name));
     // one name in a file that is called settings, or two anywhere
-    certain || likely >= 2 || (named && (likely > 0 || secure)) || !module.classes.is_empty() && likely > 0
+    certain || part || likely >= 2 || (named && (likely > 0 || secure)) || !module.classes.is_empty() && likely > 0
 }

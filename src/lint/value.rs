@@ -13,6 +13,9 @@ pub const DEEPEST: u8 = 24;
 /// More possible values than this for one name are not told apart.
 pub const MOST_ALTERNATIVES: usize = 24;
 
+/// What stands in a text for a part of it that is not known.
+pub const UNKNOWN_PART: char = '\u{fffc}';
+
 /// Where something is written: a file of the run, and the bytes in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
@@ -52,6 +55,8 @@ pub enum Kind {
     Bool(bool),
     Int(i64),
     Str(Text),
+    /// A text of which parts are not known: [`UNKNOWN_PART`] stands for each.
+    Partial(Rc<str>),
     /// Bytes, floats: of no use for any of these settings.
     Bytes,
     Float,
@@ -71,6 +76,8 @@ pub enum Kind {
     /// An object that reads the environment, or one of its methods.
     Reader(Reader),
     Class(Rc<Class>),
+    /// A function or lambda, at the place of the value.
+    Function,
     /// A function of one argument that is applied to texts: decouple's `Csv`.
     Csv(Csv),
     Unknown,
@@ -120,6 +127,8 @@ pub enum Listed {
     Split,
     /// django-environ's `list` and `tuple`, which keep blanks but drop empty items.
     Environ,
+    /// Not split at all: `list += text` adds its characters.
+    Letters,
 }
 
 #[derive(Clone, Debug)]
@@ -182,6 +191,14 @@ impl Value {
         match text.len() <= LONGEST {
             true => Value::new(Kind::Str(Text { text, pieces }), at),
             false => Value::unknown(at),
+        }
+    }
+
+    /// A text that may have [`UNKNOWN_PART`]s.
+    pub fn text(text: String, at: Place) -> Self {
+        match text.contains(UNKNOWN_PART) && text.len() <= LONGEST {
+            true => Value::new(Kind::Partial(text.into()), at),
+            false => Value::str(text, 1, at),
         }
     }
 

@@ -143,7 +143,7 @@ async fn a_target_that_was_not_healthy_often_enough_in_time_has_failed() {
     let (url, _) = endpoint("slow=1500ms").await;
     let ran = run(&["check", "--url", &url, "--wait", "2s", "--successes", "3"]).await;
     assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
-    assert!(ran.stderr.contains(" of 3 times in a row when the time was over"), "{}", ran.stderr);
+    assert!(ran.stdout.contains(" of 3 times in a row when the time was over"), "{}", ran.stdout);
 }
 
 #[tokio::test]
@@ -151,9 +151,12 @@ async fn usage_errors_exit_with_2_and_name_the_remedy() {
     let (_folder, file) = configured("targets: [{name: prod, url: 'ws://127.0.0.1:9/'}]\n");
     for (args, said) in [
         (vec!["check", "--url", "https://example.com/ws/"], "did you mean wss://example.com/ws/?"),
+        (vec!["check", "--url", ""], "is the variable set that it comes from?"),
         (vec!["check", "staging", "-c", &file], "no target `staging`"),
-        (vec!["check", "-c", "/nonexistent/monitors.yaml"], "/nonexistent/monitors.yaml"),
+        (vec!["check", "-c", "/nonexistent/monitors.yaml"], "there is no /nonexistent/monitors.yaml"),
+        (vec!["check", "-c", "/nonexistent/monitors.yaml"], "--url wss://example.com/ws/"),
         (vec!["check", "--url", "ws://h/", "--timeout", "0s"], "more than 0"),
+        (vec!["check", "--url", "ws://h/", "--wait", "300000000000y"], "at most 24h"),
         (vec!["check", "--url", "ws://h/", "--wait", "2s", "--successes", "5"], "--wait 2s is too short for --successes 5"),
         (vec!["endpoint", "--fault", "redirect-31"], "did you mean `redirect-301`?"),
         (vec!["validate", "/nonexistent.yaml"], "/nonexistent.yaml"),

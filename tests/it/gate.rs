@@ -168,6 +168,7 @@ async fn usage_errors_exit_with_2_and_name_the_remedy() {
         (vec!["gate", "--url", "ws://h/", "--for", "2d"], "`wsprobe run` watches for longer"),
         (vec!["gate", "--url", "ws://h/", "--for", "1m", "--interval", "1ms"], "at least 100ms"),
         (vec!["gate", "--url", "ws://h/", "--for", "1m", "--interval", "1m"], "use `wsprobe check`"),
+        (vec!["gate", "--url", "ws://h/", "--for", "20s"], "h is probed every 30s, so there would be one probe in 20s"),
         (vec!["gate", "prod", "-c", "/nonexistent.yaml", "--for", "1m"], "/nonexistent.yaml"),
     ] {
         let ran = run(&args).await;

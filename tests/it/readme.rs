@@ -143,7 +143,7 @@ const PLAYED: &[(&str, usize, &str)] = &[
     ("README.md", 9, "here; `demo`, `cargo install` and `cargo test` by hand and in CI"),
     ("docs/alerting.md", 1, "here"),
     ("docs/cloudwatch.md", 1, "cloudwatch"),
-    ("docs/deploy-pipeline.md", 4, "deploy_pipeline"),
+    ("docs/deploy-pipeline.md", 3, "deploy_pipeline"),
     ("docs/getting-started-aws.md", 5, "guides"),
     ("docs/incident-guide.md", 4, "guides"),
     ("docs/lint-django.md", 2, "lint::command"),

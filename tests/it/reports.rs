@@ -1,16 +1,18 @@
-//! Reports for pipelines: JUnit XML as a real reader takes it, annotations as GitHub takes them, progress on a terminal.
+//! Reports for pipelines: JUnit XML as a real reader takes it, annotations as GitHub takes them, progress in lines.
 
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::support::front::{Front, page, redirect};
-use crate::support::process::{configured, ran, run, shell};
-use crate::support::stage::{Act::*, Gate, Peer, close, health, text};
-use crate::support::{python, require};
+use crate::support::daemon::PATIENCE;
+use crate::support::front::{Answer, Front, page, redirect};
+use crate::support::process::{Running, configured, ran, run, shell};
+use crate::support::python;
+use crate::support::stage::{Act::*, Gate, Peer, close, close_with, health, text};
 
 /// What `tests/tools/read_junit.py` reads out of a report; it fails where the report breaks a common schema.
 pub async fn read_junit(xml: &str) -> Value {
@@ -119,23 +121,119 @@ async fn a_target_that_was_healthy_too_rarely_fails_in_the_report_as_well() {
     let report = read_junit(&junit.stdout).await;
     assert_eq!(report[0]["cases"][0]["result"]["type"], "unstable", "{report:#}");
     assert!(check("github").await.stdout.contains("of 3 times in a row"));
+    let human = check("human").await;
+    assert!(human.stdout.starts_with("✘ ") && human.stdout.contains("  failed unstable: healthy "), "{}", human.stdout);
+    assert!(human.stdout.contains("    fix      "), "{}", human.stdout);
+}
+
+/// What GitHub's runner takes for a command in a line, as its sources do it (ActionCommand.cs), and Azure's and TeamCity's likewise.
+fn command(line: &str) -> Option<&str> {
+    const COMMANDS: [&str; 4] = ["error", "add-mask", "set-output", "stop-commands"];
+    let known =
+        |name: &str| COMMANDS.iter().any(|command| name.split(' ').next().is_some_and(|n| n.eq_ignore_ascii_case(command)));
+    let anywhere =
+        line.find("##[").and_then(|at| line[at + 3..].split_once(']')).map(|(name, _)| name).filter(|name| known(name));
+    let begins = line.trim_start().strip_prefix("::").and_then(|rest| rest.split_once("::")).map(|(name, _)| name);
+    let others = ["##vso[", "##teamcity["].into_iter().find(|other| line.contains(other));
+    begins.filter(|name| known(name)).or(anywhere).or(others)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_at_a_terminal_sees_a_bar_and_a_pipeline_sees_lines() {
-    require("script", "bsdutils");
-    let bad = Front::answering(|_| page("503 Service Unavailable", "")).await;
-    let command = format!("check --url {} --wait 2s", bad.url());
-    let at_terminal = async |setting: &str| {
-        let script = format!("{setting} TERM=xterm script -qefc \"$0 {command}\" /dev/null");
-        ran(&mut shell(&script)).await.stdout
+async fn what_a_peer_says_is_no_command_to_the_runner_in_any_format_on_either_stream() {
+    assert!(command("  ::error::x").is_some() && command("a ##[add-mask]x").is_some(), "the runner is played right");
+    let words = "::set-output name=x::y ::error::z ##[add-mask]e ##vso[task.complete]";
+    let closing = |reason: &str| close_with(1011, reason);
+    let gone = Peer::plays(vec![Request, Switch(""), health(), closing(words), AwaitClose, Fin]).await;
+    let there = Front::answering(move |_| redirect(&format!("http://h/?{}", words.replace(' ', "+")))).await;
+    let long = "::error::x ".repeat(11);
+    let wrapped = Peer::plays(vec![Request, Switch(""), health(), closing(&long), AwaitClose, Fin]).await;
+    let urls = [gone.url(), there.url(), wrapped.url()];
+    let urls: Vec<&str> = urls.iter().flat_map(|url| ["--url", url]).collect();
+    let check = ["check", "--wait", "1500ms"];
+    let gate = ["gate", "--for", "1s", "--interval", "500ms", "--max-failures", "99"];
+    for format in ["human", "json", "junit"] {
+        for args in [&check[..], &gate[..]] {
+            let ran = run(&[args, &urls, &["--output", format]].concat()).await;
+            let commands: Vec<_> = ran.stdout.lines().chain(ran.stderr.lines()).filter(|line| command(line).is_some()).collect();
+            assert_eq!(commands, [""; 0], "{} --output {format}", args[0]);
+            assert!(ran.stdout.contains("add-mask") && ran.stderr.contains("add-mask"), "it is still told: {}", ran.stderr);
+            match format {
+                "json" => assert!(ran.stdout.parse::<Value>().expect("JSON").to_string().contains("##[add-mask]"), "unchanged"),
+                "junit" => assert!(read_junit(&ran.stdout).await.to_string().contains("##vso[task.complete]"), "unchanged"),
+                _ => {}
+            }
+        }
+    }
+    let traced = run(&["trace", urls[1]]).await;
+    assert!(traced.stdout.contains("add-mask") && traced.stdout.lines().all(|line| command(line).is_none()), "{}", traced.stdout);
+    let github = run(&[&check[..], &urls, &["--output", "github"]].concat()).await;
+    assert_eq!(github.stdout.lines().filter(|line| command(line).is_some()).count(), 3, "its own alone: {}", github.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_gave_up_says_whether_the_target_flapped_or_never_came() {
+    let probes = std::sync::atomic::AtomicUsize::new(0);
+    let flaps = Front::answering(move |head| match head.is_upgrade() {
+        true if probes.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(2) => Answer::Healthy,
+        _ => page("502 Bad Gateway", ""),
+    })
+    .await;
+    let never = Front::answering(|_| page("502 Bad Gateway", "")).await;
+    let (flaps, never) = (flaps.url(), never.url());
+    let check = async |format: &str| {
+        run(&["check", "--url", &flaps, "--url", &never, "--wait", "3s", "--successes", "2", "--output", format]).await
     };
-    let seen = at_terminal("LANG=C.UTF-8").await;
-    assert!(seen.contains("░") && seen.contains(" of 2s  waiting for "), "{seen}");
-    assert!(seen.contains(" in phase upgrade after "), "and the result: {seen}");
-    let seen = at_terminal("CI=true LANG=C.UTF-8").await;
-    assert!(!seen.contains("of 2s") && seen.contains("waiting for 127.0.0.1"), "{seen}");
-    let piped = ran(&mut shell(&format!("exec \"$0\" {command}"))).await;
+    let human = check("human").await;
+    assert_eq!(human.code, Some(1));
+    assert!(human.stdout.contains("    seen     none of "), "{}", human.stdout);
+    assert!(human.stdout.contains(" healthy, 1 in a row at most, 2 needed\n"), "{}", human.stdout);
+    let report = read_junit(&check("junit").await.stdout).await;
+    for n in [0, 1] {
+        let help = report[0]["cases"][n]["result"]["text"].as_str().expect("a fault");
+        for part in ["url: ws://127.0.0.1:", "seen: ", "cause: ", "fix: ", "runbook: "] {
+            assert!(help.contains(part), "{part} is missing in {help}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_is_interrupted_leaves_a_report_that_blames_nobody() {
+    let bad = Front::answering(|_| page("503 Service Unavailable", "")).await;
+    for (format, signal, code) in [("junit", Signal::TERM, 143), ("github", Signal::INT, 130), ("json", Signal::TERM, 143)] {
+        let mut check = Running::start(&["check", "--url", &bad.url(), "--wait", "20m", "--output", format]);
+        check.stderr.until("waiting for ").await;
+        check.signal(signal);
+        assert_eq!(check.code(PATIENCE).await, Some(code), "{format}");
+        let (said, beside) = (check.stdout.rest().await, check.stderr.rest().await);
+        match format {
+            "junit" => {
+                let result = &read_junit(&said).await[0]["cases"][0]["result"];
+                assert_eq!((&result["is"], &result["type"]), (&"error".into(), &"interrupted".into()), "{said}");
+            }
+            "github" => {
+                assert!(said.starts_with("::warning title=wsprobe%3A 127.0.0.1-"), "{said}");
+                assert!(said.contains("interrupted by Ctrl-C: upgrade_server_error: 503"), "{said}");
+            }
+            _ => {
+                assert_eq!(said.parse::<Value>().expect("JSON")[0]["reason"], "upgrade_server_error");
+                assert!(beside.contains("interrupted by SIGTERM"), "{beside}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_sees_lines_each_once_and_one_that_can_not_be_written_ends_nothing() {
+    let bad = Front::answering(|_| page("503 Service Unavailable", "")).await;
+    let command = format!("exec \"$0\" check --url {} --wait 2s", bad.url());
+    let piped = ran(&mut shell(&command)).await;
     assert_eq!(piped.stderr.matches("waiting for ").count(), 1, "each thing once: {}", piped.stderr);
     assert!(!piped.stdout.contains("waiting"), "{}", piped.stdout);
+    for gate in
+        [format!("{command} 2>/dev/full"), format!("exec \"$0\" gate --url {} --for 1m --interval 1s 2>/dev/full", bad.url())]
+    {
+        let full = ran(&mut shell(&gate)).await;
+        assert_eq!(full.code, Some(1), "{gate}: {}", full.stderr);
+        assert!(full.stdout.contains("upgrade_server_error"), "{gate}: {}", full.stdout);
+    }
 }

@@ -8,26 +8,22 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use self::report::Report;
-use self::tally::{Ending, Interruption, Tally};
+use self::tally::{Ending, Tally};
+use super::interrupt::Interruptions;
 use super::output::Format;
 use super::progress::Progress;
 use super::select::{Ready, Refused, Which};
-use super::{AT_ONCE, INCONCLUSIVE, OK, ask_again, complain, confirmed, say};
+use super::{AT_ONCE, INCONCLUSIVE, LONGEST, OK, ask_again, complain, confirmed, say};
 use crate::outcome::{Outcome, Verdict};
 use crate::probe::{Connectivity, Probe};
 use crate::schedule::{self, Guard, InFlight, Ticker};
 use crate::time::Clock;
 
-/// The longest watch: this is for a deploy, `wsprobe run` is for every day. It bounds what is kept.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// The shortest `--interval`.
 const SHORTEST: Duration = Duration::from_millis(100);
-/// How often a pipeline without a terminal is told that all is well.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 
 /// Watch after a deploy: fail as soon as too many probes failed
 ///
@@ -69,6 +65,9 @@ pub async fn run(args: Args) -> u8 {
         Ok(ready) => ready,
         Err(refused) => return refused.show(),
     };
+    if let Some(refused) = args.interval.is_none().then(|| too_rare(&ready.probes, args.span)).flatten() {
+        return refused.show();
+    }
     let (started_at, began) = (Clock::system().now(), Instant::now());
     let mut watch = match Watch::new(ready, &args) {
         Ok(watch) => watch,
@@ -88,6 +87,14 @@ pub async fn run(args: Args) -> u8 {
     }
 }
 
+/// One probe is no watch: a target whose own interval is as long as the time is not let pass on that.
+fn too_rare(probes: &[Probe], span: Duration) -> Option<Refused> {
+    let rare = probes.iter().map(Probe::target).find(|target| target.interval >= span)?;
+    let (interval, span) = (humantime::format_duration(rare.interval), humantime::format_duration(span));
+    let remedy = "give a shorter one with --interval";
+    Some(Refused::Usage(format!("{} is probed every {interval}, so there would be one probe in {span}: {remedy}", rare.name)))
+}
+
 /// Everything that a watch consists of.
 struct Watch {
     probes: Vec<Probe>,
@@ -98,25 +105,6 @@ struct Watch {
     interruptions: Interruptions,
     tally: Tally,
     progress: Progress,
-    told: Instant,
-}
-
-struct Interruptions {
-    int: tokio::signal::unix::Signal,
-    term: tokio::signal::unix::Signal,
-}
-
-impl Interruptions {
-    fn catch() -> std::io::Result<Self> {
-        Ok(Interruptions { int: signal(SignalKind::interrupt())?, term: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) -> Interruption {
-        tokio::select! {
-            _ = self.int.recv() => Interruption::CtrlC,
-            _ = self.term.recv() => Interruption::Terminated,
-        }
-    }
 }
 
 impl Watch {
@@ -132,7 +120,6 @@ impl Watch {
             interruptions: Interruptions::catch()?,
             tally: Tally::new(targets().map(|target| (target.name.clone(), target.url.public())), args.max_failures),
             progress: Progress::towards(args.span),
-            told: Instant::now(),
             probes,
             connectivity,
             base,
@@ -146,6 +133,7 @@ impl Watch {
         let mut over = false;
         let targets = if self.probes.len() == 1 { "1 target".to_owned() } else { format!("{} targets", self.probes.len()) };
         self.progress.now(format_args!("watching {targets}"));
+        self.progress.news(format_args!("watching {targets}"));
         loop {
             while running.len() < AT_ONCE
                 && let Some(index) = first.pop_front()
@@ -165,10 +153,7 @@ impl Watch {
                     if self.tally.is_exceeded() {
                         return Ending::Failed;
                     }
-                    if self.progress.is_watched() || self.told.elapsed() >= SIGN_OF_LIFE {
-                        self.progress.now(self.tally.so_far());
-                        self.told = Instant::now();
-                    }
+                    self.progress.now(self.tally.so_far());
                 }
                 () = sleep_until(until), if !over => {
                     over = true;

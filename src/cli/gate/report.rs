@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anstream::adapter::strip_str;
 use owo_colors::OwoColorize;
 use serde_json::{Value, json};
 
 use super::tally::{Ending, Row, Tally, of};
-use crate::cli::output::{self, Case, Fault, Format, Ruling, millis};
+use crate::cli::output::{self, Case, Fault, Format, Page, Ruling, lasted, millis};
+use crate::cli::text::for_people;
 use crate::cli::{FAILED, INCONCLUSIVE, OK};
 use crate::outcome::{Outcome, Verdict};
 use crate::time::Timestamp;
@@ -36,32 +36,35 @@ impl Report<'_> {
         let links = Links::new(base);
         let cases = || -> Vec<Case> { self.tally.targets.iter().map(|row| self.case(row, &links)).collect() };
         match format {
-            Format::Human => self.human(&links),
+            Format::Human => for_people(&self.human(&Page::on_terminal(&links))),
             Format::Json => output::pretty(&self.json(&links)),
             Format::Junit => output::junit::report("gate", &cases(), self.started_at, self.took),
-            Format::Github => output::github::report("gate", &cases()),
+            Format::Github => output::github::report("gate", &cases()) + &output::plain(&self.headline()),
         }
     }
 
     /// The verdict, a line per target, and every kind of failure explained once per target.
-    fn human(&self, links: &Links) -> String {
+    fn human(&self, page: &Page) -> String {
+        let tally = self.tally;
+        let mut text = self.headline();
+        let width = tally.targets.iter().map(|row| row.target.as_str().len()).max().unwrap_or(0);
+        for row in &tally.targets {
+            text += &format!("  {:width$}  {}\n", row.target.bold(), sum(row));
+        }
+        let explained = tally.targets.iter().flat_map(shown);
+        text + &explained.map(|outcome| format!("\n{}", page.block(outcome, 0, None))).collect::<String>()
+    }
+
+    fn headline(&self) -> String {
         let Report { tally, took, .. } = self;
-        let after = if *took < Duration::from_secs(10) {
-            millis(*took)
-        } else {
-            humantime::format_duration(Duration::from_secs(took.as_secs())).to_string()
-        };
-        let so_far = tally.so_far();
-        let mut text = match self.ending {
+        let (after, so_far) = (lasted(*took), tally.so_far());
+        let allowed = format!("at most {} may", tally.max_failures);
+        match self.ending {
             Ending::Passed if tally.failures() == 0 => {
                 format!("{} gate {} after {after}: {so_far}\n", "✔".green(), "passed".green())
             }
-            Ending::Passed => {
-                format!("{} gate {} after {after}: {so_far}, at most {} may\n", "✔".green(), "passed".green(), tally.max_failures)
-            }
-            Ending::Failed => {
-                format!("{} gate {} after {after}: {so_far}, at most {} may\n", "✘".red(), "failed".red(), tally.max_failures)
-            }
+            Ending::Passed => format!("{} gate {} after {after}: {so_far}, {allowed}\n", "✔".green(), "passed".green()),
+            Ending::Failed => format!("{} gate {} after {after}: {so_far}, {allowed}\n", "✘".red(), "failed".red()),
             Ending::Inconclusive => {
                 let unknown = tally.targets.iter().filter(|row| !row.is_known()).map(|row| row.target.as_str());
                 let unknown = unknown.collect::<Vec<_>>().join(", ");
@@ -74,13 +77,7 @@ impl Report<'_> {
             Ending::Interrupted(by) => {
                 format!("{} gate {} by {by} after {after}: {so_far} until then\n", "?".yellow(), "interrupted".yellow())
             }
-        };
-        let width = tally.targets.iter().map(|row| row.target.as_str().len()).max().unwrap_or(0);
-        for row in &tally.targets {
-            text += &format!("  {:width$}  {}\n", row.target.bold(), sum(row));
         }
-        let explained = tally.targets.iter().flat_map(shown);
-        text + &explained.map(|outcome| format!("\n{}", output::block(outcome, links, 0))).collect::<String>()
     }
 
     fn json(&self, links: &Links) -> Value {
@@ -119,8 +116,9 @@ impl Report<'_> {
     }
 
     fn case(&self, row: &Row, links: &Links) -> Case {
-        let story = shown(row).map(|outcome| output::block(outcome, links, 0));
-        let story = format!("{}: {}\n", row.target, sum(row)) + &strip_str(&story.collect::<String>()).to_string();
+        let page = Page::of_report(links);
+        let story: String = shown(row).map(|outcome| page.block(outcome, 0, None)).collect();
+        let story = format!("{}: {}\n", row.target, sum(row)) + &output::plain(&story);
         Case { target: row.target.clone(), took: self.took, ruling: self.ruling(row, links), story }
     }
 
@@ -133,10 +131,10 @@ impl Report<'_> {
         };
         let worst = |verdict| row.others.values().map(|(_, outcome)| outcome).find(|outcome| outcome.verdict() == verdict);
         match (self.ending, worst(Verdict::Failed), worst(Verdict::Inconclusive)) {
-            (Ending::Failed, Some(outcome), _) => Ruling::Failed(Fault::of(outcome, links)),
+            (Ending::Failed, Some(outcome), _) => Ruling::Failed(Fault::of(outcome, links, Some(&sum(row)))),
             (Ending::Interrupted(by), ..) => Ruling::Unknown(unseen(format!("interrupted by {by}"))),
             _ if row.is_known() => Ruling::Passed,
-            (_, _, Some(outcome)) => Ruling::Unknown(Fault::of(outcome, links)),
+            (_, _, Some(outcome)) => Ruling::Unknown(Fault::of(outcome, links, Some(&sum(row)))),
             _ => Ruling::Unknown(unseen("no probe of it had ended when the gate did".to_owned())),
         }
     }
@@ -149,6 +147,9 @@ fn shown(row: &Row) -> impl Iterator<Item = &Outcome> {
 
 /// `3 of 20 probes failed (upgrade_redirected 2, too_slow), p50 34 ms, p95 60 ms`.
 fn sum(row: &Row) -> String {
+    if row.probes() == 0 {
+        return "no probe of it had ended".to_owned();
+    }
     let each = row.others.iter().map(|(reason, (count, _))| match count {
         1 => reason.to_string(),
         n => format!("{reason} {n}"),

@@ -1,9 +1,9 @@
 //! What a gate has seen so far, and what follows from it. Pure: it counts, and reads no clock.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
+use crate::cli::interrupt::Interruption;
 use crate::outcome::{Outcome, Reason, TargetName, Verdict};
 
 /// The probes of all targets.
@@ -30,12 +30,6 @@ pub enum Ending {
     /// Too little is known.
     Inconclusive,
     Interrupted(Interruption),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interruption {
-    CtrlC,
-    Terminated,
 }
 
 /// Median and 95th percentile.
@@ -128,25 +122,6 @@ impl Row {
         sorted.sort_unstable();
         let rank = |percent: usize| sorted.get((sorted.len() * percent).div_ceil(100).max(1) - 1).copied();
         Some(Latency { p50: rank(50)?, p95: rank(95)? })
-    }
-}
-
-impl Interruption {
-    /// 128 and the number of the signal, as shells say it.
-    pub const fn exit_code(self) -> u8 {
-        match self {
-            Interruption::CtrlC => 130,
-            Interruption::Terminated => 143,
-        }
-    }
-}
-
-impl fmt::Display for Interruption {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Interruption::CtrlC => "Ctrl-C",
-            Interruption::Terminated => "SIGTERM",
-        })
     }
 }
 

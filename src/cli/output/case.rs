@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use anstream::adapter::strip_str;
-
-use super::block;
 use crate::cli::text::visible;
 use crate::diagnose::diagnose;
 use crate::outcome::{Outcome, Phase, TargetName, Verdict};
@@ -38,29 +35,35 @@ pub struct Fault {
     pub help: String,
 }
 
-impl Case {
-    /// The case of a target of which this is the last word.
-    pub fn of(outcome: &Outcome, links: &Links) -> Case {
-        let ruling = match outcome.verdict() {
+impl Ruling {
+    /// The ruling on a target of which this is the last word; `seen` tells of the probes before it.
+    pub fn of(outcome: &Outcome, links: &Links, seen: Option<&str>) -> Ruling {
+        match outcome.verdict() {
             Verdict::Healthy => Ruling::Passed,
-            Verdict::Failed => Ruling::Failed(Fault::of(outcome, links)),
-            Verdict::Inconclusive => Ruling::Unknown(Fault::of(outcome, links)),
-        };
-        let story = strip_str(&block(outcome, links, 0)).to_string();
-        Case { target: outcome.target.clone(), took: outcome.timings.total, ruling, story }
+            Verdict::Failed => Ruling::Failed(Fault::of(outcome, links, seen)),
+            Verdict::Inconclusive => Ruling::Unknown(Fault::of(outcome, links, seen)),
+        }
     }
 }
 
 impl Fault {
-    pub fn of(outcome: &Outcome, links: &Links) -> Fault {
+    pub fn of(outcome: &Outcome, links: &Links, seen: Option<&str>) -> Fault {
         let phase = outcome.phase.map_or("-", Phase::as_str);
         let diagnosis = diagnose(outcome);
         let runbook = links.runbook(diagnosis.as_ref().map_or(outcome.reason.runbook_anchor(), |d| d.code));
-        let told = diagnosis.map(|d| format!("{}\nfix: {}\n", visible(&d.summary), visible(&d.fix))).unwrap_or_default();
+        let mut help = diagnosis.as_ref().map(|d| visible(&d.summary) + "\n").unwrap_or_default();
+        let mut add = |label: &str, text: &str| help += &format!("{label}: {}\n", visible(text));
+        add("url", &outcome.url);
+        seen.into_iter().for_each(|seen| add("seen", seen));
+        if let Some(diagnosis) = &diagnosis {
+            diagnosis.checked.iter().for_each(|checked| add("checked", checked));
+            add("cause", &diagnosis.cause);
+            add("fix", &diagnosis.fix);
+        }
         Fault {
             kind: outcome.reason.to_string(),
             message: format!("{} in phase {phase}: {}", outcome.reason, visible(&outcome.detail)),
-            help: format!("{told}runbook: {runbook}"),
+            help: format!("{help}runbook: {runbook}"),
         }
     }
 }

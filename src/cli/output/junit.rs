@@ -5,13 +5,14 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::case::{Case, Fault, Ruling};
+use crate::cli::text::without_commands;
 use crate::time::Timestamp;
 
 /// One test suite of this name (`check`, `gate`), one test case per target.
 pub fn report(suite: &str, cases: &[Case], started_at: Timestamp, took: Duration) -> String {
     let mut xml = String::new();
     let _ = write_report(&mut xml, suite, cases, started_at, took); // writing into a string does not fail
-    xml
+    without_commands(&xml, |c| format!("&#{};", c as u32))
 }
 
 fn write_report(xml: &mut String, suite: &str, cases: &[Case], started_at: Timestamp, took: Duration) -> fmt::Result {

@@ -7,10 +7,12 @@ pub mod junit;
 
 use std::time::Duration;
 
+use anstream::adapter::strip_str;
 use clap::ValueEnum;
 use owo_colors::OwoColorize;
 
-use super::text::{visible, wrap};
+use super::terminal;
+use super::text::{visible, without_commands, wrap};
 use crate::diagnose::diagnose;
 use crate::outcome::{Outcome, Phase, Verdict};
 use crate::views::{self, Links};
@@ -29,30 +31,77 @@ pub enum Format {
     Github,
 }
 
-/// Indent of everything below the first line of a target.
+/// Indent of everything below the first line of a target, and the label with the blank behind it.
 const INDENT: &str = "    ";
-/// Prose is wrapped here, so that it stays readable on a terminal of 100 columns.
-const WIDTH: usize = 92;
+const LABEL: usize = 9;
+/// The widest that prose gets, so that it stays readable; also that of reports.
+const WIDEST: usize = 96;
+/// Narrower than this, it is left to the terminal to break lines.
+const NARROWEST: usize = 40;
 
-/// One block per target, and a summary where there is more than one.
-pub fn human<'a>(outcomes: impl Iterator<Item = &'a Outcome> + Clone, links: &Links) -> String {
-    let width = outcomes.clone().map(|o| o.target.as_str().len()).max().unwrap_or(0);
-    let mut text: String = outcomes.clone().map(|outcome| block(outcome, links, width)).collect();
-    let total = outcomes.clone().count();
-    if total > 1 {
-        let count = |verdict| outcomes.clone().filter(|o| o.verdict() == verdict).count();
-        let (healthy, failed, unknown) = (count(Verdict::Healthy), count(Verdict::Failed), count(Verdict::Inconclusive));
-        let unknown = if unknown > 0 { format!(", {unknown} inconclusive") } else { String::new() };
-        text += &format!("\n{total} targets: {healthy} healthy, {failed} failed{unknown}\n");
-    }
-    text
+/// Where blocks are written to.
+pub struct Page<'a> {
+    links: &'a Links,
+    columns: usize,
 }
 
-/// One outcome: a line, and below it the explanation of one that is not healthy.
-pub fn block(outcome: &Outcome, links: &Links, width: usize) -> String {
-    let attempts = views::attempts(outcome).map(|said| line("tried", &said)).unwrap_or_default();
-    let headline = headline(outcome, width) + &attempts;
-    if outcome.verdict() == Verdict::Healthy { headline } else { headline + &explanation(outcome, links) }
+impl<'a> Page<'a> {
+    /// The terminal on stdout, as wide as it is.
+    pub fn on_terminal(links: &'a Links) -> Self {
+        let columns = terminal::width().unwrap_or(WIDEST).clamp(NARROWEST, WIDEST);
+        Page { links, columns }
+    }
+
+    /// A report, the same wherever it is made.
+    pub fn of_report(links: &'a Links) -> Self {
+        Page { links, columns: WIDEST }
+    }
+
+    /// One outcome: a line, and below it the explanation of one that is not healthy. `seen` tells of the probes
+    /// before it.
+    pub fn block(&self, outcome: &Outcome, width: usize, seen: Option<&str>) -> String {
+        let seen = seen.map(|seen| self.line("seen", seen)).unwrap_or_default();
+        let attempts = views::attempts(outcome).map(|said| self.line("tried", &said)).unwrap_or_default();
+        let headline = headline(outcome, width) + &seen + &attempts;
+        if outcome.verdict() == Verdict::Healthy { headline } else { headline + &self.explanation(outcome) }
+    }
+
+    fn explanation(&self, outcome: &Outcome) -> String {
+        let mut text = self.line("url", &outcome.url) + &self.line("found", &outcome.detail);
+        if let Some(address) = outcome.address {
+            text += &self.line("address", &address.to_string());
+        }
+        if !outcome.addresses.is_empty() {
+            text += &each_address(outcome);
+        }
+        let times = phases(outcome);
+        if !times.is_empty() {
+            text += &self.line("times", &times);
+        }
+        let diagnosis = diagnose(outcome);
+        if let Some(diagnosis) = &diagnosis {
+            text += &self.line("means", &diagnosis.summary);
+            if let Some(checked) = &diagnosis.checked {
+                text += &self.line("checked", checked);
+            }
+            text += &self.line("cause", &diagnosis.cause);
+            text += &self.line("fix", &diagnosis.fix);
+        }
+        let anchor = diagnosis.map_or(outcome.reason.as_str(), |d| d.code);
+        text + &self.line("runbook", &self.links.runbook(anchor))
+    }
+
+    /// `label    text`, wrapped under itself.
+    pub fn line(&self, label: &str, text: &str) -> String {
+        let mut rows = wrap(&visible(text), self.columns - INDENT.len() - LABEL).into_iter();
+        let first = format!("{INDENT}{:8} {}\n", label.dimmed(), rows.next().unwrap_or_default());
+        rows.fold(first, |text, row| text + &format!("{INDENT}{:8} {row}\n", ""))
+    }
+}
+
+/// Without its colours.
+pub fn plain(text: &str) -> String {
+    strip_str(text).to_string()
 }
 
 fn headline(outcome: &Outcome, width: usize) -> String {
@@ -76,31 +125,6 @@ fn headline(outcome: &Outcome, width: usize) -> String {
     }
 }
 
-fn explanation(outcome: &Outcome, links: &Links) -> String {
-    let mut text = line("url", &outcome.url) + &line("found", &outcome.detail);
-    if let Some(address) = outcome.address {
-        text += &line("address", &address.to_string());
-    }
-    if !outcome.addresses.is_empty() {
-        text += &each_address(outcome);
-    }
-    let times = phases(outcome);
-    if !times.is_empty() {
-        text += &line("times", &times);
-    }
-    let diagnosis = diagnose(outcome);
-    if let Some(diagnosis) = &diagnosis {
-        text += &line("means", &diagnosis.summary);
-        if let Some(checked) = &diagnosis.checked {
-            text += &line("checked", checked);
-        }
-        text += &line("cause", &diagnosis.cause);
-        text += &line("fix", &diagnosis.fix);
-    }
-    let anchor = diagnosis.map_or(outcome.reason.as_str(), |d| d.code);
-    text + &line("runbook", &links.runbook(anchor))
-}
-
 /// One row per address that was probed by itself.
 fn each_address(outcome: &Outcome) -> String {
     let address = |o: &Outcome| o.address.map(|a| a.to_string()).unwrap_or_default();
@@ -112,13 +136,6 @@ fn each_address(outcome: &Outcome) -> String {
         format!("{INDENT}{label:8} {address:width$}  {found} after {total}\n")
     };
     outcome.addresses.iter().enumerate().map(row).collect()
-}
-
-/// `label    text`, wrapped under itself.
-fn line(label: &str, text: &str) -> String {
-    let mut rows = wrap(&visible(text), WIDTH - 9).into_iter();
-    let first = format!("{INDENT}{:8} {}\n", label.dimmed(), rows.next().unwrap_or_default());
-    rows.fold(first, |text, row| text + &format!("{INDENT}{:8} {row}\n", ""))
 }
 
 /// `dns 1.2 ms, connect 11 ms, …` for the phases that ran.
@@ -137,15 +154,25 @@ pub fn millis(took: Duration) -> String {
     }
 }
 
+/// How long something lasted, as short as a person says it: `340 ms`, `6.0 s`, `2m 5s`.
+pub fn lasted(took: Duration) -> String {
+    match took.as_secs() {
+        0 => millis(took),
+        1..10 => format!("{:.1} s", took.as_secs_f64()),
+        seconds => humantime::format_duration(Duration::from_secs(seconds)).to_string(),
+    }
+}
+
 /// An array of outcomes, in the shape that every other place uses.
 pub fn json<'a>(outcomes: impl Iterator<Item = &'a Outcome>, links: &Links) -> String {
     let all: Vec<_> = outcomes.map(|outcome| views::outcome(outcome, links)).collect();
     pretty(&all)
 }
 
-/// Indented JSON, in which nothing that a peer sent can control a terminal or turn the reading order.
+/// Indented JSON, in which nothing that a peer sent can control a terminal or a pipeline, or turn the reading order.
 pub fn pretty<T: serde::Serialize>(value: &T) -> String {
     let text = serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("[] # {error}"));
+    let text = without_commands(&text, |c| format!("\\u{:04x}", c as u32));
     let mut out = String::with_capacity(text.len() + 1);
     for c in text.chars() {
         // what is not ASCII is inside a string, where an escape means the same
@@ -168,5 +195,7 @@ mod tests {
         assert_eq!(millis(Duration::from_micros(1_240)), "1.2 ms");
         assert_eq!(millis(Duration::from_millis(67)), "67 ms");
         assert_eq!(millis(Duration::from_millis(12_340)), "12.3 s");
+        let lasted = |ms| lasted(Duration::from_millis(ms));
+        assert_eq!([lasted(340), lasted(6_001), lasted(125_900)], ["340 ms", "6.0 s", "2m 5s"]);
     }
 }

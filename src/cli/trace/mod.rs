@@ -97,7 +97,7 @@ pub async fn run(args: Args) -> u8 {
         }
         Output::Human => {
             let width = terminal::width().map_or(WIDTH, |width| width.min(MAX_WIDTH));
-            let text = human(&traced, &links, width);
+            let text = text::for_people(&human(&traced, &links, width));
             if terminal::unicode() { text } else { text::ascii(&text) }
         }
     };

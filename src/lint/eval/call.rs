@@ -4,18 +4,19 @@ use std::rc::Rc;
 
 use tree_sitter::Node;
 
-use super::{Follow, Frame};
+use super::expression::filled;
+use super::{DEEPEST, Follow, Frame};
 use crate::lint::value::{Brackets, Condition, Csv, Kind, Library, Listed, Place, Reader, Shape, Value};
 
 /// The arguments of one call.
-struct Arguments<'t> {
+pub struct Arguments<'t> {
     positional: Vec<Node<'t>>,
     named: Vec<(Rc<str>, Node<'t>)>,
 }
 
 impl<'t> Arguments<'t> {
     /// An argument that can be given by position (`usize::MAX`: it can't) or by name.
-    fn get(&self, position: usize, name: &str) -> Option<Node<'t>> {
+    pub fn get(&self, position: usize, name: &str) -> Option<Node<'t>> {
         let named = self.named.iter().find(|(known, _)| &**known == name).map(|(_, value)| *value);
         named.or_else(|| self.positional.get(position).copied())
     }
@@ -57,6 +58,7 @@ impl Follow<'_, '_> {
         let called = self.expression(function);
         match &called.kind {
             Kind::Reader(reader) => self.read(reader, &arguments, at),
+            Kind::Function => self.returned(called.at, &arguments, at),
             Kind::Name(name) => self.named(name, &arguments, at),
             _ => {
                 self.look_through(&arguments);
@@ -66,7 +68,7 @@ impl Follow<'_, '_> {
     }
 
     /// Arguments of a call that is not followed: one may be `locals()`.
-    fn look_through(&mut self, arguments: &Arguments<'_>) {
+    pub fn look_through(&mut self, arguments: &Arguments<'_>) {
         for argument in arguments.positional.iter().chain(arguments.named.iter().map(|(_, value)| value)) {
             self.expression(*argument);
         }
@@ -86,6 +88,10 @@ impl Follow<'_, '_> {
                 let default = self.value(arguments.get(1, "default")).or_else(|| none().filter(|_| name != "os.environ.pop"));
                 or_default(Value::env(variable.clone(), Shape::Text, at), default, variable, at)
             }
+            "os.environ.copy" => Value::new(Kind::Name("os.environ".into()), at),
+            "builtins.dict" if first.is_some_and(|f| matches!(self.expression(f).kind, Kind::Name(n) if &*n == "os.environ")) => {
+                Value::new(Kind::Name("os.environ".into()), at)
+            }
             "environ.Env" | "environ.FileAwareEnv" => {
                 let mut schema = vec![];
                 for (variable, kind) in &arguments.named {
@@ -93,7 +99,7 @@ impl Follow<'_, '_> {
                 }
                 Value::new(Kind::Reader(Reader { library: Library::DjangoEnviron, method: None, schema: schema.into() }), at)
             }
-            "environs.Env" | "environs.env" | "environs.FileAwareEnv" => reader(Library::Environs, at),
+            "environs.Env" | "environs.FileAwareEnv" => reader(Library::Environs, at),
             "decouple.AutoConfig" | "decouple.Config" => reader(Library::Decouple, at),
             "decouple.config" => {
                 self.read(&Reader { library: Library::Decouple, method: None, schema: Rc::new([]) }, arguments, at)
@@ -123,16 +129,14 @@ impl Follow<'_, '_> {
                 let generator = first.filter(|f| f.kind() == "generator_expression");
                 let items = match generator {
                     Some(generator) => self.comprehension(generator, Kind::List, at),
-                    None => self.value(first).unwrap_or_else(|| Value::new(Kind::Tuple(Rc::new([]), Brackets::Written), at)),
+                    None => first.map_or(Value::new(Kind::Tuple(Rc::new([]), Brackets::Written), at), |f| self.items_of(f)),
                 };
                 let name = name.to_owned();
                 items.map(|items| collected(&name, items, at))
             }
-            "builtins.filter" | "builtins.map" => {
-                let stripping = first.is_some_and(|f| self.text(f) == "str.strip" || self.text(f).ends_with(".strip()"));
-                let keeps = name == "builtins.filter";
-                let items = self.value(arguments.positional.get(1).copied());
-                items.map_or(Value::unknown(at), |items| items.map(|items| mapped(items, stripping, keeps, at)))
+            "builtins.filter" | "builtins.map" | "builtins.zip" => {
+                self.look_through(arguments);
+                Value::new(Kind::Generator, at)
             }
             "builtins.bool" => self.value(first).map_or(Value::new(Kind::Bool(false), at), |value| value.map(|v| as_bool(v, at))),
             "builtins.int" | "builtins.float" | "distutils.util.strtobool" => {
@@ -149,6 +153,27 @@ impl Follow<'_, '_> {
                 Value::unknown(at)
             }
         }
+    }
+
+    /// What is iterated over: `map(…)` and `filter(…)` by what they give.
+    pub fn items_of(&mut self, node: Node<'_>) -> Value {
+        let at = self.place(node);
+        let function = node.child_by_field_name("function").filter(|_| node.kind() == "call" && self.spend(1));
+        let keeps = match function.map(|f| self.text(f)) {
+            Some("filter") => true,
+            Some("map") => false,
+            _ => return self.expression(node),
+        };
+        let arguments = self.arguments(node);
+        let [by, items] = arguments.positional[..] else { return Value::unknown(at) };
+        let stripping = self.text(by) == "str.strip" || self.text(by).ends_with(".strip()");
+        if self.depth >= DEEPEST {
+            return Value::unknown(at);
+        }
+        self.depth += 1;
+        let items = self.items_of(items);
+        self.depth -= 1;
+        items.map(|items| mapped(items, stripping, keeps, at))
     }
 
     /// `values.TupleValue(default)` of django-configurations: the default, or what its variable says.
@@ -300,6 +325,16 @@ impl Follow<'_, '_> {
                         },
                         _ => Value::unknown(at),
                     },
+                    "format" if arguments.named.is_empty() => {
+                        let values: Vec<Value> = arguments.positional.iter().map(|a| self.expression(*a)).collect();
+                        filled(object, "{}", &values, at)
+                    }
+                    "join" => match argument(self, 0).as_ref().and_then(Value::sequence).map(|all| (all.len(), all.to_vec())) {
+                        Some((1.., all)) if all.iter().all(|part| part.as_str().is_some()) => {
+                            Value::str(all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(text), 1, at)
+                        }
+                        _ => Value::unknown(at),
+                    },
                     "startswith" | "endswith" | "isdigit" => Value::env(None, Shape::Bool, at),
                     _ => Value::unknown(at),
                 }
@@ -317,6 +352,14 @@ impl Follow<'_, '_> {
                 Value::unknown(at)
             }
         }
+    }
+}
+
+/// What an imported name is.
+pub fn imported(name: &str, at: Place) -> Value {
+    match name {
+        "environs.env" => reader(Library::Environs, at), // made by the library itself
+        _ => Value::new(Kind::Name(name.into()), at),
     }
 }
 

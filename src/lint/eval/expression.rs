@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use tree_sitter::Node;
 
-use super::call::reader;
+use super::call::{imported, reader};
 use super::{DEEPEST, Follow, Frame};
 use crate::lint::python::unescape;
-use crate::lint::value::{Brackets, Condition, Env, Kind, Library, Listed, Place, Shape, Value};
+use crate::lint::value::{Brackets, Condition, Env, Kind, Library, Listed, Place, Shape, UNKNOWN_PART, Value};
 
 /// A name that nothing binds here is a builtin, or comes with a star import that can't be seen: then it is what nearly all
 /// settings call so.
@@ -86,6 +86,7 @@ impl Follow<'_, '_> {
                 }
                 _ => Value::unknown(at),
             },
+            "lambda" => self.callable(node),
             "list_comprehension" => self.comprehension(node, Kind::List, at),
             "set_comprehension" => self.comprehension(node, Kind::Set, at),
             "generator_expression" => Value::new(Kind::Generator, at),
@@ -100,7 +101,7 @@ impl Follow<'_, '_> {
         inner.map_or(Value::unknown(at), |inner| self.expression(inner).moved(at))
     }
 
-    /// One literal. `None`: an f-string that holds more than constants.
+    /// One literal. `None`: what it holds is no text that can be followed.
     fn string(&mut self, node: Node<'_>, at: Place) -> Option<Kind> {
         let mut cursor = node.walk();
         let mut text = String::new();
@@ -133,10 +134,13 @@ impl Follow<'_, '_> {
             let expression = piece.child_by_field_name("expression")?;
             let simple = piece.named_child_count() == 1;
             let value = self.expression(expression);
-            text += value.as_str().filter(|_| simple)?;
+            match (&value.kind, simple) {
+                (Kind::Str(constant), true) => text += &constant.text,
+                _ => text.push(UNKNOWN_PART),
+            }
         }
         text += &plain(self, from, to.max(from));
-        Some(Value::str(text, 1, at).kind)
+        Some(Value::text(text, at).kind)
     }
 
     fn concatenated(&mut self, node: Node<'_>, at: Place) -> Value {
@@ -147,11 +151,15 @@ impl Follow<'_, '_> {
             let place = self.place(*part);
             match self.string(*part, place) {
                 Some(Kind::Str(piece)) => text += &piece.text,
+                Some(Kind::Partial(piece)) => text += &piece,
                 Some(Kind::Bytes) => return Value::new(Kind::Bytes, at),
                 _ => return Value::unknown(at),
             }
         }
-        Value::str(text, parts.len(), at)
+        match text.contains(UNKNOWN_PART) {
+            true => Value::text(text, at),
+            false => Value::str(text, parts.len(), at),
+        }
     }
 
     fn collection(&mut self, node: Node<'_>, kind: fn(Rc<[Value]>) -> Kind, at: Place) -> Value {
@@ -159,14 +167,15 @@ impl Follow<'_, '_> {
         let mut cursor = node.walk();
         let children: Vec<Node<'_>> = node.named_children(&mut cursor).filter(|child| !child.is_extra()).collect();
         for child in children {
+            let before = items.len();
             match child.kind() {
-                "list_splat" => match child.named_child(0).map(|inner| self.expression(inner)) {
+                "list_splat" => match child.named_child(0).map(|inner| self.items_of(inner)) {
                     Some(inner) => items.extend(spread(&inner)),
                     None => return Value::unknown(at),
                 },
                 _ => items.push(self.expression(child)),
             }
-            if !self.spend(items.len() / 16) {
+            if !self.spend((items.len() - before) / 16) {
                 return Value::unknown(at);
             }
         }
@@ -193,7 +202,11 @@ impl Follow<'_, '_> {
         let object = self.expression(object);
         let name = self.text(name);
         match &object.kind {
-            Kind::Name(module) if module.len() < 200 => Value::new(Kind::Name(format!("{module}.{name}").into()), at),
+            Kind::Name(module) if module.len() < 200 => {
+                let (module, name) = (module.clone(), name.to_owned());
+                let found = self.of_module(&module, &name);
+                found.unwrap_or_else(|| imported(&format!("{module}.{name}"), at))
+            }
             Kind::Reader(reader) if reader.method.is_none() => {
                 let mut reader = reader.clone();
                 reader.method = Some(name.into());
@@ -238,6 +251,7 @@ impl Follow<'_, '_> {
         let (left, right) = (self.expression(left), self.expression(right));
         match node.child_by_field_name("operator").map(|op| op.kind()) {
             Some("+") => self.plus(&left, &right, at),
+            Some("%") => filled(&left, "%s", right.sequence().unwrap_or(std::slice::from_ref(&right)), at),
             _ => Value::unknown(at),
         }
     }
@@ -295,7 +309,7 @@ impl Follow<'_, '_> {
         let (Some(variable), Some(items)) = (clause.child_by_field_name("left"), clause.child_by_field_name("right")) else {
             return Value::unknown(at);
         };
-        let items = self.expression(items);
+        let items = self.items_of(items);
         let variable = self.text(variable).to_owned();
         let filtered = node.named_children(&mut node.walk()).any(|c| c.kind() == "if_clause");
         items.map(|items| {
@@ -344,10 +358,42 @@ pub fn spread(value: &Value) -> Vec<Value> {
     }
 }
 
+/// A text with each `gap` filled in by the next value; nothing else in it may ask for one.
+pub fn filled(text: &Value, gap: &str, values: &[Value], at: Place) -> Value {
+    let mark = gap.chars().next().unwrap_or_default();
+    let Some(parts) = text.as_str().map(|text| text.split(gap).collect::<Vec<_>>()) else { return Value::unknown(at) };
+    if parts.len() != values.len() + 1 || parts.iter().any(|part| part.contains(mark)) {
+        return Value::unknown(at);
+    }
+    let mut made = parts[0].to_owned();
+    for (value, part) in values.iter().zip(&parts[1..]) {
+        let Some(known) = known_parts(value) else { return Value::unknown(at) };
+        made += &known;
+        made += part;
+    }
+    Value::text(made, at)
+}
+
+/// What is known of a text, for one that is added to another.
+fn known_parts(text: &Value) -> Option<String> {
+    match &text.kind {
+        Kind::Str(text) => Some(text.text.to_string()),
+        Kind::Partial(text) => Some(text.to_string()),
+        Kind::Env(Env { shape: Shape::Text, .. }) | Kind::Unknown | Kind::Name(_) => Some(UNKNOWN_PART.to_string()),
+        _ => None,
+    }
+}
+
 fn sum(left: &Value, right: &Value, at: Place) -> Value {
     let joined = || spread(left).into_iter().chain(spread(right)).collect();
     match (&left.kind, &right.kind) {
         (Kind::Str(a), Kind::Str(b)) => Value::str(format!("{}{}", a.text, b.text), 1, at),
+        (Kind::Str(_) | Kind::Partial(_), _) | (_, Kind::Str(_) | Kind::Partial(_)) => {
+            match (known_parts(left), known_parts(right)) {
+                (Some(a), Some(b)) => Value::text(format!("{a}{b}"), at),
+                _ => Value::unknown(at),
+            }
+        }
         (Kind::Tuple(..), Kind::Tuple(..) | Kind::Unknown | Kind::Env(_)) | (Kind::Unknown | Kind::Env(_), Kind::Tuple(..)) => {
             Value::items(|items| Kind::Tuple(items, Brackets::Written), joined(), at)
         }

@@ -6,6 +6,8 @@
 
 mod call;
 mod expression;
+mod function;
+mod imports;
 mod statement;
 
 use std::collections::HashMap;
@@ -85,6 +87,7 @@ pub fn module(modules: &mut Modules<'_>, file: usize) -> Module {
         depth: 0,
         conditional: 0,
         functions: 0,
+        returns: vec![],
     };
     if let Some(tree) = &python.tree {
         follow.block(tree.root_node());
@@ -108,8 +111,10 @@ struct Follow<'a, 'f> {
     depth: usize,
     /// Open branches.
     conditional: usize,
-    /// Open lambdas: what is bound there is no name of the module.
+    /// Open functions: what is bound there is no name of the module.
     functions: usize,
+    /// What the innermost of them returns.
+    returns: Vec<Value>,
 }
 
 impl Follow<'_, '_> {

@@ -4,19 +4,16 @@ use std::rc::Rc;
 
 use tree_sitter::Node;
 
-use super::expression::unbound;
-use super::{Assignment, Configured, DEEPEST, Follow, Frame, Replaced};
-use crate::lint::modules::FOREIGN;
-use crate::lint::settings::BASES;
-use crate::lint::value::{Alternative, Brackets, Class, Condition, Kind, Place, Shape, Value};
+use super::{Assignment, Configured, DEEPEST, Follow, Frame};
+use crate::lint::value::{Alternative, Brackets, Class, Condition, Kind, Listed, Place, Shape, Value};
 
 /// Those of a node's children that mean something.
-fn children(node: Node<'_>) -> Vec<Node<'_>> {
+pub fn children(node: Node<'_>) -> Vec<Node<'_>> {
     let mut cursor = node.walk();
     node.named_children(&mut cursor).filter(|child| child.kind() != "comment").collect()
 }
 
-fn of_kind<'t>(node: Node<'t>, kind: &str) -> Vec<Node<'t>> {
+pub fn of_kind<'t>(node: Node<'t>, kind: &str) -> Vec<Node<'t>> {
     children(node).into_iter().filter(|child| child.kind() == kind).collect()
 }
 
@@ -66,6 +63,12 @@ impl Follow<'_, '_> {
                 }
             }
             "raise_statement" => return false,
+            "return_statement" if self.functions > 0 => {
+                let at = self.place(node);
+                let value = node.named_child(0).map_or(Value::new(Kind::None, at), |value| self.expression(value));
+                self.returns.push(value);
+                return false;
+            }
             _ => {}
         }
         true
@@ -112,7 +115,7 @@ impl Follow<'_, '_> {
                 self.assign(target, &name, value, reads);
             }
             "pattern_list" | "tuple_pattern" | "list_pattern" => self.unpack(&children(target), &value),
-            "subscript" | "attribute" => self.change_part(target),
+            "subscript" | "attribute" => self.change_part(target, value),
             _ => {}
         }
     }
@@ -144,14 +147,14 @@ impl Follow<'_, '_> {
         }
     }
 
-    /// `globals()["X"] = …` binds X to what is not followed; `X["a"] = …` makes X something that is not followed.
-    fn change_part(&mut self, target: Node<'_>) {
+    /// `globals()["X"] = …` binds X; `X["a"] = …` makes X something that is not followed.
+    fn change_part(&mut self, target: Node<'_>, value: Value) {
         let at = self.place(target);
         if let (Some(object), Some(key)) = (target.child_by_field_name("value"), target.child_by_field_name("subscript"))
             && object.kind() == "call"
         {
             match self.expression(key).as_str().map(str::to_owned) {
-                Some(name) if self.is_namespace(object) => self.assign(target, &name, Value::unknown(at), false),
+                Some(name) if self.is_namespace(object) => self.assign(target, &name, value, false),
                 _ => {
                     self.expression(object);
                 }
@@ -181,12 +184,14 @@ impl Follow<'_, '_> {
     fn augmented(&mut self, node: Node<'_>) {
         let (Some(left), Some(right)) = (node.child_by_field_name("left"), node.child_by_field_name("right")) else { return };
         if left.kind() != "identifier" {
-            return self.change_part(left);
+            let at = self.place(node);
+            return self.change_part(left, Value::unknown(at));
         }
-        let added = self.expression(right);
+        let added = self.items_of(right);
         let before = self.expression(left);
         let at = self.place(node);
         let plus = node.child_by_field_name("operator").is_some_and(|op| self.text(op) == "+=");
+        let added = if matches!(before.kind, Kind::List(_)) { letters(added) } else { added };
         let value = if plus { self.plus(&before, &added, at) } else { Value::unknown(at) };
         let name = self.text(left).to_owned();
         self.assign(left, &name, value.assigned_at(at), true);
@@ -203,13 +208,14 @@ impl Follow<'_, '_> {
         {
             let (name, method) = (self.text(object).to_owned(), self.text(method).to_owned());
             if let Some(before) = self.get(&name).cloned().filter(|v| !matches!(v.kind, Kind::Name(_) | Kind::Reader(_))) {
-                let argument = |this: &mut Self, i: usize| arguments.get(i).map(|a| this.expression(*a));
+                let argument = |this: &mut Self, i: usize| arguments.get(i).map(|a| this.items_of(*a));
                 let list = |value| Value::items(Kind::List, vec![value], at);
                 let after = match method.as_str() {
                     "append" => argument(self, 0).map(|item| self.plus(&before, &list(item), at)),
-                    "extend" => argument(self, 0).map(|more| self.plus(&before, &more, at)),
+                    "extend" => argument(self, 0).map(|more| self.plus(&before, &letters(more), at)),
+                    "remove" => argument(self, 0).map(|gone| without(&before, &gone, at)),
                     "insert" => argument(self, 1).map(|item| self.plus(&list(item), &before, at)),
-                    "remove" | "pop" | "update" | "clear" | "sort" | "reverse" | "setdefault" | "add" => Some(Value::unknown(at)),
+                    "pop" | "update" | "clear" | "sort" | "reverse" | "setdefault" | "add" => Some(Value::unknown(at)),
                     _ => None,
                 };
                 if let Some(after) = after {
@@ -217,6 +223,11 @@ impl Follow<'_, '_> {
                 }
                 return;
             }
+        }
+        if let Some(function) = function.filter(|f| self.text(*f).ends_with(").update"))
+            && function.child_by_field_name("object").is_some_and(|object| self.is_namespace(object))
+        {
+            return arguments.into_iter().for_each(|argument| self.take_names(argument));
         }
         let called = function.map(|f| self.expression(f));
         match called.as_ref().map(|v| &v.kind) {
@@ -232,6 +243,27 @@ impl Follow<'_, '_> {
             _ => {
                 self.expression(node);
             }
+        }
+    }
+
+    /// An argument of `globals().update(…)`: `NAME=value`, or a dict of names.
+    fn take_names(&mut self, argument: Node<'_>) {
+        let at = self.place(argument);
+        if let ("keyword_argument", Some(name), Some(right)) =
+            (argument.kind(), argument.child_by_field_name("name"), argument.child_by_field_name("value"))
+        {
+            let value = self.expression(right).assigned_at(self.place(right));
+            let text = self.text(name).to_owned();
+            return self.assign(name, &text, value, false);
+        }
+        let dict = if argument.kind() == "dictionary_splat" { argument.named_child(0).unwrap_or(argument) } else { argument };
+        let names = match self.expression(dict).kind {
+            Kind::Dict(pairs) if pairs.iter().all(|(key, _)| key.as_str().is_some()) => pairs,
+            _ => return self.hide(at),
+        };
+        for (name, value) in names.iter() {
+            let Some(text) = name.as_str().map(str::to_owned) else { continue };
+            self.assign(argument, &text, value.clone().assigned_at(value.at), false);
         }
     }
 
@@ -425,13 +457,27 @@ impl Follow<'_, '_> {
         });
         let when = |holds| vec![Condition { text: head.as_str().into(), holds }];
         self.join(vec![(when(true), frame), (when(false), Some(Frame::new()))], at);
+        if let Some(otherwise) = node.child_by_field_name("alternative").and_then(|clause| clause.child_by_field_name("body")) {
+            self.block(otherwise);
+        }
     }
 
     fn function(&mut self, node: Node<'_>) {
         let at = self.place(node);
         if let Some(name) = node.child_by_field_name("name") {
-            let name = self.text(name).to_owned();
-            self.set(&name, Value::unknown(at));
+            let (name, value) = (self.text(name).to_owned(), self.callable(node));
+            self.set(&name, value);
+        }
+        // a name that the function declares global is what some call of it made of the name
+        if self.text(node).contains("global ")
+            && let Some(body) = node.child_by_field_name("body")
+        {
+            for statement in of_kind(body, "global_statement") {
+                for name in children(statement) {
+                    let name = self.text(name).to_owned();
+                    self.set(&name, Value::unknown(at));
+                }
+            }
         }
     }
 
@@ -442,6 +488,10 @@ impl Follow<'_, '_> {
             return self.class(definition);
         }
         self.function(definition);
+        if let Some(name) = definition.child_by_field_name("name") {
+            let (name, at) = (self.text(name).to_owned(), self.place(definition));
+            self.set(&name, Value::unknown(at)); // whatever the decorators made of it
+        }
         let property = of_kind(node, "decorator").iter().any(|d| self.text(*d).trim_end_matches("()").ends_with("property"));
         let returned = definition.child_by_field_name("body").and_then(|body| {
             let last = children(body).pop().filter(|last| last.kind() == "return_statement")?;
@@ -485,78 +535,6 @@ impl Follow<'_, '_> {
         self.set(&name, Value::new(Kind::Class(class), at));
     }
 
-    fn import(&mut self, node: Node<'_>) {
-        let at = self.place(node);
-        for import in children(node) {
-            let module = import.child_by_field_name("name").unwrap_or(import);
-            let module = self.line(module);
-            let top = module.split('.').next().unwrap_or_default().to_owned();
-            self.module.packages.push(top.as_str().into());
-            match import.child_by_field_name("alias") {
-                Some(alias) => {
-                    let alias = self.text(alias).to_owned();
-                    self.set(&alias, Value::new(Kind::Name(module.into()), at));
-                }
-                None => self.set(&top, Value::new(Kind::Name(top.as_str().into()), at)),
-            }
-        }
-    }
-
-    fn import_from(&mut self, node: Node<'_>) {
-        let Some(module) = node.child_by_field_name("module_name") else { return };
-        let module: String = self.text(module).split_whitespace().collect();
-        let top = module.split('.').next().unwrap_or_default();
-        self.module.packages.push(top.into());
-        let at = self.place(node);
-        let foreign = FOREIGN.contains(&top);
-        let whole = !of_kind(node, "wildcard_import").is_empty();
-        let mut cursor = node.walk();
-        let imports: Vec<Node<'_>> = node.children_by_field_name("name", &mut cursor).collect();
-        let wanted: Vec<String> =
-            imports.iter().map(|import| self.line(import.child_by_field_name("name").unwrap_or(*import))).collect();
-        let wanted = (!whole).then_some(&wanted[..]);
-        let file = if foreign { None } else { self.modules.resolve(self.file, &module, wanted) };
-        if whole {
-            match file {
-                Some(file) => self.star(file, at),
-                None if foreign => {}
-                None => self.hide(at),
-            }
-            return;
-        }
-        for import in imports {
-            let original = self.line(import.child_by_field_name("name").unwrap_or(import));
-            let name = import.child_by_field_name("alias").map_or(original.clone(), |alias| self.text(alias).to_owned());
-            let value = match file {
-                Some(file) => self.modules.module(file).names.get(&*original).cloned(),
-                None if BASES.contains(&module.rsplit('.').next().unwrap_or_default()) => Some(unbound(&original, at)),
-                None => Some(Value::new(Kind::Name(format!("{module}.{original}").into()), at)),
-            };
-            self.set(&name, value.unwrap_or_else(|| Value::unknown(at)));
-        }
-    }
-
-    /// All names of another module become names of this one.
-    fn star(&mut self, file: usize, at: Place) {
-        let module = self.modules.module(file);
-        if !self.spend(module.names.len()) {
-            return;
-        }
-        self.module.imports.push(file);
-        if let Some(hidden) = module.opaque {
-            self.hide(hidden);
-        }
-        if self.conditional == 0 {
-            let now = &self.module;
-            let lost = now.assignments.iter().filter(|a| !a.conditional && module.names.contains_key(&a.name));
-            let lost: Vec<Replaced> = lost.map(|a| Replaced { name: a.name.clone(), target: a.target, by: at }).collect();
-            self.module.replaced.extend(lost);
-        }
-        for (name, value) in module.names.iter().filter(|(name, _)| !name.starts_with('_')) {
-            self.set(name, value.clone());
-        }
-    }
-
     /// Whether an expression reads this name.
     fn mentions(&mut self, node: Node<'_>, name: &str) -> bool {
         let text = self.text(node);
@@ -572,4 +550,27 @@ impl Follow<'_, '_> {
     pub fn bare(items: Rc<[Value]>) -> Kind {
         Kind::Tuple(items, Brackets::Bare)
     }
+}
+
+/// A text that a list is extended by: its characters.
+fn letters(added: Value) -> Value {
+    added.map(|value| match &value.kind {
+        Kind::Str(text) if text.text.is_empty() => value.clone(),
+        Kind::Str(_) => Value::items(Kind::List, vec![Value::new(Kind::Rest(Some(Listed::Letters)), value.at)], value.at),
+        _ => value.clone(),
+    })
+}
+
+/// A list after `.remove(gone)`.
+fn without(before: &Value, gone: &Value, at: Place) -> Value {
+    before.map(|list| match (&list.kind, gone.as_str()) {
+        (Kind::List(items), Some(gone)) if items.iter().all(|item| item.as_str().is_some()) => {
+            let mut items = items.to_vec();
+            if let Some(found) = items.iter().position(|item| item.as_str() == Some(gone)) {
+                items.remove(found);
+            }
+            Value::items(Kind::List, items, at)
+        }
+        _ => Value::unknown(at),
+    })
 }

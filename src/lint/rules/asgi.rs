@@ -53,7 +53,8 @@ fn apps(scope: &Scope<'_>, found: &mut Vec<Finding>) {
         let at = |i: usize| if value.assigned.holds(items[i].at) { items[i].at } else { value.shown() };
         let (channels, daphne) = (position("channels"), position("daphne"));
         match (channels, daphne, position("django.contrib.staticfiles")) {
-            (Some(channels), None, _) if seen => {
+            // daphne for `runserver` alone, and so only where there is one, is meant
+            (Some(channels), None, _) if seen && !alternative.when.iter().any(|c| c.text.contains("DEBUG") && !c.holds) => {
                 let message =
                     format!("channels is installed and daphne is not{when}: `runserver` answers /ws/ with a 404 or a 301");
                 let help = "put \"daphne\" first in INSTALLED_APPS, or develop with the ASGI server of production";

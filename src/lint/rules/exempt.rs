@@ -1,9 +1,10 @@
 //! `SECURE_REDIRECT_EXEMPT`: regular expressions, searched in the path without its first slash.
 
+use super::hosts::shown;
 use super::{Scope, python, texts, when};
 use crate::lint::catalog::*;
 use crate::lint::finding::Finding;
-use crate::lint::value::{Kind, Shape};
+use crate::lint::value::{Kind, Listed, Shape};
 
 const SETTING: &str = "SECURE_REDIRECT_EXEMPT";
 
@@ -25,8 +26,15 @@ pub fn check(scope: &Scope<'_>, found: &mut Vec<Finding>) {
                 found.push(scope.at(&SSR003, value, message).help("split it into a list"));
             }
             Kind::Tuple(items, _) | Kind::List(items) => {
+                if let Some(letters) = items.iter().find(|item| matches!(item.kind, Kind::Rest(Some(Listed::Letters)))) {
+                    let place = shown(value, letters);
+                    let message = format!("a text is added to {SETTING}{when} letter by letter: each is a pattern");
+                    found.push(
+                        Finding::new(&SSR003, place, message).help(format!("put it into brackets: `{SETTING} += [r\"…\"]`")),
+                    );
+                }
                 for (item, text) in texts(items) {
-                    let place = if value.assigned.holds(item.at) { item.at } else { value.shown() };
+                    let place = shown(value, &item);
                     found.extend(pattern(&text).map(|(rule, message, help)| Finding::new(rule, place, message).help(help)));
                 }
             }
@@ -45,15 +53,16 @@ fn pattern(text: &str) -> Option<Verdict> {
         return Some((&SSR005, format!("{shown} in {SETTING} is no regular expression: {why}"), help));
     }
     let anchored = text.trim_start_matches("\\A").trim_start_matches('^');
-    if let Some(rest) = anchored.strip_prefix("\\/").or_else(|| anchored.strip_prefix('/')) {
+    let slash = anchored.strip_prefix("\\/").or_else(|| anchored.strip_prefix('/'));
+    // `^/?x` matches without the slash too
+    if let Some(rest) = slash.filter(|rest| !rest.starts_with(['?', '*', '{'])) {
         let message =
             format!("{shown} in {SETTING} does not match the path it names: Django takes off the first slash before it looks");
         return Some((&SSR002, message, format!("write r{}", python(&format!("^{}", rest.trim_start_matches('/'))))));
     }
-    let wide = !text.starts_with(['^', '(']) && !text.starts_with("\\A") || matches!(anchored, "" | ".*" | ".+" | ".");
-    if wide {
-        let what =
-            if matches!(anchored, "" | ".*" | ".+" | ".") { "exempts the whole site" } else { "matches anywhere in a path" };
+    let all = matches!(anchored.trim_end_matches('$'), "" | ".*" | ".+" | ".") && anchored != "$";
+    if all || !text.starts_with(['^', '(']) && !text.starts_with("\\A") {
+        let what = if all { "exempts the whole site" } else { "matches anywhere in a path" };
         return Some((
             &SSR004,
             format!("{shown} in {SETTING} {what}"),

@@ -97,7 +97,8 @@ fn judge(scope: &Scope<'_>, alternative: &Alternative, found: &mut Vec<Finding>)
         Kind::Tuple(items, brackets) => sequence(scope, value, items, *brackets == Brackets::Bare, &alternative.when, found),
         Kind::List(items) => sequence(scope, value, items, false, &alternative.when, found),
         Kind::Env(env) => from_environment(scope, value, env, &when, found),
-        Kind::Name(_) | Kind::Unknown => unresolvable(scope, value, found),
+        Kind::Partial(_) => shape("a text".into(), ""),
+        Kind::Name(_) | Kind::Function | Kind::Unknown => unresolvable(scope, value, found),
     }
 }
 
@@ -165,6 +166,10 @@ fn sequence(scope: &Scope<'_>, value: &Value, items: &[Value], bare: bool, condi
         [a, b] => {
             for first in a.alternatives() {
                 for second in b.alternatives() {
+                    if [&first, &second].into_iter().any(not_set) {
+                        unresolvable(scope, value, found); // what the variable says is known to the deployment alone
+                        continue;
+                    }
                     let both: Vec<Condition> = conditions.iter().chain(&*first.when).chain(&*second.when).cloned().collect();
                     if crate::lint::value::compatible(&both, &[]) {
                         pair(scope, value, &first.value, &second.value, &super::when(&both), found);
@@ -179,6 +184,11 @@ fn sequence(scope: &Scope<'_>, value: &Value, items: &[Value], bare: bool, condi
             found.push(scope.at(&PSH002, value, message).help(fix));
         }
     }
+}
+
+/// Whether this is what a variable without a default leaves, where it is not set.
+fn not_set(half: &Alternative) -> bool {
+    matches!(half.value.kind, Kind::None) && half.when.iter().any(|c| !c.holds && c.text.ends_with(" is set"))
 }
 
 /// A finding at one half of the pair if it is written there, else at the whole.
@@ -205,7 +215,7 @@ fn pair(scope: &Scope<'_>, whole: &Value, first: &Value, second: &Value, when: &
     }
     let name = match &first.kind {
         Kind::Str(text) => &*text.text,
-        Kind::Env(_) | Kind::Unknown | Kind::Name(_) => {
+        Kind::Env(_) | Kind::Unknown | Kind::Name(_) | Kind::Function | Kind::Partial(_) => {
             if matches!(second.kind, Kind::Str(_)) {
                 value_of(scope, whole, second, "HTTP_X_FORWARDED_PROTO", when, found);
             }
@@ -323,7 +333,9 @@ pub fn header_name(meta: &str) -> String {
 
 fn value_of(scope: &Scope<'_>, whole: &Value, second: &Value, name: &str, when: &str, found: &mut Vec<Finding>) {
     let shown = match &second.kind {
-        Kind::Env(_) | Kind::Unknown | Kind::Name(_) => return unresolvable(scope, whole, found),
+        Kind::Env(_) | Kind::Unknown | Kind::Name(_) | Kind::Function | Kind::Partial(_) => {
+            return unresolvable(scope, whole, found);
+        }
         Kind::Str(text) if &*text.text == "https" || !tells_scheme(name) && !text.text.is_empty() => return,
         Kind::Str(text) => python(&text.text),
         _ => format!("`{}`", scope.quoted(second.at)),

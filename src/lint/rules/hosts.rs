@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::{Scope, python, texts, when};
 use crate::lint::catalog::*;
-use crate::lint::finding::Finding;
-use crate::lint::value::{Condition, Kind, Listed, Shape, Value};
+use crate::lint::finding::{Finding, Rule};
+use crate::lint::value::{Condition, Kind, Listed, Place, Shape, UNKNOWN_PART, Value};
 
 const HOSTS: &str = "ALLOWED_HOSTS";
 const ORIGINS: &str = "CSRF_TRUSTED_ORIGINS";
@@ -65,28 +65,61 @@ fn allowed(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
         }
         Kind::Tuple(items, _) | Kind::List(items) => {
             for item in items.iter() {
-                if let Kind::Rest(Some(how)) = item.kind {
-                    unstripped(scope, value, how, found);
+                match item.kind {
+                    Kind::Rest(Some(Listed::Letters)) => found.push(letters(&AH001, HOSTS, value, item)),
+                    Kind::Rest(Some(how)) => unstripped(scope, value, how, found),
+                    _ => {}
                 }
             }
             let known: HashSet<String> = texts(items).map(|(_, text)| text).collect();
             // beside `*`, or beside the same host as it should be, a wrong entry does no harm
             let harmless = |text: &str| known.contains("*") || bare(text) != text && known.contains(bare(text));
-            for (item, text) in texts(items).filter(|(_, text)| !harmless(text)) {
+            for (item, text) in entries(items).filter(|(_, text)| !harmless(text)) {
                 // as one of several it is as good as none, and a default of nothing is filled in by the environment
                 let placeholder = scope.development || items.len() > 1 || !matches!(items[0].kind, Kind::Str(_));
                 if text.is_empty() && placeholder {
                     continue;
                 }
-                let place = if value.assigned.holds(item.at) { item.at } else { value.shown() };
                 let pieces = matches!(&item.kind, Kind::Str(text) if text.pieces > 1);
                 found.extend(host(&text, pieces).map(|(what, help)| {
-                    Finding::new(&AH001, place, format!("{} in {HOSTS} {what}{when}", python(&text))).help(help)
+                    Finding::new(&AH001, shown(value, &item), format!("{} in {HOSTS} {what}{when}", quoted(&text)))
+                        .help(with_gaps(&help))
                 }));
             }
         }
         _ => {}
     }
+}
+
+/// The entries as far as they are known; [`UNKNOWN_PART`] where they are not.
+fn entries(items: &[Value]) -> impl Iterator<Item = (Value, String)> {
+    let all = items.iter().flat_map(|item| item.alternatives().into_iter().map(|a| a.value));
+    all.filter_map(|value| {
+        match &value.kind {
+            Kind::Str(text) => Some(text.text.to_string()),
+            Kind::Partial(text) => Some(text.to_string()),
+            _ => None,
+        }
+        .map(|text| (value, text))
+    })
+}
+
+/// Where an entry is shown: where it is written, if that is in the same file and not where the list as a whole is made.
+pub fn shown(list: &Value, item: &Value) -> Place {
+    if list.assigned.file == item.at.file && item.at != list.at { item.at } else { list.shown() }
+}
+
+fn with_gaps(text: &str) -> String {
+    text.replace(UNKNOWN_PART, "{…}")
+}
+
+fn quoted(text: &str) -> String {
+    python(&with_gaps(text))
+}
+
+fn letters(rule: &'static Rule, setting: &str, list: &Value, item: &Value) -> Finding {
+    let message = format!("a text is added to {setting} letter by letter: each letter becomes an entry");
+    Finding::new(rule, shown(list, item), message).help(format!("put it into brackets: `{setting} += [\"…\"]`"))
 }
 
 fn unstripped(scope: &Scope<'_>, value: &Value, how: Listed, found: &mut Vec<Finding>) {
@@ -123,6 +156,8 @@ fn host(text: &str, pieces: bool) -> Option<(&'static str, String)> {
         Some(("has a blank, which no host has", help))
     } else if let Some(domain) = text.strip_prefix("*.") {
         Some(("matches no host: a wildcard is a leading dot", format!("write {}", python(&format!(".{domain}")))))
+    } else if text.contains('*') && text != "*" {
+        Some(("matches no host: `*` stands for all hosts or for nothing", "begin it with a dot for every subdomain".to_owned()))
     } else if text.matches(':').count() == 1 && !text.starts_with('[') {
         Some(("has a port, which Django takes off the Host header before it compares", right()))
     } else if pieces {
@@ -144,16 +179,18 @@ fn trusted(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
             found.push(scope.at(&CTO002, value, message).help(list));
         }
         Kind::Tuple(items, _) | Kind::List(items) => {
-            for (item, text) in texts(items) {
-                let place = if value.assigned.holds(item.at) { item.at } else { value.shown() };
+            let letter = items.iter().find(|item| matches!(item.kind, Kind::Rest(Some(Listed::Letters))));
+            found.extend(letter.map(|item| letters(&CTO002, ORIGINS, value, item)));
+            for (item, text) in entries(items) {
                 if text.is_empty() {
                     let message = format!("{ORIGINS} is [\"\"]{when}: every manage.py command refuses to run (4_0.E001)");
                     let help = "drop empty parts: `[origin for origin in ….split(\",\") if origin]`";
-                    found.push(Finding::new(&CTO002, place, message).as_warning().help(help));
+                    found.push(Finding::new(&CTO002, shown(value, &item), message).as_warning().help(help));
                     continue;
                 }
                 found.extend(origin(&text).map(|(rule, what, help)| {
-                    Finding::new(rule, place, format!("{} in {ORIGINS} {what}{when}", python(&text))).help(help)
+                    Finding::new(rule, shown(value, &item), format!("{} in {ORIGINS} {what}{when}", quoted(&text)))
+                        .help(with_gaps(&help))
                 }));
             }
         }
@@ -161,8 +198,14 @@ fn trusted(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
     }
 }
 
-fn origin(text: &str) -> Option<(&'static crate::lint::finding::Rule, &'static str, String)> {
+fn origin(text: &str) -> Option<(&'static Rule, &'static str, String)> {
     let Some((scheme, rest)) = text.split_once("://") else {
+        if let Some(origin) = text.strip_suffix('/').filter(|_| text.starts_with(UNKNOWN_PART)) {
+            return Some((&CTO001, "ends in a slash, and an Origin never does", format!("write {}", python(origin))));
+        }
+        if text.starts_with(UNKNOWN_PART) {
+            return None;
+        }
         let help = if text == "*" {
             "name the origins".to_owned()
         } else {
@@ -170,7 +213,7 @@ fn origin(text: &str) -> Option<(&'static crate::lint::finding::Rule, &'static s
         };
         return Some((&CTO002, "has no scheme", help));
     };
-    if !matches!(scheme, "http" | "https") {
+    if !matches!(scheme, "http" | "https") && !scheme.contains(UNKNOWN_PART) {
         let real = if scheme.starts_with("ws") { scheme.replacen("ws", "http", 1) } else { "https".to_owned() };
         return Some((
             &CTO002,

@@ -72,8 +72,8 @@ fn without_header(scope: &Scope<'_>, redirect: &[Alternative], header: &[Alterna
     // what is on by mistake alone is told as that mistake
     let meant = redirect.iter().filter(|a| matches!(a.value.kind, Kind::Bool(true) | Kind::Int(1)));
     for on in meant {
-        // left out for development, or where a condition asks for the proxy: that is meant
-        let aside = |c: &Condition| c.holds && &*c.text == "DEBUG" || c.text.to_ascii_uppercase().contains("PROXY");
+        // left out for development, or where a condition says that there is no proxy: that is meant
+        let aside = |c: &Condition| c.holds && &*c.text == "DEBUG" || without_proxy(c);
         let missing =
             |a: &&Alternative| a.value.truth() == Some(false) && compatible(&a.when, &on.when) && !a.when.iter().any(aside);
         if let Some(missing) = header.iter().find(missing) {
@@ -87,6 +87,12 @@ fn without_header(scope: &Scope<'_>, redirect: &[Alternative], header: &[Alterna
             return;
         }
     }
+}
+
+/// Whether a condition asks for a proxy and finds none (`not BEHIND_PROXY`), or compares what it is (`PROXY == "none"`).
+fn without_proxy(condition: &Condition) -> bool {
+    let compares = condition.text.contains("==") || condition.text.contains("!=");
+    condition.text.to_ascii_uppercase().contains("PROXY") && (!condition.holds || compares)
 }
 
 fn without_redirect(scope: &Scope<'_>, redirect: &[Alternative], header: &[Alternative], found: &mut Vec<Finding>) {
@@ -112,6 +118,9 @@ fn host(scope: &Scope<'_>, alternative: &Alternative, found: &mut Vec<Finding>) 
         }
         Kind::Tuple(items, _) | Kind::List(items) if !items.is_empty() => {
             format!("SECURE_SSL_HOST must be a string, and is a list{when}")
+        }
+        Kind::Bool(true) | Kind::Int(1..) | Kind::Dict(_) | Kind::Set(_) if value.truth() == Some(true) => {
+            format!("SECURE_SSL_HOST must be a text, and is `{}`{when}", scope.quoted(value.at))
         }
         _ => return,
     };

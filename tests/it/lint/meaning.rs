@@ -170,7 +170,7 @@ fn a_declared_header_is_expected_in_place_of_the_usual_one() {
 fn what_cant_be_known_is_told_only_to_who_asks() {
     for line in [
         "from platform import header\nSECURE_PROXY_SSL_HEADER = header()",
-        "globals()['SECURE_PROXY_SSL_HEADER'] = ('HTTP_X_FORWARDED_PROTO', 'https')",
+        "for name in NAMES:\n    globals()[name] = ('HTTP_X_FORWARDED_PROTO', 'https')",
         "exec(open('more.py').read())",
         "import dj\ndj.settings(locals())",
         "from elsewhere import *",
@@ -219,4 +219,37 @@ fn a_file_that_is_no_python_is_told_and_what_is_around_it_still_read() {
     let text = "INSTALLED_APPS = []\nALLOWED_HOSTS = 'x'\ndef broken(:\n    pass\nSECURE_SSL_REDIRECT = 'no'\n";
     let ids = found(text);
     assert!(ids.contains(&"PY001") && ids.contains(&"AH003"), "{ids:?}");
+}
+
+/// What is found in the named file, and where.
+fn named(main: &str, others: &[(&str, &str)]) -> Vec<(&'static str, String)> {
+    let project = super::Project(others.iter().map(|(path, text)| (path.into(), text.as_bytes().to_vec())).collect());
+    let input = wsprobe::lint::Input {
+        path: "settings/production.py".into(),
+        bytes: main.into(),
+        role: wsprobe::lint::Role::Named,
+        header: None,
+    };
+    let report = wsprobe::lint::check(vec![input], &project, &Options::default());
+    report.findings().iter().map(|f| (f.rule.id, report.path(f).to_string_lossy().into_owned())).collect()
+}
+
+#[test]
+fn what_the_named_file_takes_from_its_base_is_told_where_it_is_written() {
+    let bad = "INSTALLED_APPS = []\nSECURE_PROXY_SSL_HEADER = ('HTTP_CLOUDFRONT_FORWARDED_PROTO', 'https')\n";
+    let muted = bad.replace("'https')", "'https')  # wsprobe: ignore[PSH005]");
+    let main = "from .base import *\nSECURE_SSL_REDIRECT = True\n";
+    assert_eq!(named(main, &[("settings/base.py", bad)]), [("PSH005", "settings/base.py".to_owned())]);
+    assert!(named(main, &[("settings/base.py", &muted)]).is_empty(), "muted where it is written");
+    let mended = format!("{main}SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')\n");
+    assert!(named(&mended, &[("settings/base.py", bad)]).is_empty(), "the base alone is wrong, and not what is deployed");
+}
+
+#[test]
+fn a_file_that_is_named_is_read_as_settings_whatever_its_name_is() {
+    for name in ["settings.py.example", "settings.txt", "conf/prod_settings"] {
+        let text = format!("{APPS}SECURE_PROXY_SSL_HEADER = ('X-Forwarded-Proto', 'https')\n");
+        assert_eq!(rules(&checked(&[(name, &text)], &Options::default())), ["PSH001"], "{name}");
+    }
+    assert!(rules(&checked(&[("README.md", "Set SECURE_SSL_REDIRECT = \"True\" and (")], &Options::default())).is_empty());
 }

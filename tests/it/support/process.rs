@@ -37,7 +37,8 @@ pub fn shell_in_own_mounts(script: &str) -> Command {
     command
 }
 
-fn quiet(mut command: Command) -> Command {
+/// Nothing of the tester's environment in it; what it prints is read, and it ends with the test.
+pub fn quiet(mut command: Command) -> Command {
     for variable in
         ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI", "WSPROBE_LOG", "JOURNAL_STREAM", "NOTIFY_SOCKET", "WSPROBE_SERVER"]
     {

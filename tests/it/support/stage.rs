@@ -72,6 +72,10 @@ pub fn close(code: u16) -> Act {
     Act::Write(frame(8, &code.to_be_bytes()))
 }
 
+pub fn close_with(code: u16, reason: &str) -> Act {
+    Act::Write(frame(8, &[&code.to_be_bytes(), reason.as_bytes()].concat()))
+}
+
 pub fn write(bytes: impl AsRef<[u8]>) -> Act {
     Act::Write(bytes.as_ref().to_vec())
 }
