@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use libfuzzer_sys::fuzz_target;
-use wsprobe::lint::{self, Files, Header, Input, Options, output};
+use wsprobe::lint::{self, Files, Header, Input, Options, Role, output};
 
 /// Cuts the input into the three files.
 const CUT: &[u8] = b"\n#---\n";
@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
     parts.push(rest);
     let part = |i: usize| parts.get(i).copied().unwrap_or_default().to_vec();
     for (strict, header) in [(false, None), (true, Header::new("CloudFront-Forwarded-Proto").ok())] {
-        let input = |path: &str, bytes| Input { path: PathBuf::from(path), bytes, named: true, header: header.clone() };
+        let input = |path: &str, bytes| Input { path: PathBuf::from(path), bytes, role: Role::Named, header: header.clone() };
         let inputs = vec![input("project/settings.py", part(0)), input("project/asgi.py", part(1)), input("project/.env", part(2))];
         let report = lint::check(inputs, &Base(part(1)), &Options { header: None, strict });
         let drawn = output::human::render(&report, false);

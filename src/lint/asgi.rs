@@ -15,6 +15,8 @@ use super::value::Place;
 pub struct Served {
     /// There are consumers, so there are WebSockets.
     pub consumers: bool,
+    /// Some router has a `websocket`: what else is called an application here is not the one that is served.
+    routed: bool,
     /// `get_asgi_application()` in files that know nothing of WebSockets.
     plain: Vec<Place>,
     /// `ProtocolTypeRouter({…})` without `websocket`.
@@ -43,7 +45,10 @@ pub fn read(modules: &Modules<'_>, given: &[usize]) -> Served {
         let (mut plain, mut websocket, mut routing, mut routes, mut routers) = (None, other, false, vec![], vec![]);
         visit(tree.root_node(), |node| match node.kind() {
             "string" if matches!(slice(node).trim_matches(['"', '\'']), "websocket") => websocket = true,
-            "identifier" if slice(node) == "websocket_urlpatterns" => routing = true,
+            "identifier" if slice(node) == "websocket_urlpatterns" => {
+                routing = true;
+                served.consumers = true;
+            }
             "keyword_argument" => websocket |= node.child_by_field_name("name").is_some_and(|name| slice(name) == "websocket"),
             "class_definition" => {
                 let bases = node.child_by_field_name("superclasses").map_or("", slice);
@@ -75,6 +80,7 @@ pub fn read(modules: &Modules<'_>, given: &[usize]) -> Served {
         if routing {
             served.routes.extend(routes);
         }
+        served.routed |= websocket && !routers.is_empty();
         if !websocket && plain.is_some() {
             match routers.is_empty() {
                 true => served.plain.extend(plain),
@@ -100,9 +106,9 @@ fn visit<'t>(root: Node<'t>, mut each: impl FnMut(Node<'t>)) {
     }
 }
 
-pub fn check(served: &Served, deployed: &Deployed, consumers: bool) -> Vec<Finding> {
+pub fn check(served: &Served, deployed: &Deployed) -> Vec<Finding> {
     let mut found = vec![];
-    if consumers {
+    if served.consumers && !served.routed {
         let help =
             "wrap it: `ProtocolTypeRouter({\"http\": get_asgi_application(), \"websocket\": URLRouter(websocket_urlpatterns)})`";
         for place in &served.plain {

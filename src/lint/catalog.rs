@@ -26,7 +26,7 @@ const UNKNOWN: &str = "Only the running application knows this value: look at it
 const SCHEME: &str = "CSRF checks, absolute URLs and HSTS depend on the scheme that Django sees.";
 const NO_HEADER: &str = "Behind a proxy that ends TLS, Django sees plain HTTP: each https page redirects to itself, and a WebSocket \
     handshake on the HTTP stack gets a 301. A server that trusts the proxy by itself (uvicorn on 127.0.0.1) may hide this.";
-const TRUTHY: &str = "Django only asks whether the value is true, and every non-empty text is, \"False\" too: the redirect is on \
+const TRUTHY: &str = "Django only asks whether the value is true, and every non-empty string is, \"False\" too: the redirect is on \
     where it was meant to be off, and handshakes that reach the HTTP stack get a 301.";
 const EXEMPT: &str = "Each entry is a regular expression, searched in the path without its first slash.";
 const EXEMPT_WS: &str = "The exemption hides the 301 but not its cause: a handshake that Django's HTTP stack sees has lost its way \
@@ -64,7 +64,7 @@ rules! {
     PSH005 "proxy-header-name-unexpected" Error "SECURE_PROXY_SSL_HEADER names another header than the one the last hop sends" LOOP;
     PSH006 "proxy-header-typo" Error "The header in SECURE_PROXY_SSL_HEADER is misspelt" LOOP;
     PSH007 "setting-name-typo" Error "The name of a setting is misspelt" IGNORED;
-    PSH008 "proxy-header-env-unsplit" Error "SECURE_PROXY_SSL_HEADER is the text of an environment variable" CRASH;
+    PSH008 "proxy-header-env-unsplit" Error "SECURE_PROXY_SSL_HEADER is the string of an environment variable" CRASH;
     PSH009 "proxy-header-env-spaces" Warning "A blank after the comma becomes part of the value" LOOP;
     PSH010 "proxy-header-overridden" Warning "SECURE_PROXY_SSL_HEADER is replaced later" LOST;
     PSH011 "proxy-header-branch-mismatch" Warning "Branches set different headers" BRANCHES;
@@ -74,14 +74,14 @@ rules! {
     PSH015 "proxy-header-without-redirect" Info "SECURE_PROXY_SSL_HEADER is set and SECURE_SSL_REDIRECT is off" SCHEME;
     SSR001 "ssl-redirect-not-bool" Error "SECURE_SSL_REDIRECT is no bool" TRUTHY;
     SSR002 "redirect-exempt-leading-slash" Error "A pattern of SECURE_REDIRECT_EXEMPT begins with a slash" EXEMPT;
-    SSR003 "redirect-exempt-string" Error "SECURE_REDIRECT_EXEMPT is a text" EXEMPT;
+    SSR003 "redirect-exempt-string" Error "SECURE_REDIRECT_EXEMPT is a string" EXEMPT;
     SSR004 "redirect-exempt-too-wide" Warning "A pattern of SECURE_REDIRECT_EXEMPT matches anywhere" EXEMPT;
     SSR005 "redirect-exempt-invalid-regex" Error "A pattern of SECURE_REDIRECT_EXEMPT is no regular expression" EXEMPT;
-    SSR006 "redirect-exempt-ws" Info "SECURE_REDIRECT_EXEMPT exempts WebSocket paths" EXEMPT_WS;
+    SSR006 "redirect-exempt-ws" Warning "SECURE_REDIRECT_EXEMPT exempts WebSocket paths" EXEMPT_WS;
     SSR007 "healthcheck-not-exempt" Warning "The health check is not in SECURE_REDIRECT_EXEMPT" HEALTH;
     SSH001 "ssl-host-not-bare" Error "SECURE_SSL_HOST is no bare host" SSL_HOST;
     AH001 "allowed-hosts-entry" Error "An entry of ALLOWED_HOSTS is no host" NO_HOST;
-    AH002 "allowed-hosts-split" Warning "ALLOWED_HOSTS is split without stripping" NO_HOST;
+    AH002 "allowed-hosts-split" Info "ALLOWED_HOSTS is split without stripping" NO_HOST;
     AH003 "allowed-hosts-type" Error "ALLOWED_HOSTS is no list" NO_START;
     AH004 "allowed-hosts-star-with-origin-validator" Warning "ALLOWED_HOSTS is `*` and guards WebSockets" ANY_ORIGIN;
     CTO001 "csrf-origin-trailing-slash" Error "An entry of CSRF_TRUSTED_ORIGINS has a path" ORIGIN;

@@ -41,10 +41,21 @@ use crate::source::{Source, Span};
 pub struct Input {
     pub path: PathBuf,
     pub bytes: Vec<u8>,
-    /// Named by the user, not found in a folder.
-    pub named: bool,
+    /// How it came into the run.
+    pub role: Role,
     /// What `[tool.wsprobe] scheme_header` of the nearest pyproject.toml says.
     pub header: Option<Header>,
+}
+
+/// How a file came into the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The user named it.
+    Named,
+    /// It was found in a folder that the user named.
+    Found,
+    /// It lies beside a file that the user named: read for what it says of that file, and not judged itself.
+    Beside,
 }
 
 /// How to check.
@@ -52,7 +63,7 @@ pub struct Input {
 pub struct Options {
     /// What the last hop really sends; `None`: what pyproject.toml says, else X-Forwarded-Proto.
     pub header: Option<Header>,
-    /// Report also what can't be known, and ignores that match nothing.
+    /// Report also notes, what can't be known, and ignores that match nothing.
     pub strict: bool,
 }
 
@@ -76,13 +87,16 @@ impl Header {
 pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report {
     let mut modules = Modules::new(files);
     let mut given = vec![];
+    let mut judged = HashSet::new();
     // `{{cookiecutter.slug}}/settings.py` is a template of Python, and none itself
     let inputs = inputs.into_iter().filter(|input| !input.path.to_string_lossy().contains("{{"));
     let (code, others): (Vec<Input>, Vec<Input>) =
-        inputs.partition(|input| is_python(&input.path) || input.named && !deploy::is_deployment(&input.path));
+        inputs.partition(|input| is_python(&input.path) || input.role == Role::Named && !deploy::is_deployment(&input.path));
     for (input, python) in parsed(code) {
-        let matters = input.named && is_python(&input.path) && project::may_matter(&input.path, &input.bytes);
-        given.extend(modules.give(python).map(|id| (id, matters, input.header)));
+        let matters = input.role == Role::Named && is_python(&input.path) && project::may_matter(&input.path, &input.bytes);
+        let id = modules.give(python);
+        judged.extend(id.filter(|_| input.role != Role::Beside));
+        given.extend(id.map(|id| (id, matters, input.header)));
     }
     for (id, ..) in &given {
         modules.module(*id);
@@ -92,11 +106,10 @@ pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report
     let texts: Vec<Source> = others.iter().map(|t| Source::new(&t.path, &String::from_utf8_lossy(&t.bytes))).collect();
     let deployed = deploy::read(&texts, count);
     let served = asgi::read(&modules, &given.iter().map(|(id, ..)| *id).collect::<Vec<_>>());
-    let consumers = served.consumers || settings::use_channels(&mut modules, &known);
 
     let mut findings = vec![];
     let mut variables = HashMap::new();
-    for (id, matters, header) in &given {
+    for (id, matters, header) in given.iter().filter(|(id, ..)| judged.contains(id)) {
         let setting = known.iter().find(|setting| setting.file == *id);
         if let Some(finding) = trouble(&modules, *id).filter(|_| *matters || setting.is_some()) {
             findings.push(finding);
@@ -116,9 +129,10 @@ pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report
             variables.extend(rules::header_variables(&scope));
         }
     }
-    findings.extend(asgi::check(&served, &deployed, consumers));
-    findings.extend(deploy::check(&deployed, &variables, consumers));
-    report(modules, texts, findings, &given.iter().map(|(id, ..)| *id).collect(), known.len(), options)
+    findings.extend(asgi::check(&served, &deployed).into_iter().filter(|finding| judged.contains(&finding.place.file)));
+    findings.extend(deploy::check(&deployed, &variables, served.consumers));
+    let settings = known.iter().filter(|setting| judged.contains(&setting.file)).count();
+    report(modules, texts, findings, &judged, settings, options)
 }
 
 fn is_python(path: &Path) -> bool {
@@ -216,11 +230,12 @@ fn capped(findings: Vec<Finding>) -> Vec<Finding> {
 fn report(
     modules: Modules<'_>,
     texts: Vec<Source>,
-    findings: Vec<Finding>,
+    mut findings: Vec<Finding>,
     given: &HashSet<usize>,
     settings: usize,
     options: &Options,
 ) -> Report {
+    findings.retain(|finding| options.strict || finding.severity != Severity::Info);
     let ignores = ignore::read(&modules, &texts);
     let mut findings = ignore::apply(&modules, &texts, ignores, findings, options.strict, given);
     // one mistake, found by several ways to it: the shortest has the fewest conditions

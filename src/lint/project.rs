@@ -9,7 +9,7 @@ use super::deploy::is_deployment;
 use super::modules::{Files, tidy};
 use super::python::LARGEST_FILE;
 use super::settings::is_named_settings;
-use super::{Header, Input, Options, Report};
+use super::{Header, Input, Options, Report, Role};
 
 /// Folders that hold no settings of this project.
 const SKIPPED: &[&str] = &[
@@ -37,6 +37,8 @@ const SKIPPED: &[&str] = &[
 /// Entries that are looked at in one run.
 const MOST_ENTRIES: usize = 200_000;
 const DEEPEST_FOLDER: usize = 24;
+/// Entries of a folder that are looked at for what lies beside a named file.
+const MOST_BESIDE: usize = 1000;
 /// Larger files of other kinds are not read.
 const LARGEST_TEXT: u64 = 256 << 10;
 
@@ -66,6 +68,7 @@ pub fn check(paths: &[PathBuf], options: &Options) -> Result<Report, Vec<Unreada
     for path in paths {
         search.start(path);
     }
+    search.beside();
     match search.errors.is_empty() {
         true => Ok(super::check(search.inputs, &Disk, options)),
         false => Err(search.errors),
@@ -104,14 +107,41 @@ impl Search {
     fn start(&mut self, path: &Path) {
         match fs::metadata(path) {
             Err(error) => self.errors.push(format!("{} can't be read: {error}", path.display())),
-            Ok(meta) if meta.is_dir() => self.folder(path, 0, true),
+            Ok(meta) if meta.is_dir() => self.folder(path, 0),
             // a pipe would be waited for
             Ok(meta) if !meta.is_file() => self.errors.push(format!("{} is neither a file nor a folder", path.display())),
-            Ok(_) => self.file(path, true),
+            Ok(_) => self.file(path, Role::Named),
         }
     }
 
-    fn folder(&mut self, folder: &Path, depth: usize, named: bool) {
+    /// What lies beside the named files that matter: pre-commit names only what a commit changes, and settings are rarely one
+    /// file alone.
+    fn beside(&mut self) {
+        let mut folders: Vec<PathBuf> = vec![];
+        for input in self.inputs.iter().filter(|input| input.role == Role::Named && may_matter(&input.path, &input.bytes)) {
+            let folder = input.path.parent().unwrap_or(Path::new(""));
+            let above = folder.parent().filter(|_| folder.file_name().is_some_and(|name| name == "settings"));
+            folders.extend([Some(folder), above].into_iter().flatten().map(Path::to_owned));
+        }
+        folders.sort();
+        folders.dedup();
+        for folder in folders {
+            let Ok(entries) = fs::read_dir(if folder.as_os_str().is_empty() { Path::new(".") } else { &folder }) else {
+                continue;
+            };
+            let mut names: Vec<_> = entries.filter_map(|entry| entry.ok().map(|e| e.file_name())).take(MOST_BESIDE).collect();
+            names.sort();
+            for name in names {
+                let path = folder.join(&name);
+                let python = path.extension().is_some_and(|extension| extension == "py");
+                if python && is_wanted(&path, &name.to_string_lossy()) && path.is_file() {
+                    self.file(&path, Role::Beside);
+                }
+            }
+        }
+    }
+
+    fn folder(&mut self, folder: &Path, depth: usize) {
         // a link back to a folder above would lead around for ever
         let real = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
         if depth > DEEPEST_FOLDER || !self.seen.insert(real) {
@@ -119,7 +149,7 @@ impl Search {
         }
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
-            Err(error) if named => return self.errors.push(format!("{} can't be read: {error}", folder.display())),
+            Err(error) if depth == 0 => return self.errors.push(format!("{} can't be read: {error}", folder.display())),
             Err(_) => return,
         };
         let mut paths: Vec<PathBuf> =
@@ -135,15 +165,16 @@ impl Search {
             if meta.is_dir() {
                 let environment = path.join("pyvenv.cfg").exists();
                 if !name.starts_with('.') && !environment && !SKIPPED.contains(&name.to_lowercase().as_str()) {
-                    self.folder(&path, depth + 1, false);
+                    self.folder(&path, depth + 1);
                 }
             } else if meta.is_file() && is_wanted(&path, &name) {
-                self.file(&path, false);
+                self.file(&path, Role::Found);
             }
         }
     }
 
-    fn file(&mut self, path: &Path, named: bool) {
+    fn file(&mut self, path: &Path, role: Role) {
+        let named = role == Role::Named;
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if !self.seen.insert(real) {
             return;
@@ -160,8 +191,8 @@ impl Search {
         if !is_python && bytes.len() as u64 > LARGEST_TEXT {
             return;
         }
-        let header = self.header(path);
-        self.inputs.push(Input { path: tidy(path), bytes, named, header });
+        let header = if role == Role::Beside { None } else { self.header(path) };
+        self.inputs.push(Input { path: tidy(path), bytes, role, header });
     }
 
     /// What the nearest pyproject.toml that speaks of the header says.

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::eval::Module;
 use super::modules::Modules;
-use super::value::Value;
 
 /// No program but Django has these.
 const CERTAIN: &[&str] = &["INSTALLED_APPS", "MIDDLEWARE", "ROOT_URLCONF", "WSGI_APPLICATION", "ASGI_APPLICATION"];
@@ -101,7 +100,7 @@ pub fn among(modules: &mut Modules<'_>, files: &[usize]) -> Vec<Settings> {
 /// Whether a name says that it is not for production.
 pub fn is_development(name: &str) -> bool {
     let words: Vec<&str> = name.split(['_', '-', '.']).collect();
-    ["dev", "development", "local", "test", "tests", "testing", "ci", "debug", "docker_dev"]
+    ["dev", "development", "local", "test", "tests", "testing", "ci", "debug", "docker_dev", "example", "sample", "template"]
         .iter()
         .any(|word| words.contains(word))
 }
@@ -138,13 +137,4 @@ fn looks_like(path: &Path, module: &Module) -> bool {
     let part = ENVIRONMENTS.contains(&stem.as_str()) && TELLING.iter().any(|name| own.contains(name));
     // one name in a file that is called settings, or two anywhere
     certain || part || likely >= 2 || (named && (likely > 0 || secure)) || !module.classes.is_empty() && likely > 0
-}
-
-/// Whether some settings install Channels.
-pub fn use_channels(modules: &mut Modules<'_>, settings: &[Settings]) -> bool {
-    let channels = |value: &Value| {
-        let all = value.alternatives();
-        all.iter().filter_map(|a| a.value.sequence()).flatten().any(|app| app.as_str() == Some("channels"))
-    };
-    settings.iter().any(|one| modules.module(one.file).names.get("INSTALLED_APPS").is_some_and(channels))
 }

@@ -189,7 +189,13 @@ impl Follow<'_, '_> {
             _ => return Value::unknown(at),
         };
         let from_outside = Value::env(None, shape, at);
-        match default {
+        // a default of None is an empty collection
+        let nothing = |default: Value| match (&default.kind, shape) {
+            (Kind::None, Shape::List(_)) => Value::items(Kind::List, vec![], at),
+            (Kind::None, Shape::Tuple(_)) => Value::items(|items| Kind::Tuple(items, Brackets::Written), vec![], at),
+            _ => default,
+        };
+        match default.map(nothing) {
             Some(default) if fixed => default,
             default => or_default(from_outside, default, None, at),
         }
@@ -296,7 +302,8 @@ impl Follow<'_, '_> {
         match (&object.kind, method) {
             (_, "split") if text_of_env || object.as_str().is_some() => match argument(self, 0) {
                 None => split(object, "", true, false, at),
-                Some(by) => by.as_str().map_or(Value::unknown(at), |by| split(object, by, false, false, at)),
+                // cut at blanks, the parts have none
+                Some(by) => by.as_str().map_or(Value::unknown(at), |by| split(object, by, by == " ", false, at)),
             },
             (_, "strip" | "lstrip" | "rstrip" | "lower" | "upper" | "replace") if text_of_env => {
                 // without its blanks, what is split after that has none either

@@ -296,10 +296,9 @@ impl Follow<'_, '_> {
             return self.expression(if constant { yes } else { no });
         }
         self.expression(condition);
-        let met = self.condition(condition);
-        let unmet = Condition { holds: !met.holds, ..met.clone() };
+        let (met, unmet) = (self.conditions(condition, true), self.conditions(condition, false));
         let (yes, no) = (self.expression(yes), self.expression(no));
-        Value::one_of(vec![(vec![met], yes), (vec![unmet], no)], at)
+        Value::one_of(vec![(met, yes), (unmet, no)], at)
     }
 
     /// `[x.strip() for x in items if x]`: the items, with what is done to each. A `tuple(…)` around one comes here too.

@@ -23,6 +23,8 @@ use super::value::{Class, Condition, Kind, Place, Value};
 const FUEL: u64 = 400_000;
 /// Expressions and blocks nest at most this deep.
 const DEEPEST: usize = 100;
+/// Parts of one condition that are told apart.
+const MOST_CONDITIONS: usize = 8;
 
 /// What a module, or a class of django-configurations, assigns.
 #[derive(Default)]
@@ -182,21 +184,31 @@ impl Follow<'_, '_> {
         !live.is_empty()
     }
 
-    /// The condition that an expression stands for: `not x` is `x` that does not hold.
-    fn condition(&self, node: Node<'_>) -> Condition {
-        let (mut node, mut holds) = (node, true);
-        for _ in 0..DEEPEST {
+    /// The conditions that an expression stands for when it holds, or does not: `not x` is `x` that does not hold, and `x and y`
+    /// that holds is both.
+    fn conditions(&self, node: Node<'_>, holds: bool) -> Vec<Condition> {
+        let mut found = vec![];
+        let mut open = vec![(node, holds)];
+        while let Some((node, holds)) = open.pop() {
+            let joins = if holds { "and" } else { "or" };
             match node.kind() {
-                "not_operator" => holds = !holds,
-                "parenthesized_expression" => {}
-                _ => break,
-            }
-            match node.named_child(0) {
-                Some(inner) => node = inner,
-                None => break,
+                "not_operator" | "parenthesized_expression" if node.named_child(0).is_some_and(|inner| !inner.is_extra()) => {
+                    let holds = if node.kind() == "not_operator" { !holds } else { holds };
+                    open.extend(node.named_child(0).map(|inner| (inner, holds)));
+                }
+                "boolean_operator" if node.child_by_field_name("operator").is_some_and(|op| op.kind() == joins) => {
+                    let side = |name| node.child_by_field_name(name).map(|side| (side, holds));
+                    open.extend(side("right").into_iter().chain(side("left")));
+                }
+                _ if found.len() >= MOST_CONDITIONS => break, // fewer of them are true as well
+                _ => {
+                    let line = self.line(node);
+                    let text = asked(&line).map_or_else(|| line.as_str().into(), |name| format!("{name} is set").into());
+                    found.push(Condition { text, holds });
+                }
             }
         }
-        Condition { text: self.line(node).into(), holds }
+        found
     }
 
     /// A condition that is the same wherever the module runs.
@@ -209,4 +221,15 @@ impl Follow<'_, '_> {
             text => (text.starts_with("__name__") && text.contains("__main__")).then_some(false),
         }
     }
+}
+
+/// The environment variable that a condition asks for: `"X" in os.environ`, `os.environ.get("X")`, `os.getenv("X")`.
+fn asked(condition: &str) -> Option<&str> {
+    let name = match condition.strip_suffix(')') {
+        Some(call) => ["os.environ.get(", "environ.get(", "os.getenv(", "getenv("].iter().find_map(|c| call.strip_prefix(c))?,
+        None => condition.strip_suffix(" in os.environ").or_else(|| condition.strip_suffix(" in environ"))?,
+    };
+    let quote = name.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let inner = name.strip_prefix(quote)?.strip_suffix(quote)?;
+    inner.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_').then_some(inner)
 }

@@ -280,7 +280,7 @@ impl Follow<'_, '_> {
             arms.push((clause.child_by_field_name("condition"), body));
         }
         let mut branches = vec![];
-        let mut before: Vec<(Node<'_>, Condition)> = vec![];
+        let mut before: Vec<(Node<'_>, Vec<Condition>)> = vec![];
         let mut complete = false;
         for (condition, body) in arms {
             let constant = condition.and_then(|condition| self.constant(condition));
@@ -290,8 +290,10 @@ impl Follow<'_, '_> {
             if let Some(condition) = condition {
                 self.expression(condition); // it may bind a name by `:=`
             }
-            let mut when: Vec<Condition> = before.iter().map(|(_, condition)| condition.clone()).collect();
-            when.extend(condition.filter(|_| constant.is_none()).map(|condition| self.condition(condition)));
+            let mut when: Vec<Condition> = before.iter().flat_map(|(_, unmet)| unmet.clone()).collect();
+            when.extend(
+                condition.filter(|_| constant.is_none()).into_iter().flat_map(|condition| self.conditions(condition, true)),
+            );
             let frame = self.branch(|this| {
                 before.iter().for_each(|(earlier, _)| this.narrow(*earlier, false));
                 if let Some(condition) = condition {
@@ -301,15 +303,12 @@ impl Follow<'_, '_> {
             });
             branches.push((when, frame));
             match condition {
-                Some(condition) if constant.is_none() => {
-                    let met = self.condition(condition);
-                    before.push((condition, Condition { holds: !met.holds, ..met }));
-                }
+                Some(condition) if constant.is_none() => before.push((condition, self.conditions(condition, false))),
                 _ => complete = true,
             }
         }
         if !complete {
-            let when = before.iter().map(|(_, condition)| condition.clone()).collect();
+            let when = before.iter().flat_map(|(_, unmet)| unmet.clone()).collect();
             let frame = self.branch(|this| {
                 before.iter().for_each(|(earlier, _)| this.narrow(*earlier, false));
                 true
@@ -340,6 +339,15 @@ impl Follow<'_, '_> {
             }),
             "comparison_operator" => {
                 let (line, name) = (self.line(condition), condition.named_child(0));
+                let inside = condition.named_child(1).filter(|name| name.kind() == "identifier" && line.contains(" in "));
+                if let (Some(part), Some(whole), true) = (name, inside, condition.named_child_count() == 2)
+                    && let Some(part) = self.expression(part).as_str().map(str::to_owned)
+                {
+                    let contained = holds != line.contains(" not in ");
+                    return self.keep(whole, |value| {
+                        value.as_str().is_none_or(|text| text.contains(&part) == contained).then(|| value.clone())
+                    });
+                }
                 let is_none = line.ends_with(" is None");
                 if let Some(name) = name.filter(|name| name.kind() == "identifier" && (is_none || line.ends_with(" is not None")))
                 {

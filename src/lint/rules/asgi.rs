@@ -28,7 +28,7 @@ fn application(scope: &Scope<'_>, found: &mut Vec<Finding>) {
         let what = if text.contains(':') {
             "is written with a colon"
         } else if !text.contains('.') {
-            "is no path `module.attribute`"
+            "is not of the form \"module.attribute\""
         } else if text.split('.').any(|part| part == "wsgi") {
             "is the WSGI application, which can't serve WebSockets"
         } else {
@@ -65,7 +65,8 @@ fn apps(scope: &Scope<'_>, found: &mut Vec<Finding>) {
             (Some(channels), None, _) if seen && !for_development => {
                 let message =
                     format!("channels is installed and daphne is not{when}: `runserver` answers /ws/ with a 404 or a 301");
-                found.push(Finding::new(&ASG002, at(channels), message).help("put \"daphne\" first in INSTALLED_APPS"));
+                let help = "put \"daphne\" first in INSTALLED_APPS, or develop with the ASGI server of production";
+                found.push(Finding::new(&ASG002, at(channels), message).as_info().help(help));
             }
             (_, Some(daphne), Some(statics)) if daphne > statics => {
                 let message =
@@ -80,6 +81,11 @@ fn apps(scope: &Scope<'_>, found: &mut Vec<Finding>) {
             found.push(Finding::new(&ASG001, at(app), message).help("add `ASGI_APPLICATION = \"<project>.asgi.application\"`"));
         }
     }
+}
+
+/// Whether DEBUG is on wherever this module is used.
+fn debug(scope: &Scope<'_>) -> bool {
+    scope.get("DEBUG").iter().all(|a| a.value.truth() == Some(true))
 }
 
 fn layers(scope: &Scope<'_>, found: &mut Vec<Finding>) {
@@ -106,17 +112,16 @@ fn layer(scope: &Scope<'_>, whole: &Value, layer: &Value, conditions: &[Conditio
         let all: Vec<Condition> = conditions.iter().chain(backend.when.iter()).cloned().collect();
         let Some(name) = backend.value.as_str() else { continue };
         let known_package = ["channels.", "channels_redis.", "asgi_redis.", "asgiref."].iter().any(|p| name.starts_with(p));
-        let local = all.iter().any(|c| {
-            let text = c.text.to_lowercase();
-            (text.contains("debug") && c.holds) || ["test", "redis", "is set"].iter().any(|word| text.contains(word))
-        });
-        if name == IN_MEMORY && scope.complete && !scope.development && !local {
-            let message = format!("the channel layer lives in the memory of one process{}", when(&all));
+        // Channels 1 had other layers, and said by ROUTING where they lead
+        let known_package = known_package && entry(layer, "ROUTING").is_none();
+        // a layer that depends on something has another one for production
+        if name == IN_MEMORY && scope.complete && !scope.development && all.is_empty() && !debug(scope) {
+            let message = format!("CHANNEL_LAYERS uses the in-memory layer, which reaches only one process{}", when(&all));
             let help = "in production: `\"BACKEND\": \"channels_redis.core.RedisChannelLayer\"`";
             found.push(Finding::new(&CHL001, inside(&backend.value), message).help(help));
         } else if known_package && !LAYERS.contains(&name) {
             let near = LAYERS.iter().min_by_key(|known| strsim::osa_distance(known, name)).copied().unwrap_or(LAYERS[1]);
-            let message = format!("there is no channel layer {}{}", python(name), when(&all));
+            let message = format!("CHANNEL_LAYERS names a layer that does not exist: {}{}", python(name), when(&all));
             found.push(Finding::new(&CHL002, inside(&backend.value), message).help(format!("did you mean {}?", python(near))));
         }
     }
@@ -126,7 +131,7 @@ fn layer(scope: &Scope<'_>, whole: &Value, layer: &Value, conditions: &[Conditio
         for hosts in all {
             let text = hosts.value.as_str().is_some() || matches!(&hosts.value.kind, Kind::Env(env) if env.shape == Shape::Text);
             if text {
-                let message = format!("`hosts` of the channel layer must be a list, and is a text{}", when(&hosts.when));
+                let message = format!("`hosts` in CHANNEL_LAYERS must be a list, and is a string{}", when(&hosts.when));
                 let help = format!("put it into brackets: `\"hosts\": [{}]`", scope.quoted(hosts.value.at));
                 found.push(Finding::new(&CHL002, inside(&hosts.value), message).help(help));
                 break;

@@ -14,11 +14,15 @@ pub fn check(scope: &Scope<'_>, found: &mut Vec<Finding>) {
         let (value, when) = (&alternative.value, when(&alternative.when));
         match &value.kind {
             Kind::Str(text) if !text.text.is_empty() => {
-                let message = format!("{SETTING} is the text {}{when}: each of its characters is a pattern", python(&text.text));
+                let message = format!(
+                    "{SETTING} must be a list, and is the string {}{when}: each of its characters is taken for a pattern",
+                    python(&text.text)
+                );
                 found.push(scope.at(&SSR003, value, message).help(format!("write `{SETTING} = [r{}]`", python(&text.text))));
             }
             Kind::Env(env) if matches!(env.shape, Shape::Text | Shape::Characters) => {
-                let message = format!("{SETTING} is a text{when}: each of its characters is a pattern");
+                let message =
+                    format!("{SETTING} must be a list, and is a string{when}: each of its characters is taken for a pattern");
                 found.push(scope.at(&SSR003, value, message).help("split it into a list"));
             }
             Kind::Tuple(items, _) | Kind::List(items) => {
@@ -46,24 +50,33 @@ fn pattern(text: &str) -> Option<Verdict> {
     let shown = python(text);
     if let Err(why) = compiles(text) {
         let help = "the server does not start: SecurityMiddleware compiles it when it is loaded".to_owned();
-        return Some((&SSR005, format!("{shown} is no regular expression: {why}"), help));
+        return Some((&SSR005, format!("{shown} in {SETTING} is no regular expression: {why}"), help));
     }
     let anchored = text.trim_start_matches("\\A").trim_start_matches('^');
     let slash = anchored.strip_prefix("\\/").or_else(|| anchored.strip_prefix('/'));
     // `^/?x` matches without the slash too
     if let Some(rest) = slash.filter(|rest| !rest.starts_with(['?', '*', '{'])) {
-        let message = format!("{shown} never matches: the path is searched without its first slash");
+        let message =
+            format!("{shown} in {SETTING} does not match the path it names: Django takes off the first slash before it looks");
         return Some((&SSR002, message, format!("write r{}", python(&format!("^{}", rest.trim_start_matches('/'))))));
     }
     let all = matches!(anchored.trim_end_matches('$'), "" | ".*" | ".+" | ".") && anchored != "$";
     if all || !text.starts_with(['^', '(']) && !text.starts_with("\\A") {
         let what = if all { "exempts the whole site" } else { "matches anywhere in a path" };
-        return Some((&SSR004, format!("{shown} {what}"), "begin with `^` and the path: `r\"^healthz/$\"`".to_owned()));
+        return Some((
+            &SSR004,
+            format!("{shown} in {SETTING} {what}"),
+            "begin with `^` and the path: `r\"^healthz/$\"`".to_owned(),
+        ));
     }
     let websocket = ["ws", "websocket", "socket.io"].contains(&anchored) || anchored.starts_with("ws/");
     websocket.then(|| {
         let help = "look at why the handshake reaches Django's HTTP stack: `wsprobe trace` shows the hop".to_owned();
-        (&SSR006, format!("{shown} hides the redirect of WebSocket handshakes and not its cause"), help)
+        (
+            &SSR006,
+            format!("{shown} in {SETTING} hides that WebSocket handshakes are redirected, and not why: they get a 404 instead"),
+            help,
+        )
     })
 }
 

@@ -66,20 +66,21 @@ fn right(scope: &Scope<'_>) -> String {
 fn judge(scope: &Scope<'_>, alternative: &Alternative, found: &mut Vec<Finding>) {
     let (value, when) = (&alternative.value, when(&alternative.when));
     let mut shape = |what: String, more: &str| {
-        let message = format!("{SETTING} must be a pair (header, value), and is {what}{when}{more}");
+        let message = format!("{SETTING} must be a (header, value) tuple, and is {what}{when}{more}");
         found.push(scope.at(&PSH002, value, message).help(format!("write `{}`", right(scope))));
     };
     match &value.kind {
         Kind::Unset | Kind::None | Kind::Class(_) | Kind::Csv(_) | Kind::Reader(_) | Kind::OneOf(_) | Kind::Rest(_) => {}
         _ if value.truth() == Some(false) => {}
         Kind::Str(text) if text.pieces > 1 => {
-            let message = format!("a comma is missing in {SETTING}: this is the one text {}{when}", python(&text.text));
+            let message =
+                format!("a comma is missing in {SETTING}: Python joins this to the one string {}{when}", python(&text.text));
             found.push(scope.at(&PSH003, value, message).help(format!("write `{}`", right(scope))));
         }
         Kind::Str(text) if text.text.chars().count() == 2 => {
-            shape(format!("the text {}", python(&text.text)), ": its two letters are taken for header and value")
+            shape(format!("the string {}", python(&text.text)), ": its two letters are taken for header and value")
         }
-        Kind::Str(text) => shape(format!("the text {}", python(&text.text)), ""),
+        Kind::Str(text) => shape(format!("the string {}", python(&text.text)), ""),
         Kind::Bytes => shape("bytes".into(), ""),
         Kind::Bool(_) | Kind::Int(_) | Kind::Float => shape(format!("`{}`", scope.quoted(value.at)), ""),
         Kind::Generator => shape("a generator, which is used up by the first look at it".into(), ""),
@@ -88,7 +89,7 @@ fn judge(scope: &Scope<'_>, alternative: &Alternative, found: &mut Vec<Finding>)
         }
         Kind::Dict(pairs) if pairs.len() == 2 => {
             let message = format!(
-                "{SETTING} must be a pair (header, value), and is a dict{when}: it works by accident, by the order of its keys"
+                "{SETTING} must be a (header, value) tuple, and is a dict{when}: it works by accident, by the order of its keys"
             );
             found.push(scope.at(&PSH002, value, message).as_warning().help(format!("write `{}`", right(scope))));
         }
@@ -124,22 +125,25 @@ fn from_environment(scope: &Scope<'_>, value: &Value, env: &Env, when: &str, fou
     match env.shape {
         Shape::Text | Shape::TruthOfText | Shape::Bool | Shape::Number => {
             let kind = match env.shape {
-                Shape::Text => "a text",
+                Shape::Text => "a string",
                 Shape::Number => "a number",
                 _ => "a bool",
             };
-            let message = format!("{SETTING} must be a pair, and {variable} gives {kind}: where it is set, every request fails");
+            let message = format!(
+                "{SETTING} must be a (header, value) tuple, and {variable} gives {kind}: where it is set, every request fails"
+            );
             found.push(scope.at(&PSH008, value, message).help(better));
         }
         Shape::Characters => {
-            let message = format!("{SETTING} must be a pair, and this makes a tuple of the characters of {variable}");
+            let message =
+                format!("{SETTING} must be a (header, value) tuple, and this makes a tuple of the characters of {variable}");
             let help = "decouple: `config(\"…\", cast=Csv(post_process=tuple))`";
             found.push(scope.at(&PSH008, value, message).help(help));
         }
         Shape::List(Listed::Stripped) | Shape::Tuple(Listed::Stripped) => {}
         Shape::List(_) | Shape::Tuple(_) => {
             let message = format!("{SETTING} keeps blanks of {variable}{when}: `HEADER, https` gives the value \" https\"");
-            found.push(scope.at(&PSH009, value, message).help(better));
+            found.push(scope.at(&PSH009, value, message).as_info().help(better)); // a warning where the variable is seen to have one
         }
     }
 }
@@ -156,7 +160,7 @@ fn sequence(scope: &Scope<'_>, value: &Value, items: &[Value], bare: bool, condi
             found.push(scope.at(&PSH003, value, message).help("take the last comma away").help(fix));
         }
         [only] if matches!(&only.kind, Kind::Str(text) if text.pieces > 1) => {
-            let message = format!("a comma is missing in {SETTING}: this is a tuple of one text{when}");
+            let message = format!("a comma is missing in {SETTING}: Python joins the two strings to one{when}");
             found.push(scope.at(&PSH003, value, message).help(fix));
         }
         [a, b] => {
@@ -175,8 +179,8 @@ fn sequence(scope: &Scope<'_>, value: &Value, items: &[Value], bare: bool, condi
         }
         _ => {
             let n = items.len();
-            let things = if n == 1 { "thing".to_owned() } else { "things".to_owned() };
-            let message = format!("{SETTING} must be a pair (header, value), and holds {n} {things}{when}");
+            let things = if n == 1 { "item" } else { "items" };
+            let message = format!("{SETTING} must be a (header, value) tuple, and has {n} {things}{when}");
             found.push(scope.at(&PSH002, value, message).help(fix));
         }
     }
@@ -218,7 +222,7 @@ fn pair(scope: &Scope<'_>, whole: &Value, first: &Value, second: &Value, when: &
             return unresolvable(scope, whole, found);
         }
         _ => {
-            let message = format!("the name in {SETTING} must be a text, and is `{}`{when}", scope.quoted(first.at));
+            let message = format!("the header in {SETTING} must be a string, and is `{}`{when}", scope.quoted(first.at));
             found.push(at_half(scope, &PSH002, whole, first, message).help(fix()));
             return;
         }
@@ -282,7 +286,7 @@ fn name_of(scope: &Scope<'_>, whole: &Value, first: &Value, name: &str, when: &s
     }
     let near = [expected, CLOUDFRONT].into_iter().find(|known| (1..=2).contains(&strsim::osa_distance(known, name)));
     if let Some(known) = near.filter(|_| !REAL.contains(&name)) {
-        let message = format!("no proxy sends the header that {} stands for{when}", python(name));
+        let message = format!("{} in {SETTING} is misspelt{when}: no proxy sends {}", python(name), header_name(name));
         found.push(at_half(scope, &PSH006, whole, first, message).help(format!("did you mean {}?", python(known))));
         return;
     }
@@ -337,8 +341,8 @@ fn value_of(scope: &Scope<'_>, whole: &Value, second: &Value, name: &str, when: 
         _ => format!("`{}`", scope.quoted(second.at)),
     };
     let message = match second.as_str() {
-        Some("http") => format!("{SETTING} takes plain requests for secure ones{when}: its value is {shown}"),
-        _ => format!("{shown} in {SETTING} never equals what proxies send{when}"),
+        Some("http") => format!("{SETTING} takes plain http requests for secure ones{when}: its value is {shown}"),
+        _ => format!("{shown} in {SETTING} never equals what proxies send, which is \"https\"{when}"),
     };
     let help = "write \"https\": the value is compared exactly with the first element of the header";
     found.push(at_half(scope, &PSH004, whole, second, message).help(help));

@@ -1,9 +1,11 @@
 //! `ALLOWED_HOSTS` and `CSRF_TRUSTED_ORIGINS`: hosts without scheme, origins with one.
 
+use std::collections::HashSet;
+
 use super::{Scope, python, texts, when};
 use crate::lint::catalog::*;
 use crate::lint::finding::{Finding, Rule};
-use crate::lint::value::{Kind, Listed, Place, Shape, UNKNOWN_PART, Value};
+use crate::lint::value::{Condition, Kind, Listed, Place, Shape, UNKNOWN_PART, Value};
 
 const HOSTS: &str = "ALLOWED_HOSTS";
 const ORIGINS: &str = "CSRF_TRUSTED_ORIGINS";
@@ -22,7 +24,9 @@ pub fn check(scope: &Scope<'_>, found: &mut Vec<Finding>) {
     );
     if scope.context.origin_validator && scope.complete && !scope.development {
         let star = all.iter().find(|a| a.value.sequence().is_some_and(|items| texts(items).any(|(_, text)| text == "*")));
-        if let Some(star) = star.filter(|a| !a.when.iter().any(|c| &*c.text == "DEBUG" && c.holds)) {
+        // a default is replaced by the environment of production
+        let aside = |c: &Condition| if c.holds { &*c.text == "DEBUG" } else { c.text.ends_with(" is set") };
+        if let Some(star) = star.filter(|a| !a.when.iter().any(aside)) {
             let message = format!("ALLOWED_HOSTS is `*`{}: AllowedHostsOriginValidator lets every site in", when(&star.when));
             found.push(scope.at(&AH004, &star.value, message).help("name the hosts: `ALLOWED_HOSTS = [\"example.com\"]`"));
         }
@@ -39,7 +43,7 @@ fn allowed(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
         found.push(scope.at(&AH003, value, message).help(help.to_owned()));
     };
     match &value.kind {
-        Kind::Str(text) => no_list(format!("the text {}", python(&text.text)), list),
+        Kind::Str(text) => no_list(format!("the string {}", python(&text.text)), list),
         Kind::None => no_list("None".into(), list),
         Kind::Set(_) => no_list("a set".into(), list),
         Kind::Dict(_) => no_list("a dict".into(), list),
@@ -50,7 +54,7 @@ fn allowed(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
             let split =
                 format!("split it: `[host.strip() for host in os.environ.get(\"{name}\", \"\").split(\",\") if host.strip()]`");
             match env.shape {
-                Shape::Text => no_list(format!("a text wherever {name} is set"), &split),
+                Shape::Text => no_list(format!("a string wherever {name} is set"), &split),
                 Shape::Bool | Shape::Number | Shape::TruthOfText => no_list("no collection".into(), list),
                 Shape::Characters => {
                     let message = format!("{HOSTS} is a list of the characters of {name}");
@@ -67,7 +71,15 @@ fn allowed(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
                     _ => {}
                 }
             }
-            for (item, text) in entries(items) {
+            let known: HashSet<String> = texts(items).map(|(_, text)| text).collect();
+            // beside `*`, or beside the same host as it should be, a wrong entry does no harm
+            let harmless = |text: &str| known.contains("*") || bare(text) != text && known.contains(bare(text));
+            for (item, text) in entries(items).filter(|(_, text)| !harmless(text)) {
+                // as one of several it is as good as none, and a default of nothing is filled in by the environment
+                let placeholder = scope.development || items.len() > 1 || !matches!(items[0].kind, Kind::Str(_));
+                if text.is_empty() && placeholder {
+                    continue;
+                }
                 let pieces = matches!(&item.kind, Kind::Str(text) if text.pieces > 1);
                 found.extend(host(&text, pieces).map(|(what, help)| {
                     Finding::new(&AH001, shown(scope, HOSTS, value, &item), format!("{} in {HOSTS} {what}{when}", quoted(&text)))
@@ -114,37 +126,43 @@ fn letters(scope: &Scope<'_>, rule: &'static Rule, setting: &str, list: &Value, 
 fn unstripped(scope: &Scope<'_>, value: &Value, how: Listed, found: &mut Vec<Finding>) {
     if how == Listed::Split {
         let message =
-            format!("{HOSTS} is split without stripping: a blank after a comma, or an empty variable, makes a host that none is");
+            format!("{HOSTS} keeps the blanks of its variable: \"a.example.com, b.example.com\" gives \" b.example.com\"");
         let help = "write `[host.strip() for host in ….split(\",\") if host.strip()]`";
         found.push(scope.at(&AH002, value, message).help(help));
     }
 }
 
+/// The host of an entry that has more than that: no scheme, no port, no path.
+fn bare(text: &str) -> &str {
+    let after = text.split_once("://").map_or(text, |(_, rest)| rest);
+    after.split(['/', ':']).next().unwrap_or_default().trim()
+}
+
 /// What is wrong with an entry, and what to write.
 fn host(text: &str, pieces: bool) -> Option<(&'static str, String)> {
-    let bare = || {
-        let after = text.split_once("://").map_or(text, |(_, rest)| rest);
-        let host = after.split(['/', ':']).next().unwrap_or_default().trim();
-        format!("write {}", python(host))
-    };
+    let right = || format!("write {}", python(bare(text)));
     if text.contains("://") {
-        Some(("has a scheme", bare()))
+        Some(("has a scheme, and a Host header never does", right()))
     } else if text.contains('/') {
-        Some(("has a path", bare()))
+        Some(("has a path, and a Host header never does", right()))
     } else if text.contains(',') {
-        Some(("is several hosts in one text", "give each host a text of its own".to_owned()))
+        Some(("is several hosts in one string", "give each host a string of its own".to_owned()))
     } else if text.is_empty() {
         Some(("matches no host", "take it out".to_owned()))
     } else if text.contains(char::is_whitespace) {
-        Some(("has a blank, which no host has", format!("write {}", python(text.trim()))))
+        let help = match text.split_whitespace().count() {
+            0 | 1 => format!("write {}", python(text.trim())),
+            _ => "give each host a string of its own".to_owned(),
+        };
+        Some(("has a blank, which no host has", help))
     } else if let Some(domain) = text.strip_prefix("*.") {
         Some(("matches no host: a wildcard is a leading dot", format!("write {}", python(&format!(".{domain}")))))
     } else if text.contains('*') && text != "*" {
         Some(("matches no host: `*` stands for all hosts or for nothing", "begin it with a dot for every subdomain".to_owned()))
     } else if text.matches(':').count() == 1 && !text.starts_with('[') {
-        Some(("has a port, which is taken off before hosts are compared", bare()))
+        Some(("has a port, which Django takes off the Host header before it compares", right()))
     } else if pieces {
-        Some(("is two texts that a missing comma made one", "put a comma between them".to_owned()))
+        Some(("is two strings that Python joins, because a comma is missing", "put a comma between them".to_owned()))
     } else {
         None
     }
@@ -154,17 +172,23 @@ fn trusted(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
     let list = "write `CSRF_TRUSTED_ORIGINS = [\"https://example.com\"]`";
     match &value.kind {
         Kind::Str(text) if !text.text.is_empty() => {
-            let message = format!("{ORIGINS} must be a list, and is the text {}{when}", python(&text.text));
+            let message = format!("{ORIGINS} must be a list, and is the string {}{when}", python(&text.text));
             found.push(scope.at(&CTO002, value, message).help(list));
         }
         Kind::Env(env) if matches!(env.shape, Shape::Text | Shape::Characters) => {
-            let message = format!("{ORIGINS} must be a list, and is a text wherever its variable is set");
+            let message = format!("{ORIGINS} must be a list, and is a string wherever its variable is set");
             found.push(scope.at(&CTO002, value, message).help(list));
         }
         Kind::Tuple(items, _) | Kind::List(items) => {
             let letter = items.iter().find(|item| matches!(item.kind, Kind::Rest(Some(Listed::Letters))));
             found.extend(letter.map(|item| letters(scope, &CTO002, ORIGINS, value, item)));
             for (item, text) in entries(items) {
+                if text.is_empty() {
+                    let message = format!("{ORIGINS} is [\"\"]{when}: every manage.py command refuses to run (4_0.E001)");
+                    let help = "drop empty parts: `[origin for origin in ….split(\",\") if origin]`";
+                    found.push(Finding::new(&CTO002, shown(value, &item), message).as_warning().help(help));
+                    continue;
+                }
                 found.extend(origin(&text).map(|(rule, what, help)| {
                     Finding::new(
                         rule,

@@ -34,9 +34,10 @@ fn is_bool(scope: &Scope<'_>, alternative: &Alternative, found: &mut Vec<Finding
     let mut report = |message: String, help: &str| found.push(scope.at(&SSR001, value, message).help(help.to_owned()));
     let literal = "write `True` or `False`";
     match &value.kind {
-        Kind::Str(text) if !text.text.is_empty() => {
-            report(format!("{SETTING} is on{when}: the text {} is true, as any text is", python(&text.text)), literal)
-        }
+        Kind::Str(text) if !text.text.is_empty() => report(
+            format!("{SETTING} is on{when}: the string {} is true, as any non-empty string is", python(&text.text)),
+            literal,
+        ),
         Kind::Tuple(items, _) if !items.is_empty() => {
             report(format!("{SETTING} is on{when}: a tuple is true, and the comma makes this one"), literal)
         }
@@ -46,10 +47,17 @@ fn is_bool(scope: &Scope<'_>, alternative: &Alternative, found: &mut Vec<Finding
         Kind::Dict(pairs) if !pairs.is_empty() => report(format!("{SETTING} is on{when}: a dict is true"), literal),
         Kind::Env(env) if !matches!(env.shape, Shape::Bool | Shape::Number) => {
             let name = env.variable.as_deref().unwrap_or(SETTING);
-            let message = format!("{SETTING} is a text wherever {name} is set, and any text is true, \"False\" too");
+            let message =
+                format!("{SETTING} is a string wherever {name} is set, and any non-empty string is true, \"False\" too");
+            let bool_value = scope.quoted(value.at).starts_with("values.Value(");
             report(
                 message,
-                &format!("compare it: `{SETTING} = os.environ.get(\"{name}\", \"\").lower() in (\"1\", \"true\", \"yes\")`"),
+                &match bool_value {
+                    true => "write `values.BooleanValue(…)`".to_owned(),
+                    false => format!(
+                        "compare it: `{SETTING} = os.environ.get(\"{name}\", \"\").lower() in (\"1\", \"true\", \"yes\")`"
+                    ),
+                },
             )
         }
         _ => {}
@@ -109,7 +117,7 @@ fn host(scope: &Scope<'_>, alternative: &Alternative, found: &mut Vec<Finding>) 
             )
         }
         Kind::Tuple(items, _) | Kind::List(items) if !items.is_empty() => {
-            format!("SECURE_SSL_HOST must be a text, and is a list{when}")
+            format!("SECURE_SSL_HOST must be a string, and is a list{when}")
         }
         Kind::Bool(true) | Kind::Int(1..) | Kind::Dict(_) | Kind::Set(_) if value.truth() == Some(true) => {
             format!("SECURE_SSL_HOST must be a text, and is `{}`{when}", scope.quoted(value.at))

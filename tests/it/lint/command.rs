@@ -85,6 +85,27 @@ async fn the_edge_is_declared_on_the_command_line_or_in_the_nearest_pyproject() 
 }
 
 #[tokio::test]
+async fn a_file_alone_is_judged_with_what_lies_beside_it() {
+    let folder = project(&[
+        ("a/settings.py", "INSTALLED_APPS = []\nSECURE_SSL_REDIRECT = True\n"),
+        (
+            "a/production.py",
+            "from .settings import *\nSECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')\nALLOWED_HOSTS = 'x'\n",
+        ),
+        ("b/asgi.py", "from django.core.asgi import get_asgi_application\napplication = get_asgi_application()\n"),
+        ("b/routing.py", "websocket_urlpatterns = []\n"),
+        ("c/settings/production.py", "INSTALLED_APPS = []\nALLOWED_HOSTS = ['*']\n"),
+        ("c/asgi.py", "application = AllowedHostsOriginValidator(URLRouter([]))\n"),
+    ]);
+    let built_on = lint(&folder, &["a/settings.py"]).await;
+    assert!(built_on.code == Some(0) && built_on.stdout.contains("nothing found; 1 settings"), "{}", built_on.stdout);
+    let application = lint(&folder, &["b/asgi.py"]).await;
+    assert!(application.code == Some(1) && application.stdout.contains("error[ASG003]"), "{}", application.stdout);
+    let hosts = lint(&folder, &["c/settings/production.py"]).await;
+    assert!(hosts.stdout.contains("warning[AH004]"), "{}", hosts.stdout);
+}
+
+#[tokio::test]
 async fn a_project_is_searched_without_its_tests_and_environments() {
     let skipped = [
         "tests/settings.py",

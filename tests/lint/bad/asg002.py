@@ -1,1 +1,2 @@
-INSTALLED_APPS = ["channels", "django.contrib.staticfiles"]
+INSTALLED_APPS = ["django.contrib.staticfiles", "daphne"]
+ASGI_APPLICATION = "config.asgi.application"

@@ -1,0 +1,1 @@
+INSTALLED_APPS = ["channels", "django.contrib.staticfiles"]
