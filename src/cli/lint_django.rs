@@ -8,7 +8,7 @@ use crate::lint::{self, Header, Options, Report, Severity, output};
 /// Check Django settings for what breaks HTTPS redirects and WebSockets, without running them.
 ///
 /// Takes settings modules or project folders; of a folder it also reads asgi.py, routing, Procfile, Dockerfile, compose
-/// files and .env. Exit code 0: no error (warnings are printed all the same), 1: errors, or with --strict anything
+/// files and .env. Exit code 0: no error (warnings and notes are printed all the same), 1: errors, or with --strict anything
 /// at all, 2: a path can't be read. `# wsprobe: ignore[RULE]` on a line mutes a rule there.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  wsprobe lint-django config/settings/production.py\n  wsprobe lint-django . --strict\n  \
@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
 
-    /// Fail on warnings too, and report notes, what can't be known and ignores that match nothing
+    /// Fail on warnings too, and report what can't be known and ignores that match nothing
     #[arg(long)]
     strict: bool,
 

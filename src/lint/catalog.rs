@@ -77,11 +77,11 @@ rules! {
     SSR003 "redirect-exempt-string" Error "SECURE_REDIRECT_EXEMPT is a string" EXEMPT;
     SSR004 "redirect-exempt-too-wide" Warning "A pattern of SECURE_REDIRECT_EXEMPT matches anywhere" EXEMPT;
     SSR005 "redirect-exempt-invalid-regex" Error "A pattern of SECURE_REDIRECT_EXEMPT is no regular expression" EXEMPT;
-    SSR006 "redirect-exempt-ws" Warning "SECURE_REDIRECT_EXEMPT exempts WebSocket paths" EXEMPT_WS;
+    SSR006 "redirect-exempt-ws" Info "SECURE_REDIRECT_EXEMPT exempts WebSocket paths" EXEMPT_WS;
     SSR007 "healthcheck-not-exempt" Warning "The health check is not in SECURE_REDIRECT_EXEMPT" HEALTH;
     SSH001 "ssl-host-not-bare" Error "SECURE_SSL_HOST is no bare host" SSL_HOST;
     AH001 "allowed-hosts-entry" Error "An entry of ALLOWED_HOSTS is no host" NO_HOST;
-    AH002 "allowed-hosts-split" Info "ALLOWED_HOSTS is split without stripping" NO_HOST;
+    AH002 "allowed-hosts-split" Warning "ALLOWED_HOSTS is split without stripping" NO_HOST;
     AH003 "allowed-hosts-type" Error "ALLOWED_HOSTS is no list" NO_START;
     AH004 "allowed-hosts-star-with-origin-validator" Warning "ALLOWED_HOSTS is `*` and guards WebSockets" ANY_ORIGIN;
     CTO001 "csrf-origin-trailing-slash" Error "An entry of CSRF_TRUSTED_ORIGINS has a path" ORIGIN;

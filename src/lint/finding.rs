@@ -12,7 +12,7 @@ pub enum Severity {
     Error,
     /// Wrong in some deployments: it depends on what stands in front, or on the environment.
     Warning,
-    /// Right on many deployments, and worth a look: told only with `--strict`.
+    /// Worth knowing.
     Info,
 }
 
@@ -69,12 +69,6 @@ impl Finding {
 
     pub fn as_warning(mut self) -> Self {
         self.severity = Severity::Warning;
-        self
-    }
-
-    /// Told with `--strict` alone, like all that is [`Severity::Info`].
-    pub fn as_info(mut self) -> Self {
-        self.severity = Severity::Info;
         self
     }
 }

@@ -63,7 +63,7 @@ pub enum Role {
 pub struct Options {
     /// What the last hop really sends; `None`: what pyproject.toml says, else X-Forwarded-Proto.
     pub header: Option<Header>,
-    /// Report also notes, what can't be known, and ignores that match nothing.
+    /// Report also what can't be known, and ignores that match nothing.
     pub strict: bool,
 }
 
@@ -230,12 +230,11 @@ fn capped(findings: Vec<Finding>) -> Vec<Finding> {
 fn report(
     modules: Modules<'_>,
     texts: Vec<Source>,
-    mut findings: Vec<Finding>,
+    findings: Vec<Finding>,
     given: &HashSet<usize>,
     settings: usize,
     options: &Options,
 ) -> Report {
-    findings.retain(|finding| options.strict || finding.severity != Severity::Info);
     let ignores = ignore::read(&modules, &texts);
     let mut findings = ignore::apply(&modules, &texts, ignores, findings, options.strict, given);
     // one mistake, found by several ways to it: the shortest has the fewest conditions

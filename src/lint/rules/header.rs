@@ -143,7 +143,7 @@ fn from_environment(scope: &Scope<'_>, value: &Value, env: &Env, when: &str, fou
         Shape::List(Listed::Stripped) | Shape::Tuple(Listed::Stripped) => {}
         Shape::List(_) | Shape::Tuple(_) => {
             let message = format!("{SETTING} keeps blanks of {variable}{when}: `HEADER, https` gives the value \" https\"");
-            found.push(scope.at(&PSH009, value, message).as_info().help(better)); // a warning where the variable is seen to have one
+            found.push(scope.at(&PSH009, value, message).help(better));
         }
     }
 }

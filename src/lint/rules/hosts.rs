@@ -186,7 +186,7 @@ fn trusted(scope: &Scope<'_>, value: &Value, when: &str, found: &mut Vec<Finding
                 if text.is_empty() {
                     let message = format!("{ORIGINS} is [\"\"]{when}: every manage.py command refuses to run (4_0.E001)");
                     let help = "drop empty parts: `[origin for origin in ….split(\",\") if origin]`";
-                    found.push(Finding::new(&CTO002, shown(value, &item), message).as_warning().help(help));
+                    found.push(Finding::new(&CTO002, shown(scope, ORIGINS, value, &item), message).as_warning().help(help));
                     continue;
                 }
                 found.extend(origin(&text).map(|(rule, what, help)| {

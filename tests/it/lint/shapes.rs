@@ -34,7 +34,7 @@ fn every_shape_gives_its_findings_at_their_lines_and_nothing_else() {
         let (head, code) = shape.split_once('\n').expect("a shape");
         let (_, expected) = head.split_once('|').expect("a bar");
         let mut expected: Vec<&str> = expected.split_whitespace().collect();
-        let report = checked(&files(code), &Options { strict: head.starts_with("strict: "), header: None });
+        let report = checked(&files(code), &Options::default());
         let mut said: Vec<String> = report
             .findings()
             .iter()
