@@ -71,6 +71,11 @@ impl Finding {
         self.severity = Severity::Warning;
         self
     }
+
+    pub fn as_info(mut self) -> Self {
+        self.severity = Severity::Info;
+        self
+    }
 }
 
 /// Everything found in one run, in the order of files and places.

@@ -66,7 +66,8 @@ fn apps(scope: &Scope<'_>, found: &mut Vec<Finding>) {
                 let message =
                     format!("channels is installed and daphne is not{when}: `runserver` answers /ws/ with a 404 or a 301");
                 let help = "put \"daphne\" first in INSTALLED_APPS, or develop with the ASGI server of production";
-                found.push(Finding::new(&ASG002, at(channels), message).help(help));
+                // right under Channels 3 and before, and with another ASGI server
+                found.push(Finding::new(&ASG002, at(channels), message).as_info().help(help));
             }
             (_, Some(daphne), Some(statics)) if daphne > statics => {
                 let message =
