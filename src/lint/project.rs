@@ -4,6 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use regex::bytes::Regex;
 
 use super::deploy::is_deployment;
 use super::modules::{Files, tidy};
@@ -43,21 +46,11 @@ const MOST_BESIDE: usize = 1000;
 const LARGEST_TEXT: u64 = 256 << 10;
 
 /// Words without one of which no Python file matters here.
-const WORDS: &[&[u8]] = &[
-    b"INSTALLED_APPS",
-    b"MIDDLEWARE",
-    b"ROOT_URLCONF",
-    b"SECURE_",
-    b"ALLOWED_HOSTS",
-    b"CSRF_TRUSTED_ORIGINS",
-    b"ASGI_APPLICATION",
-    b"CHANNEL_LAYERS",
-    b"get_asgi_application",
-    b"websocket_urlpatterns",
-    b"URLRouter",
-    b"WebsocketConsumer",
-    b"secure_",
-];
+static WORDS: LazyLock<Regex> = LazyLock::new(|| {
+    let words = "INSTALLED_APPS|MIDDLEWARE|ROOT_URLCONF|SECURE_|secure_|ALLOWED_HOSTS|CSRF_TRUSTED_ORIGINS|ASGI_APPLICATION|CHANNEL_LAYERS|\
+                 get_asgi_application|websocket_urlpatterns|URLRouter|WebsocketConsumer";
+    Regex::new(words).expect("a constant")
+});
 
 /// What can't be checked at all: said to the user, with exit code 2.
 pub type Unreadable = String;
@@ -220,19 +213,7 @@ impl Search {
 
 /// Whether a Python file may have to do with settings or WebSockets, by its name and by words in it.
 pub(super) fn may_matter(path: &Path, bytes: &[u8]) -> bool {
-    is_named_settings(path) || WORDS.iter().any(|word| holds(bytes, word))
-}
-
-fn holds(bytes: &[u8], word: &[u8]) -> bool {
-    let first = word.first().copied().unwrap_or_default();
-    let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|b| *b == first) {
-        if rest[at..].starts_with(word) {
-            return true;
-        }
-        rest = &rest[at + 1..];
-    }
-    false
+    is_named_settings(path) || WORDS.is_match(bytes)
 }
 
 /// Whether a file of a folder is looked at: no tests.
