@@ -207,7 +207,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use crate::outcome::Attempt;
+    use crate::outcome::{Attempt, SessionEnd, SessionEvidence};
 
     fn config(targets: &str) -> Config {
         let yaml = format!("storage: {{path: ':memory:'}}\nalerts: []\ntargets: [{targets}]");
@@ -305,18 +305,7 @@ mod tests {
     #[test]
     fn the_cut_of_a_held_connection_is_a_failure_with_its_length_and_no_duration_of_a_probe() {
         let collector = Collector::new(&config(PROD));
-        let lasted = Duration::from_secs(30);
-        let session = crate::outcome::SessionEvidence {
-            opened_at: Timestamp::from_secs(1),
-            lasted,
-            hold: Duration::from_secs(600),
-            ping_every: Duration::from_secs(20),
-            pongs: 1,
-            last_rtt: None,
-            messages: 0,
-            idle: Duration::ZERO,
-            ended_by: crate::outcome::SessionEnd::Abnormal,
-        };
+        let session = SessionEvidence::ended_after(Duration::from_secs(30), SessionEnd::Abnormal);
         collector.record(&Outcome { session: Some(session), ..outcome(Reason::SessionCut) });
         let data = collector.take(Timestamp::EPOCH);
         assert_eq!(values(&data, "SessionDuration", None), Some(vec![(30.0, 1)]));

@@ -98,14 +98,15 @@ pub fn check(inputs: Vec<Input>, files: &dyn Files, options: &Options) -> Report
         judged.extend(id.filter(|_| input.role != Role::Beside));
         given.extend(id.map(|id| (id, matters, input.header)));
     }
-    for (id, ..) in &given {
+    let ids: Vec<usize> = given.iter().map(|(id, ..)| *id).collect();
+    for id in &ids {
         modules.module(*id);
     }
-    let known = settings::among(&mut modules, &given.iter().map(|(id, ..)| *id).collect::<Vec<_>>());
+    let known = settings::among(&mut modules, &ids);
     let count = modules.files().count();
     let texts: Vec<Source> = others.iter().map(|t| Source::new(&t.path, &String::from_utf8_lossy(&t.bytes))).collect();
     let deployed = deploy::read(&texts, count);
-    let served = asgi::read(&modules, &given.iter().map(|(id, ..)| *id).collect::<Vec<_>>());
+    let served = asgi::read(&modules, &ids);
 
     let mut findings = vec![];
     let mut variables = HashMap::new();

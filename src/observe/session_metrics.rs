@@ -105,18 +105,7 @@ mod tests {
     }
 
     fn cut_after(lasted: u64, ended_by: SessionEnd) -> Outcome {
-        let lasted = Duration::from_secs(lasted);
-        let session = SessionEvidence {
-            opened_at: Timestamp::from_secs(1),
-            lasted,
-            hold: Duration::from_secs(600),
-            ping_every: Duration::from_secs(20),
-            pongs: 1,
-            last_rtt: None,
-            messages: 0,
-            idle: Duration::ZERO,
-            ended_by,
-        };
+        let session = SessionEvidence::ended_after(Duration::from_secs(lasted), ended_by);
         Outcome { session: Some(session), ..outcome("prod", 61, Reason::SessionCut) }
     }
 

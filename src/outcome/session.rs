@@ -26,6 +26,24 @@ pub struct SessionEvidence {
     pub ended_by: SessionEnd,
 }
 
+#[cfg(test)]
+impl SessionEvidence {
+    /// What tests say of a connection that was to be held for ten minutes and ended after `lasted`.
+    pub fn ended_after(lasted: Duration, ended_by: SessionEnd) -> Self {
+        SessionEvidence {
+            opened_at: Timestamp::from_secs(1),
+            lasted,
+            hold: Duration::from_secs(600),
+            ping_every: Duration::from_secs(20),
+            pongs: 1,
+            last_rtt: None,
+            messages: 0,
+            idle: Duration::ZERO,
+            ended_by,
+        }
+    }
+}
+
 macro_rules! session_ends {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
         /// What ended a held connection.

@@ -76,6 +76,15 @@ impl Prober {
         timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{series} never reaches {least}"))
     }
 
+    /// It goes on probing and ends in time although nobody answers it, and says what is lost.
+    async fn goes_on_and_ends_in_time(self) {
+        self.until("wsprobe_probes_total{target=\"prod\"}", 20.0).await;
+        let begun = tokio::time::Instant::now();
+        let log = self.stop().await;
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        assert!(log.contains("metrics that CloudWatch has not got are gone with the process"), "{log}");
+    }
+
     /// Ends it, and returns everything it logged.
     async fn stop(mut self) -> String {
         self.running.signal(rustix::process::Signal::TERM);
@@ -447,11 +456,7 @@ async fn a_server_that_never_answers_holds_back_no_probe_and_no_shutdown() {
     let settings = format!("{{region: eu-west-1, endpoint_url: 'http://{}', every: 1s}}", deaf.local_addr().expect("address"));
     let prober = Prober::start(&url, &settings, &keys).await;
     prober.until("wsprobe_cloudwatch_requests_total ", 1.0).await;
-    prober.until("wsprobe_probes_total{target=\"prod\"}", 20.0).await;
-    let begun = tokio::time::Instant::now();
-    let log = prober.stop().await;
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-    assert!(log.contains("metrics that CloudWatch has not got are gone with the process"), "{log}");
+    prober.goes_on_and_ends_in_time().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,16 +51,13 @@ async fn the_first_configuration_is_valid_is_checked_and_is_run() {
     reader.write("slack-webhook-url", "http://127.0.0.1:9/services/T0/B0/XXXX\n");
 
     let script = block("wsprobe validate monitors.yaml");
-    let (checks, run) = script.split_once("wsprobe run").expect("the daemon comes last");
+    let (checks, _) = script.split_once("wsprobe run ").expect("the daemon comes last");
     let checked = reader.does(checks).await;
     assert!(checked.stdout.contains("2 targets, 4 alert rules, 1 receiver"), "{}", checked.stdout);
     assert_eq!(checked.stdout.matches("✔").count(), 2, "{}", checked.stdout);
 
-    let mut command = shell(&format!("exec \"$0\" run {run}"));
-    command.current_dir(reader.folder.path());
-    let daemon = Running::of(command);
+    let daemon = reader.starts().await;
     let page = format!("{}/-/ready", reader.server);
-    listening(reader.server.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")).await;
     assert!(crate::support::daemon::get(&page).await.contains("ready"), "the daemon of the README serves");
     drop(daemon);
 }

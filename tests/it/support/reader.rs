@@ -61,10 +61,15 @@ impl Reader {
             "server: {{listen: '{listen}'}}\ndefaults: {{interval: 100ms, timeout: 2s}}\ntargets: [{{name: {name}, url: '{url}'}}]\n"
         );
         self.write("monitors.yaml", &config);
+        self.starts().await
+    }
+
+    /// The daemon of the reader's `monitors.yaml`, once it listens.
+    pub async fn starts(&self) -> Running {
         let mut command = wsprobe();
         command.arg("run").current_dir(self.folder.path());
         let daemon = Running::of(command);
-        listening(listen.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")).await;
+        listening(self.server.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")).await;
         daemon
     }
 }
